@@ -1,0 +1,1 @@
+"""Latchboard: locks, mailboxes and a live board for coding agents that share one code base."""
