@@ -1,0 +1,233 @@
+"""Errors: one root, one family for each kind of trouble, each with a code that never changes.
+
+A message says what happened, to what, who is in the way and since when; the hint says what to do next and is data, so that every
+surface (terminal, JSON, a hook's denial) can show it its own way. `retryable` means: the same call may succeed later, and nothing
+has changed meanwhile.
+
+Protocol: protocol/cli.md, "Exit statuses".
+"""
+
+from __future__ import annotations
+
+import errno
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class CoordinationError(Exception):
+    """Root of everything Latchboard raises.
+
+    Attributes:
+        code: Stable word for programs, such as `lock-held`.
+        exit_status: What the command line exits with (protocol/cli.md).
+        retryable: Whether the same call may succeed later.
+        hint: One sentence: what to do next. Empty when there is nothing to add.
+        fields: JSON-ready facts (who, since when, until when), all of them optional.
+    """
+
+    code = "error"
+    exit_status = 1
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "", **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self.fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as `--json` prints it (protocol/schema/error.json)."""
+        return {
+            "format": 1,
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+            **self.fields,
+        }
+
+
+def _rebuild(kind: type[CoordinationError], message: str, hint: str, fields: dict[str, Any]) -> CoordinationError:
+    """Errors cross process pools: pickle must not lose the keyword arguments."""
+    return kind(message, hint=hint, **fields)
+
+
+class Refused(CoordinationError):
+    """Somebody else's right stands in the way; nothing is wrong and nothing has changed."""
+
+    code = "refused"
+    exit_status = 10
+    retryable = True
+
+
+class LockHeld(Refused):
+    """Another holder, or an earlier waiter, has it. Fields: name, holders, remaining_s."""
+
+    code = "lock-held"
+
+
+class WaitEnded(LockHeld):
+    """As `LockHeld`, after waiting. Fields: also waited_s."""
+
+    code = "wait-ended"
+
+
+class Deadlock(Refused):
+    """Waiting would close a cycle. Fields: cycle, the agents in order."""
+
+    code = "deadlock"
+
+
+class HandoffDeclined(Refused):
+    """The holder was asked and said no. Fields: by, reason."""
+
+    code = "handoff-declined"
+
+
+class Cancelled(CoordinationError):
+    """The caller gave up waiting; whatever was granted meanwhile has been given back."""
+
+    code = "cancelled"
+    retryable = True
+
+
+class HoldLost(CoordinationError):
+    """You had it. Stop touching the file: your lease ran out, or somebody else has it now."""
+
+    code = "hold-lost"
+    exit_status = 11
+
+
+class LeaseExpired(HoldLost):
+    """The lease ran out, whether or not somebody took over. Fields: name, expired_for_s."""
+
+    code = "lease-expired"
+
+
+class TakenOver(HoldLost):
+    """Somebody else holds it. Fields: name, by."""
+
+    code = "taken-over"
+
+
+class StaleToken(HoldLost):
+    """The token shown is not the holder's. Fields: name, shown, newest."""
+
+    code = "stale-token"
+
+
+class ProtocolError(CoordinationError):
+    """What is stored is not what the protocol says. Nothing was changed."""
+
+    code = "protocol-error"
+    exit_status = 12
+
+
+class MalformedRecord(ProtocolError):
+    """A record cannot be read. It is never treated as free. Fields: key, reason."""
+
+    code = "malformed-record"
+
+
+class UnsupportedVersion(ProtocolError):
+    """The store was written in another format. Fields: found, known."""
+
+    code = "unsupported-version"
+
+
+class Compacted(ProtocolError):
+    """The history asked for is no longer kept: read a snapshot and go on from its revision. Fields: after, oldest."""
+
+    code = "compacted"
+    retryable = True
+
+
+class StoreError(CoordinationError):
+    """The store could not do it. Unless the message says otherwise, nothing was changed."""
+
+    code = "store-error"
+    exit_status = 13
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or answered with an input/output error."""
+
+    code = "store-unavailable"
+    retryable = True
+
+
+class StoreBusy(StoreUnavailable):
+    """The guard was not free within its limit. Fields: waited_s, pids."""
+
+    code = "store-busy"
+
+
+class StoreFull(StoreUnavailable):
+    """No space, or a quota is used up."""
+
+    code = "store-full"
+
+
+class StoreReadOnly(StoreError):
+    """The file system is mounted read-only."""
+
+    code = "store-read-only"
+
+
+class StoreForbidden(StoreError):
+    """This user may not read or write there."""
+
+    code = "store-forbidden"
+
+
+class TooManyFiles(StoreUnavailable):
+    """This process, or the machine, has no file handle left."""
+
+    code = "too-many-files"
+
+
+class UnsafeFolder(StoreError):
+    """The folder must not be used: a symbolic link, a network mount, or locks that do not exclude."""
+
+    code = "unsafe-folder"
+
+
+class HostError(CoordinationError):
+    """A process could not be read or was not ours to touch."""
+
+    code = "host-error"
+    exit_status = 13
+
+
+class UsageError(CoordinationError):
+    """The caller's mistake: a bad name, a bad number. Nothing was changed."""
+
+    code = "usage"
+    exit_status = 2
+
+
+_BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
+    errno.ENOSPC: (StoreFull, "free some space on that disk, then try again; held locks stay held"),
+    errno.EDQUOT: (StoreFull, "the quota of this user is used up: free some space, then try again"),
+    errno.EROFS: (StoreReadOnly, "remount it writable, or put the project on a writable disk"),
+    errno.EACCES: (StoreForbidden, "check the owner and mode of the folder; a shared one needs the setting shared = true"),
+    errno.EPERM: (StoreForbidden, "check the owner and mode of the folder; a shared one needs the setting shared = true"),
+    errno.EMFILE: (TooManyFiles, "close files in this process, or raise its limit (ulimit -n)"),
+    errno.ENFILE: (TooManyFiles, "the machine has no file handle left: close files or raise fs.file-max"),
+    errno.ELOOP: (UnsafeFolder, "a symbolic link stands where a file of the store belongs: remove it"),
+}
+
+
+def from_os_error(exc: OSError, what: str, path: str) -> StoreError:
+    """The typed error for a system error met while doing `what` to `path`. The caller raises it `from exc`."""
+    kind, hint = _BY_ERRNO.get(exc.errno or 0, (StoreUnavailable, "try again; if it stays, check that disk"))
+    reason = exc.strerror or str(exc)
+    return kind(f"cannot {what} {path}: {reason}", hint=hint, path=path, errno=exc.errno)

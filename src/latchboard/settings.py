@@ -1,0 +1,97 @@
+"""Settings: every limit and default, with its unit and its reason, in one frozen object.
+
+Read from the environment or a file by `compose`; everything else is handed the object.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+from latchboard.errors import UsageError
+
+_DEFAULTS: dict[str, tuple[Any, str]] = {
+    "lease_ttl_s": (3600.0, "An hour: longer than a model thinks, short enough that a lost agent blocks nobody for a day."),
+    "renew_s_min": (60.0, "Use within a minute of the last renewal renews nothing: one write a minute is plenty for an hour."),
+    "guard_wait_s_max": (5.0, "A commit takes microseconds; five seconds means that its writer is stopped, and must be named."),
+    "wait_poll_s": (1.0, "Safety net under the bell: a waiter looks again after this long even if nothing rang."),
+    "watch_poll_s": (0.05, "How often a watcher looks where the file system cannot notify."),
+    "journal_bytes_max": (8 * 1024 * 1024, "One journal before rotation: read in a quarter of a second."),
+    "journals_kept_count": (4, "How many journals are kept for history and for watchers that fell behind."),
+    "value_bytes_max": (1024 * 1024, "A record is a note, not a file."),
+    "body_bytes_max": (256 * 1024, "A message is a letter; larger things are files with a path in the letter."),
+    "names_count_max": (1000, "Paths in one request; more than that is a folder or a glob."),
+    "agent_quiet_s": (300.0, "An agent without a heartbeat for this long is shown as quiet; its locks are untouched."),
+    "agent_forget_s": (7 * 86400.0, "A gone agent leaves the board after a week."),
+    "broadcast_ttl_s": (86400.0, "News for everybody is old after a day."),
+    "archive_ttl_s": (7 * 86400.0, "Read and acknowledged messages are kept a week for threads."),
+    "handoff_wait_s": (300.0, "How long a request for a handoff stands when no time is given."),
+    "board_history_count": (200, "Entries of history and of conflicts in status_board.json; all of it is in the journal."),
+    "board_fold_s": (0.05, "How soon after the last change the board file is written; a burst is written once."),
+    "shared": (False, "One user by default: files 0600, folder 0700. True: 0660 and 2770 for the group."),
+    "worktrees_shared": (False, "Work trees of one repository are told apart; true lets them share one board."),
+    "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
+}
+
+
+class Settings:
+    """All limits and defaults; unknown names are refused, so that a typing mistake is seen.
+
+    Units are in the names: `_s` seconds, `_bytes`, `_count`. `Settings.reasons()` tells why each default is what it is.
+    """
+
+    __slots__ = tuple(_DEFAULTS)
+
+    if TYPE_CHECKING:
+        lease_ttl_s: float
+        renew_s_min: float
+        guard_wait_s_max: float
+        wait_poll_s: float
+        watch_poll_s: float
+        journal_bytes_max: int
+        journals_kept_count: int
+        value_bytes_max: int
+        body_bytes_max: int
+        names_count_max: int
+        agent_quiet_s: float
+        agent_forget_s: float
+        broadcast_ttl_s: float
+        archive_ttl_s: float
+        handoff_wait_s: float
+        board_history_count: int
+        board_fold_s: float
+        shared: bool
+        worktrees_shared: bool
+        durable: bool
+
+    def __init__(self, **changed: Any) -> None:
+        for name, (default, _) in _DEFAULTS.items():
+            object.__setattr__(self, name, _checked(name, changed.pop(name, default), default))
+        if changed:
+            known = ", ".join(_DEFAULTS)
+            raise UsageError(f"unknown setting {', '.join(sorted(changed))}", hint=f"known settings: {known}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"settings are frozen: make new ones with Settings({name}=...)")
+
+    def __repr__(self) -> str:
+        changed = [f"{n}={getattr(self, n)!r}" for n, (d, _) in _DEFAULTS.items() if getattr(self, n) != d]
+        return f"Settings({', '.join(changed)})"
+
+    @staticmethod
+    def reasons() -> dict[str, str]:
+        """Why each default is what it is, by name."""
+        return {name: reason for name, (_, reason) in _DEFAULTS.items()}
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UsageError(f"setting {name} is true or false, not {value!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e15:
+        raise UsageError(f"setting {name} is a number above zero, not {value!r}")
+    if isinstance(default, int) and value != int(value):
+        raise UsageError(f"setting {name} is a whole number, not {value!r}")
+    return type(default)(value)

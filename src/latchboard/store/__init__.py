@@ -1,0 +1,1 @@
+"""Shared state: keys, values and revisions. Knows no capability of what is kept in it."""

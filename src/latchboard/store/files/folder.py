@@ -1,0 +1,195 @@
+"""Folder: the open descriptors of one store, and what must be true of the folder before it is used.
+
+Open anew whenever the guard at the path is not the guard that is open: the folder was wiped, moved or replaced (failures 3.3).
+
+Protocol: protocol/layout.md, "Opening".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.codec import decode, encode
+from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
+from latchboard.store.files import guard, journal, layout, records
+
+FORMAT_KNOWN = 1
+_OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_FIRST_LINE_BYTES_MAX = 4096
+
+
+class Folder:
+    """Descriptors of the folder, its guard and its current journal.
+
+    Attributes:
+        path: The folder, absolute.
+        fd: Of the folder; everything is opened relative to it.
+        guard: Of `journal/guard`.
+        guard_path: Absolute, for the check that it is still the same file.
+        journal: Of the current journal, -1 while none is open.
+        base: Which journal that is.
+        store_id: From `FORMAT`; empty while the store is being made.
+        is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
+    """
+
+    __slots__ = ("_identity", "base", "fd", "guard", "guard_path", "is_copy", "journal", "mode", "path", "store_id")
+
+    def __init__(self, path: str, *, mode: int, writing: bool) -> None:
+        """Open the folder; `writing` makes what is missing.
+
+        Raises:
+            FileNotFoundError: There is no store there, and `writing` is false.
+            StoreError: It cannot be opened. UnsafeFolder: a symbolic link stands there.
+            UnsupportedVersion: Another format.
+        """
+        self.path = path
+        self.mode = mode
+        self.guard_path = f"{path}/{layout.GUARD}"
+        self.fd = self.guard = self.journal = -1
+        self.base = 0
+        self.store_id = ""
+        self.is_copy = False
+        try:
+            if writing:
+                _make(path, mode)
+            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
+            self.guard = self._open_guard(writing)
+            status = os.fstat(self.guard)
+            self._identity = (status.st_dev, status.st_ino)
+            self.read_format()
+        except FileNotFoundError:
+            self.close()
+            raise
+        except OSError as exc:
+            self.close()
+            raise from_os_error(exc, "open", path) from exc
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_guard(self, writing: bool) -> int:
+        flags = os.O_RDWR | _OPEN
+        if not writing:
+            try:
+                return os.open(layout.GUARD, flags, dir_fd=self.fd)
+            except (PermissionError, OSError) as exc:
+                if isinstance(exc, FileNotFoundError):
+                    raise
+                return os.open(layout.GUARD, os.O_RDONLY | _OPEN, dir_fd=self.fd)
+        records.make_folders(self.fd, layout.GUARD, self.mode)
+        fd = os.open(layout.GUARD, flags | os.O_CREAT, self.mode, dir_fd=self.fd)
+        if self.mode & 0o060 and os.fstat(fd).st_size == 0:
+            os.fchmod(fd, self.mode)
+        return fd
+
+    def is_current(self) -> bool:
+        """Whether the guard at the path is still the one that is open."""
+        try:
+            status = os.stat(self.guard_path)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def read_format(self) -> None:
+        """Read `FORMAT`. Raises UnsupportedVersion for another format, ProtocolError for one that cannot be read."""
+        data = records.read(self.fd, layout.FORMAT)
+        if data is None:
+            return
+        path = f"{self.path}/{layout.FORMAT}"
+        try:
+            found = decode(data)
+            number, store_id = found["format"], found["store_id"]
+            if not isinstance(store_id, str) or not isinstance(number, int):
+                raise ValueError("wrong types")
+        except (ValueError, KeyError) as exc:
+            raise ProtocolError(f"{path} cannot be read: {exc}", hint="restore the file; nothing was changed") from exc
+        if number != FORMAT_KNOWN:
+            raise UnsupportedVersion(
+                f"{path} says format {number}; this version knows {FORMAT_KNOWN}",
+                hint="use a newer latchboard for this project; nothing was changed",
+                found=number,
+                known=FORMAT_KNOWN,
+            )
+        self.store_id = store_id
+
+    def write_format(self, store_id: str) -> None:
+        """Make `FORMAT` with this store id. The guard is held."""
+        text = encode({"format": FORMAT_KNOWN, "store_id": store_id}) + "\n"
+        records.publish(self.fd, records.stage(self.fd, layout.FORMAT, text.encode(), self.mode), layout.FORMAT)
+        self.store_id = store_id
+
+    def open_journal(self, base: int, *, writing: bool) -> bool:
+        """Make the journal with this base the current one; false when it is missing or its first line is not its own."""
+        self.close_journal()
+        flags = (os.O_RDWR | os.O_APPEND if writing else os.O_RDONLY) | _OPEN
+        try:
+            fd = os.open(layout.journal(base), flags, dir_fd=self.fd)
+        except FileNotFoundError:
+            return False
+        self.journal, self.base = fd, base
+        first = journal.unpack(os.pread(fd, _FIRST_LINE_BYTES_MAX, 0).split(b"\n", 1)[0])
+        self.is_copy = first is not None and first.get("inode") != self._identity[1]
+        return first is not None and first.get("base") == base
+
+    def close_journal(self) -> None:
+        fd, self.journal, self.base = self.journal, -1, 0
+        if fd >= 0:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Close every descriptor. In a forked child this must not unlock, and closing does not (failures 3.8)."""
+        self.close_journal()
+        fd, self.guard = self.guard, -1
+        if fd >= 0:
+            os.close(fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def self_test(self) -> None:
+        """Refuse a folder where locks do not exclude. The guard is held by this process; see decision 0004.
+
+        A second descriptor in this process and one in a child must both be turned away.
+
+        Raises:
+            UnsafeFolder: They were not: some network and container mounts say yes to everybody (failures 3.7).
+        """
+        if self._second_gets_it() or self._child_gets_it():
+            raise UnsafeFolder(
+                f"file locks do not exclude in {self.path}: a second taker got a lock that is held",
+                hint="put the project on a local disk, or use the etcd store",
+                path=self.path,
+            )
+
+    def _second_gets_it(self) -> bool:
+        fd = os.open(layout.GUARD, os.O_RDWR | _OPEN, dir_fd=self.fd)
+        try:
+            return guard.try_lock(fd, shared=False)
+        finally:
+            os.close(fd)
+
+    def _child_gets_it(self) -> bool:
+        if not hasattr(os, "fork"):
+            return False
+        pid = os.fork()
+        if pid == 0:
+            status = 2
+            try:
+                status = 1 if self._second_gets_it() else 0
+            finally:
+                os._exit(status)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def _make(path: str, mode: int) -> None:
+    """Make the folder; a shared one is open to the group and hands the group down."""
+    if os.path.isdir(path):
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    folder_mode = 0o2770 if mode & 0o060 else 0o700
+    try:
+        os.mkdir(path, folder_mode)
+    except FileExistsError:
+        return
+    if mode & 0o060:
+        os.chmod(path, folder_mode)

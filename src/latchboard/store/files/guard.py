@@ -1,0 +1,146 @@
+"""The guard: one kernel lock on one file, and the header that says how far the journal has been applied.
+
+Law 1. The file is never unlinked and never replaced; who finds it gone or changed opens anew (failures 3.3).
+Law 2. flock(2), never lockf: closing another descriptor of the file must not drop it. All implementations use the same call.
+Law 3. Waiting is bounded, and the error names the process that has it.
+Law 4. A forked child closes; it never unlocks, for the lock is its parent's (failures 3.8).
+
+The header is one line of 100 bytes: base, applied offset, last revision, boot id.
+
+Protocol: protocol/store.md, "Guard".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from latchboard.errors import ProtocolError, StoreBusy, StoreUnavailable, from_os_error
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+except ImportError:  # no flock(2) on this platform
+    from latchboard.store.files.portable import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+
+HEADER_BYTES = 100
+_FIRST_PAUSE_S = 0.00002
+_PAUSE_S_MAX = 0.002
+
+
+class Header:
+    """How far the journal goes.
+
+    Attributes:
+        base: The current journal, by its base.
+        applied: Offset up to which its commits are in the record files.
+        last: Revision of the last commit.
+        boot: Boot id of the machine when it was written.
+    """
+
+    __slots__ = ("applied", "base", "boot", "last")
+
+    def __init__(self, base: int, applied: int, last: int, boot: str) -> None:
+        self.base = base
+        self.applied = applied
+        self.last = last
+        self.boot = boot
+
+    def pack(self) -> bytes:
+        return b"%20d %20d %20d %-36s\n" % (self.base, self.applied, self.last, self.boot.encode())
+
+    @staticmethod
+    def unpack(data: bytes) -> Header | None:
+        """The header in `data`; None for a guard that was never written."""
+        if not data:
+            return None
+        try:
+            base, applied, last, boot = data.split()
+            if len(data) != HEADER_BYTES:
+                raise ValueError("wrong length")
+            return Header(int(base), int(applied), int(last), boot.decode())
+        except ValueError:
+            raise ProtocolError(
+                f"the guard's header cannot be read: {data[:HEADER_BYTES]!r}",
+                hint="the folder was damaged: restore it, or move it away to start anew (locks and messages in it are lost)",
+            ) from None
+
+
+def try_lock(fd: int, *, shared: bool) -> bool:
+    """Take the kernel lock if it is free."""
+    try:
+        flock(fd, (LOCK_SH if shared else LOCK_EX) | LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock(fd: int, *, shared: bool, wait_s_max: float, path: str) -> None:
+    """Take the kernel lock, waiting up to `wait_s_max` seconds.
+
+    A commit takes some 50 microseconds, so waiters look again after pauses of that order, longer each time: blocking flock(2)
+    would hand over as fast but cannot be bounded (decision 0004).
+
+    Raises:
+        StoreBusy: It was not free in time; names the processes that have it. Retryable.
+    """
+    try:
+        if try_lock(fd, shared=shared):
+            return
+        started, pause = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            time.sleep(pause)
+            if try_lock(fd, shared=shared):
+                return
+            if time.monotonic() - started > wait_s_max:
+                break
+            pause = min(pause * 1.5, _PAUSE_S_MAX)
+    except OSError as exc:
+        raise from_os_error(exc, "lock", path) from exc
+    raise _busy(fd, path, wait_s_max)
+
+
+def unlock(fd: int) -> None:
+    """Give the kernel lock back; harmless when it is not held."""
+    flock(fd, LOCK_UN)
+
+
+def read_header(fd: int) -> Header | None:
+    """The header, for whoever holds the guard."""
+    return Header.unpack(os.pread(fd, HEADER_BYTES + 1, 0))
+
+
+def peek_header(fd: int) -> Header | None:
+    """The header without the guard: read until two readings agree, for a write may be under way."""
+    seen = os.pread(fd, HEADER_BYTES + 1, 0)
+    for _ in range(1000):
+        again = os.pread(fd, HEADER_BYTES + 1, 0)
+        if again == seen:
+            return Header.unpack(seen)
+        seen = again
+    raise StoreUnavailable("the guard's header never stood still", hint="try again")
+
+
+def write_header(fd: int, header: Header) -> None:
+    os.pwrite(fd, header.pack(), 0)
+
+
+def holders(fd: int) -> list[int]:
+    """Process ids that hold the kernel lock of this file, as far as this machine tells."""
+    inode = os.fstat(fd).st_ino
+    try:
+        with open("/proc/locks", encoding="ascii", errors="replace") as table:
+            rows = [line.split() for line in table]
+    except OSError:
+        return []
+    return [int(r[4]) for r in rows if "->" not in r and len(r) > 5 and r[1] == "FLOCK" and r[5].endswith(f":{inode}")]
+
+
+def _busy(fd: int, path: str, waited_s: float) -> StoreBusy:
+    pids = [pid for pid in holders(fd) if pid > 0]
+    named = f"process {', '.join(map(str, pids))} has it" if pids else "who has it cannot be told from here"
+    return StoreBusy(
+        f"the guard {path} was not free within {waited_s:g} s; {named}",
+        hint="that process is stopped or hangs inside a commit: let it go on (kill -CONT) or end it, then try again",
+        waited_s=waited_s,
+        pids=pids,
+    )

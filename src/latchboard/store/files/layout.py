@@ -1,0 +1,117 @@
+"""Layout: which key lives in which file. Nothing else knows paths.
+
+    <root>/data/.agent_locks/
+      FORMAT                     format and store id; unknown format: do not operate
+      journal/guard              the one guard, with the header; never unlinked, never replaced
+      journal/<base>.jsonl       one line per commit: redo log, watch stream and history
+      <slug>-<hash>.lock         one record per locked name (keys `locks/...`)
+      <collection>/<name>.json   every other record; messages and archive have a folder per recipient
+      bells/<name>               FIFOs of processes that wait for a key
+      status_board.json          derived; can be deleted at any time
+
+A file name is the name itself where that is safe on every file system (lower case, digits, `._-#~@=+,`, not a leading dot, at most
+100 bytes), else a slug and the first 16 hex digits of the SHA-256 of the key. Locks always carry the hash.
+
+Protocol: protocol/layout.md.
+"""
+
+from __future__ import annotations
+
+try:
+    from _sha256 import sha256  # CPython 3.11; importing hashlib loads OpenSSL, which a short-lived process feels
+except ImportError:
+    try:
+        from _sha2 import sha256  # CPython 3.12 and later
+    except ImportError:
+        from hashlib import sha256
+
+FOLDER = "data/.agent_locks"
+FORMAT = "FORMAT"
+GUARD = "journal/guard"
+JOURNAL_FOLDER = "journal"
+BELL_FOLDER = "bells"
+STATUS_BOARD = "status_board.json"
+
+LOCKS = "locks/"
+FOLDERS_PER_OWNER = ("messages/", "archive/")
+COLLECTIONS_WITH_BELLS = ("waiters/",)
+SLUG_BYTES_MAX = 120
+PLAIN_BYTES_MAX = 100
+_PATHS_COUNT_MAX = 4096
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-#~@=+,")
+_SLUG = {c: chr(c) if chr(c).isalnum() or chr(c) in "._-" else "_" for c in range(128)} | {ord("/"): "__"}
+
+
+def journal(base: int) -> str:
+    """The journal that starts at revision `base`; names sort by age."""
+    return f"{JOURNAL_FOLDER}/{base:020d}.jsonl"
+
+
+def journal_base(file_name: str) -> int | None:
+    """The base of a journal's file name; None for any other file."""
+    stem, dot, ending = file_name.partition(".")
+    return int(stem) if dot and ending == "jsonl" and len(stem) == 20 and stem.isdigit() else None
+
+
+_paths: dict[str, str] = {}
+
+
+def record(key: str) -> str:
+    """The file of a record, relative to the folder; the last few thousand answers are remembered."""
+    path = _paths.get(key)
+    if path is None:
+        if len(_paths) >= _PATHS_COUNT_MAX:
+            _paths.clear()
+        path = _paths[key] = _record(key)
+    return path
+
+
+def _record(key: str) -> str:
+    if key.startswith(LOCKS):
+        return f"{_slug(key[6:])}-{digest(key)}.lock"
+    collection, slash, rest = key.partition("/")
+    if not slash:
+        return f"{_file_name(key, key)}.json"
+    if f"{collection}/" in FOLDERS_PER_OWNER:
+        owner, _, name = rest.rpartition("/")
+        return f"{collection}/{_file_name(owner, owner)}/{_file_name(name, key)}.json"
+    return f"{collection}/{_file_name(rest, key)}.json"
+
+
+def scan_folder(prefix: str) -> tuple[str, str, bool]:
+    """Where the records below `prefix` lie: folder, ending of their names, whether they lie one folder deeper."""
+    if prefix == LOCKS:
+        return ".", ".lock", False
+    collection, _, owner = prefix[:-1].partition("/")
+    if f"{collection}/" in FOLDERS_PER_OWNER:
+        return (f"{collection}/{_file_name(owner, owner)}", ".json", False) if owner else (collection, ".json", True)
+    return collection, ".json", False
+
+
+def has_bell(key: str) -> bool:
+    """Whether a commit that changes `key` rings a bell."""
+    return key.startswith(COLLECTIONS_WITH_BELLS)
+
+
+def bell(key: str) -> str:
+    """The FIFO of a process that waits for `key`."""
+    return f"{BELL_FOLDER}/{_file_name(key.partition('/')[2], key)}"
+
+
+def digest(key: str) -> str:
+    """16 hex digits that tell two keys apart."""
+    return str(sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16])
+
+
+def _slug(name: str) -> str:
+    if name.isascii():
+        return name.translate(_SLUG)[-SLUG_BYTES_MAX:]
+    kept = "".join(_SLUG.get(ord(c), c if c.isalnum() else "_") for c in name)
+    return kept.encode("utf-8", "replace")[-SLUG_BYTES_MAX:].decode("utf-8", "ignore")
+
+
+def _file_name(name: str, key: str) -> str:
+    if name and name[0] != "." and len(name) <= PLAIN_BYTES_MAX and _PLAIN.issuperset(name):
+        return name
+    return f"{_slug(name).lower().lstrip('.')}%{digest(key)}"

@@ -1,0 +1,103 @@
+"""View: the state inside a transaction of the file store, read from the record files as it is asked for."""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import MalformedRecord, UsageError, from_os_error
+from latchboard.store.files import layout, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.store.files.folder import Folder
+    from latchboard.store.port import Entries
+
+
+class FileView:
+    """Reads go to the files, once per key; puts and deletes stay here until the commit.
+
+    Attributes:
+        revision: What this commit will be.
+        changes: Key to its new value, None for deleted, in the order of the first change.
+        known: Keys that were read: key to whether there is a file.
+    """
+
+    __slots__ = ("_cached", "_folder", "changes", "known", "revision")
+
+    def __init__(self, folder: Folder, revision: int, overlay: dict[str, Any] | None = None) -> None:
+        self._folder = folder
+        self._cached: dict[str, Any] = overlay if overlay is not None else {}
+        self.revision = revision
+        self.changes: dict[str, dict[str, Any] | None] = {}
+        self.known: dict[str, bool] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        if key in self.changes:
+            return self.changes[key]
+        if key in self._cached:
+            cached: dict[str, Any] | None = self._cached[key]
+            return cached
+        path = layout.record(key)
+        data = records.read(self._folder.fd, path)
+        self.known[key] = data is not None
+        value = None if data is None else records.unpack(key, data, path)[1]
+        self._cached[key] = value
+        return value
+
+    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
+        if not prefix.endswith("/"):
+            raise UsageError(f"{prefix!r} is no collection: it must end with a slash")
+        for path in _files(self._folder.fd, prefix):
+            try:
+                self._read_file(path, prefix)
+            except MalformedRecord as exc:
+                if damaged is None:
+                    raise
+                damaged.append(exc)
+        everything = {**self._cached, **self.changes}
+        return sorted((k, v) for k, v in everything.items() if v is not None and k.startswith(prefix))
+
+    def _read_file(self, path: str, prefix: str) -> None:
+        data = records.read(self._folder.fd, path)
+        if data is None:
+            return
+        key, value = records.unpack(None, data, path)
+        if layout.record(key) != path or not key.startswith(prefix):
+            raise records.malformed(path, path, f"it says that it is the record {key!r}")
+        self.known[key] = True
+        self._cached.setdefault(key, value)
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        self.changes[key] = value
+
+    def delete(self, key: str) -> None:
+        self.changes[key] = None
+
+
+def _files(folder: int, prefix: str) -> list[str]:
+    """The record files of a collection."""
+    where, ending, deeper = layout.scan_folder(prefix)
+    if not deeper:
+        return _listed(folder, where, ending)
+    owners = [f"{where}/{owner}" for owner in _names(folder, where)]
+    return [path for owner in owners for path in _listed(folder, owner, ending)]
+
+
+def _listed(folder: int, where: str, ending: str) -> list[str]:
+    front = "" if where == "." else f"{where}/"
+    return [f"{front}{name}" for name in _names(folder, where) if name.endswith(ending)]
+
+
+def _names(folder: int, where: str) -> list[str]:
+    try:
+        fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        raise from_os_error(exc, "list", where) from exc
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
