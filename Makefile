@@ -65,7 +65,7 @@ bench: $(STAMP) ## Measure; ratios and a JSON result
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) tools ## Every test with the heavy sweeps (an hour or more)
-	LATCHBOARD_SOAK=1 $(PYTEST) -m "soak or not soak" -n $(WORKERS) --dist loadgroup
+	LATCHBOARD_SOAK=1 $(PYTEST) -m "soak or not soak" --timeout 3600 -n $(WORKERS) --dist loadgroup
 
 tools: ## Install what some tests need and apt-get may bring (else these tests are skipped, each by name)
 	@.ci/tools

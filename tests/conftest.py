@@ -1,0 +1,119 @@
+"""What all tests share: the lanes, the profiles of hypothesis, and what a test may require of the machine.
+
+Lanes. A test is `fast` by its folder (see `FAST`), unless it is marked slow, process or soak. Soak tests are
+deselected unless LATCHBOARD_SOAK=1.
+
+Skips. A test says what it needs with `@pytest.mark.needs_tool("strace")` or the fixtures `require_tool` and `require`.
+Where that is missing it is skipped by name; with LATCHBOARD_REQUIRE_ALL=1 it fails, and so does every other skip
+whose reason does not begin with "not applicable: ". So nothing is left out of the gate in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+TESTS = Path(__file__).parent
+FAST = ("rules/", "services/", "tidy/", "vectors/", "store/test_memory")
+NOT_APPLICABLE = "not applicable: "
+REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
+SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
+
+# The settings of whoever runs the tests, or of a git hook that runs them, are not the settings of the tests.
+for _name in list(os.environ):
+    if _name.startswith("LATCHBOARD_") and _name not in ("LATCHBOARD_REQUIRE_ALL", "LATCHBOARD_SOAK"):
+        del os.environ[_name]
+for _name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"):
+    os.environ.pop(_name, None)
+
+_slow_is_fine = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+hypothesis.settings.register_profile(
+    "ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=_slow_is_fine
+)
+hypothesis.settings.register_profile(
+    "soak",
+    deadline=None,
+    max_examples=3000,
+    print_blob=True,
+    stateful_step_count=100,
+    suppress_health_check=_slow_is_fine,
+)
+hypothesis.settings.load_profile("soak" if SOAK else "ci")
+
+
+def pytest_report_header() -> str:
+    profile = "soak" if SOAK else "ci"
+    return f"latchboard: hypothesis profile {profile}; missing tools {'fail' if REQUIRE_ALL else 'skip'}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        heavy = any(item.get_closest_marker(name) for name in ("slow", "process", "soak"))
+        if not heavy and os.path.relpath(item.path, TESTS).startswith(FAST):
+            item.add_marker(pytest.mark.fast)
+        (dropped if item.get_closest_marker("soak") and not SOAK else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs_tool"):
+        for name in marker.args:
+            _require_tool(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_undeclared_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_undeclared_skip(report)
+    return report
+
+
+def _fail_undeclared_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if NOT_APPLICABLE not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"LATCHBOARD_REQUIRE_ALL=1 allows no skip but '{NOT_APPLICABLE}...'; this was: {reason}"
+
+
+def _require(condition: object, reason: str) -> None:
+    if condition:
+        return
+    if REQUIRE_ALL:
+        pytest.fail(f"required by LATCHBOARD_REQUIRE_ALL=1: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def _require_tool(name: str) -> str:
+    path = shutil.which(name)
+    _require(path, f"{name} is not installed")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """`require_tool("strace")` is the program's path; without it the test is skipped (or fails, see above)."""
+    return _require_tool
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[object, str], None]:
+    """`require(condition, reason)`: as `require_tool`, for anything else (a right, a kind of file system)."""
+    return _require

@@ -1,0 +1,82 @@
+"""Things that are never written here: sleeping tests, swallowed errors, paths of one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tests.tidy.tree import ROOT, parse, python_files, relative, tracked
+
+# Where real processes are paused and waited for. Everywhere else time is a ManualClock.
+MAY_SLEEP = ("tests/histories/", "tests/process/")
+
+
+def test_tests_do_not_sleep() -> None:
+    sleeps = [
+        f"{relative(path)}:{line}"
+        for path in python_files("tests/")
+        if not relative(path).startswith(MAY_SLEEP)
+        for line in _sleeps(parse(path))
+    ]
+
+    assert not sleeps, "wait for the event itself, or use a ManualClock:\n" + "\n".join(sleeps)
+
+
+def test_no_error_is_swallowed() -> None:
+    swallowed = [
+        f"{relative(path)}:{node.lineno}"
+        for path in python_files()
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (_is_broad(node.type) and _is_empty(node.body)))
+    ]
+
+    assert not swallowed, "name the error, and do something with it:\n" + "\n".join(swallowed)
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    # Built from parts, so that this file does not name one either.
+    homes = "|".join(("home", "opt", "root", "work", "Users"))
+    absolute = re.compile(rf"(?<![\w.~$}}*-])/(?:{homes})/\w[\w./-]*")
+    found = []
+    for path in tracked():
+        if relative(path) == "uv.lock":  # its hashes and addresses have a test of their own
+            continue
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            hits = [hit.group() for hit in absolute.finditer(line)]
+            hits += [str(ROOT)] if str(ROOT) + "/" in line else []
+            found += [f"{relative(path)}:{number}: {hit}" for hit in hits]
+
+    assert not found, "say it relative to the project, or under /srv for an example:\n" + "\n".join(found)
+
+
+def test_lock_file_refers_to_the_public_index_alone() -> None:
+    text = (ROOT / "uv.lock").read_text(encoding="utf-8")
+
+    assert set(re.findall(r'registry = "([^"]*)"', text)) == {"https://pypi.org/simple"}
+    assert set(re.findall(r"[a-z+]+://[^/\"]*", text)) == {"https://pypi.org", "https://files.pythonhosted.org"}
+    assert set(re.findall(r"source = \{ (\w+)", text)) == {"registry", "editable"}
+
+
+def _sleeps(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "sleep":
+            if isinstance(node.value, ast.Name) and node.value.id == "time":
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module == "time" and any(a.name == "sleep" for a in node.names):
+            yield node.lineno
+
+
+def _is_broad(caught: ast.expr) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(isinstance(name, ast.Name) and name.id in ("Exception", "BaseException") for name in names)
+
+
+def _is_empty(body: list[ast.stmt]) -> bool:
+    return all(isinstance(node, ast.Pass | ast.Continue) or _is_ellipsis(node) for node in body)
+
+
+def _is_ellipsis(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
