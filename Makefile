@@ -9,9 +9,11 @@
 UV_VERSION := 0.13.8
 WORKERS ?= 2
 
-# The first Python that is new enough; looked for only when something must be set up.
+# The first Python that is new enough; looked for only when something must be set up. An activated .venv stands aside for the
+# Python it was made from: it has no pip, and must not be made from itself.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$python" -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done)
+	"$$python" -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); from importlib.util import find_spec; \
+	print(sys.executable if find_spec("pip") else sys._base_executable)' 2>/dev/null && break; done)
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
