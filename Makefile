@@ -54,10 +54,8 @@ test-fast: $(STAMP) ## Rules, services, memory store, tidiness (under 30 s)
 	$(PYTEST) -m fast
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict src
-	$(BIN)/lint-imports
+	@status=0; for check in "ruff check" "ruff format --check" "mypy --strict src" "lint-imports --no-logo"; do \
+		echo "$$check"; $(BIN)/$$check || status=1; done; exit $$status
 
 format: $(STAMP) ## Rewrite the sources as ruff likes them
 	$(BIN)/ruff check --fix-only
