@@ -1,1 +1,55 @@
-"""Latchboard: locks, mailboxes and a live board for coding agents that share one code base."""
+"""Latchboard: coordination for several coding agents that work on one code base at once.
+
+Public names are resolved when they are first used (PEP 562), so that `import latchboard` costs nothing.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.agent import Agent as Agent
+    from latchboard.compose import Latchboard as Latchboard
+    from latchboard.compose import find_root as find_root
+    from latchboard.errors import CoordinationError as CoordinationError
+    from latchboard.errors import HoldLost as HoldLost
+    from latchboard.errors import LockHeld as LockHeld
+    from latchboard.errors import Refused as Refused
+    from latchboard.errors import StoreError as StoreError
+    from latchboard.errors import WaitEnded as WaitEnded
+    from latchboard.locks import Hold as Hold
+    from latchboard.locks import Refusal as Refusal
+    from latchboard.settings import Settings as Settings
+
+_HOMES = {
+    "Agent": "agent",
+    "CoordinationError": "errors",
+    "Hold": "locks",
+    "HoldLost": "errors",
+    "Latchboard": "compose",
+    "LockHeld": "errors",
+    "Refusal": "locks",
+    "Refused": "errors",
+    "Settings": "settings",
+    "StoreError": "errors",
+    "WaitEnded": "errors",
+    "find_root": "compose",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'latchboard' has no attribute {name!r}")
+    module = __import__(f"latchboard.{home}", fromlist=[name])
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

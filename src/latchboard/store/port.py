@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
         def get(self, key: str) -> Value | None: ...
         def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-            """Every record of a collection (`locks/`, `messages/a1/`), in the order of keys.
+            """Every record whose key starts with `prefix`, a collection (`locks/`, `messages/a1/`) or a part of one, in the order of keys.
 
             A record that cannot be read is raised as `MalformedRecord`, or added to `damaged` where a list is given.
             """
@@ -100,7 +100,11 @@ if TYPE_CHECKING:
             ...
 
         def read(self, *wanted: str) -> Snapshot:
-            """Keys, and collections that end in `/`, all of one revision."""
+            """Keys, and collections that end in `/`, all of one revision.
+
+            The snapshot answers for these alone and refuses others (UsageError). What ends in `/` may be a key too: a lock's name
+            may be a folder (`locks/src/`).
+            """
             ...
 
         def watch(self, prefix: str, *, after: int) -> Watch:
@@ -181,3 +185,16 @@ class Properties:
 
 TRACE_PREFIX = "log/"
 """Keys below it are traces: put only, seen by watchers and in the history, never kept as a record."""
+
+FOLDERS_PER_OWNER = ("messages/", "archive/")
+"""Collections of collections: `messages/<owner>/<name>`, where an owner may have slashes in it and a name has none."""
+
+
+def belongs(key: str, prefix: str) -> bool:
+    """Whether a scan of `prefix` finds `key`: it starts with it, and in a collection per owner it is that owner's alone.
+
+    So `messages/a/` has nothing of the owner `a/b`.
+    """
+    if not key.startswith(prefix):
+        return False
+    return "/" not in key[len(prefix) :] or prefix in FOLDERS_PER_OWNER or not prefix.startswith(FOLDERS_PER_OWNER)

@@ -80,13 +80,22 @@ def _record(key: str) -> str:
 
 
 def scan_folder(prefix: str) -> tuple[str, str, bool]:
-    """Where the records below `prefix` lie: folder, ending of their names, whether they lie one folder deeper."""
-    if prefix == LOCKS:
+    """Where the records whose keys start with `prefix` lie: folder, ending of their names, whether they lie one folder deeper."""
+    collection, _, rest = prefix.partition("/")
+    if collection == "locks":
         return ".", ".lock", False
-    collection, _, owner = prefix[:-1].partition("/")
     if f"{collection}/" in FOLDERS_PER_OWNER:
+        owner = rest.rpartition("/")[0]
         return (f"{collection}/{_file_name(owner, owner)}", ".json", False) if owner else (collection, ".json", True)
     return collection, ".json", False
+
+
+def may_hold(file_name: str, prefix: str) -> bool:
+    """Whether a record in that file can have a key that starts with `prefix`: spares reading a folder for a part of it."""
+    collection, _, rest = prefix.partition("/")
+    if not rest or collection == "locks" or f"{collection}/" in FOLDERS_PER_OWNER:
+        return True
+    return "%" in file_name or file_name.startswith(rest)
 
 
 def has_bell(key: str) -> bool:

@@ -47,8 +47,8 @@ class FileView:
         return value
 
     def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-        if not prefix.endswith("/"):
-            raise UsageError(f"{prefix!r} is no collection: it must end with a slash")
+        if "/" not in prefix:
+            raise UsageError(f"{prefix!r} is no collection: a slash must end its first part")
         for path in _files(self._folder.fd, prefix):
             try:
                 self._read_file(path, prefix)
@@ -64,7 +64,9 @@ class FileView:
         if data is None:
             return
         key, value = records.unpack(None, data, path)
-        if layout.record(key) != path or not key.startswith(prefix):
+        if layout.record(key) == path and not key.startswith(prefix):
+            return
+        if layout.record(key) != path:
             raise records.malformed(path, path, f"it says that it is the record {key!r}")
         self.known[key] = True
         self._cached.setdefault(key, value)
@@ -80,14 +82,14 @@ def _files(folder: int, prefix: str) -> list[str]:
     """The record files of a collection."""
     where, ending, deeper = layout.scan_folder(prefix)
     if not deeper:
-        return _listed(folder, where, ending)
+        return _listed(folder, where, ending, prefix)
     owners = [f"{where}/{owner}" for owner in _names(folder, where)]
-    return [path for owner in owners for path in _listed(folder, owner, ending)]
+    return [path for owner in owners for path in _listed(folder, owner, ending, prefix)]
 
 
-def _listed(folder: int, where: str, ending: str) -> list[str]:
+def _listed(folder: int, where: str, ending: str, prefix: str) -> list[str]:
     front = "" if where == "." else f"{where}/"
-    return [f"{front}{name}" for name in _names(folder, where) if name.endswith(ending)]
+    return [f"{front}{name}" for name in _names(folder, where) if name.endswith(ending) and layout.may_hold(name, prefix)]
 
 
 def _names(folder: int, where: str) -> list[str]:

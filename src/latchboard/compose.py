@@ -1,0 +1,120 @@
+"""Compose: the only place that chooses backends and builds the services from them.
+
+    from latchboard import Latchboard
+
+    board = Latchboard(".")
+    me = board.agent("planner")
+    with me.lock("src/a.py", wait_s_max=5) as hold:
+        hold.write("src/a.py", "...")
+
+Nothing is opened or made before the first call that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.clock import SystemClock
+from latchboard.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.agent import Agent
+    from latchboard.board import Board
+    from latchboard.clock import Clock
+    from latchboard.host.port import Host
+    from latchboard.locks import Locks
+    from latchboard.mailbox import Mailbox
+    from latchboard.store.port import Store
+    from latchboard.watch import Stream
+
+
+class Latchboard:
+    """One project's coordination: its services over one store.
+
+    Attributes:
+        root: The project's folder, absolute; paths are relative to it.
+        settings: Limits and defaults.
+        clock: Where time comes from.
+        host: Where verdicts about processes come from.
+        store: Shared state.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = ".",
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        host: Host | None = None,
+        store: Store | None = None,
+    ) -> None:
+        """Choose the backends; opens nothing.
+
+        Args:
+            root: The project's folder itself; `find_root()` finds it from a folder inside.
+            settings: Limits; the defaults are in settings.py, each with its reason.
+            clock: For tests; the system's otherwise.
+            host: For tests; this machine otherwise.
+            store: For tests and other engines; the file store in `<root>/data/.agent_locks` otherwise.
+        """
+        from latchboard.host.system import SystemHost
+        from latchboard.host.tree import WorkTree
+        from latchboard.store.files.store import FileStore
+
+        self.root = os.path.realpath(root)
+        self.settings = settings or Settings()
+        self.clock: Clock = clock or SystemClock()
+        self.host: Host = host or SystemHost()
+        self.store: Store = store or FileStore(self.root, clock=self.clock, settings=self.settings)
+        self.tree = WorkTree(self.root)
+        self._locks: Locks | None = None
+
+    @property
+    def locks(self) -> Locks:
+        """Acquire, wait, renew, release, check, guarded writes."""
+        if self._locks is None:
+            from latchboard.locks import Locks
+
+            self._locks = Locks(self.store, self.clock, self.host, self.tree, self.settings)
+        return self._locks
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Send, receive, acknowledge."""
+        from latchboard.mailbox import Mailbox
+
+        return Mailbox(self.store, self.clock, self.host, self.settings)
+
+    @property
+    def board(self) -> Board:
+        """Who does what: agents, holds, waits, history, conflicts."""
+        from latchboard.board import Board
+
+        return Board(self.store, self.clock, self.host, self.settings)
+
+    @property
+    def stream(self) -> Stream:
+        """One ordered, gapless stream of changes."""
+        from latchboard.watch import Stream
+
+        return Stream(self.store, self.clock, self.settings)
+
+    def agent(self, agent_id: str) -> Agent:
+        """The handle of one agent; two handles of one id in one process are the same holder."""
+        from latchboard.agent import Agent
+
+        return Agent(self, agent_id)
+
+    def close(self) -> None:
+        """Close the store's descriptors; holds stay as they are."""
+        self.store.close()
+
+
+def find_root(start: str | os.PathLike[str] = ".", settings: Settings | None = None) -> str:
+    """The project's folder for a folder inside it: where `data/.agent_locks` or `.git` is, else the folder itself."""
+    from latchboard.host import tree
+
+    if settings is not None and settings.worktrees_shared:
+        return tree.shared_root(os.fspath(start))
+    return tree.root_of(os.fspath(start))

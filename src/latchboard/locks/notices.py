@@ -1,0 +1,59 @@
+"""Notices: what locks leave in the history and in mailboxes, built as plain records."""
+
+from __future__ import annotations
+
+from latchboard.rules import lease as leases
+from latchboard.rules import mailbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.clock import Now
+    from latchboard.locks.table import Table
+    from latchboard.rules.lock import Request
+
+
+def conflict(request: Request, held_by: list[dict[str, Any]], now: Now) -> dict[str, Any]:
+    """A trace of a refused request, with both sides."""
+    return {
+        "kind": "refused",
+        "names": [want["name"] for want in request.wants],
+        "asked_by": request.agent,
+        "held_by": held_by,
+        "reason": request.reason,
+        "at": leases.moment(now)["at"],
+    }
+
+
+def tell_taken_over(table: Table, request: Request) -> None:
+    """Record every takeover; tell an agent whose lease ran out that somebody else has its lock now."""
+    if not table.taken_over:
+        return
+    taken = [{"name": name, "from": held["agent"], "token": held["token"], "why": why} for name, held, why in table.taken_over]
+    table.view.put("log/takeover", {"by": request.agent, "taken": taken, "at": leases.moment(table.now)["at"]})
+    for number, (name, held, why) in enumerate(table.taken_over):
+        if why == "expired" and held["agent"] != request.agent:
+            tell(
+                table,
+                f"{request.request}-t{number}",
+                sender=request.agent,
+                to=held["agent"],
+                body=f"Your lease on {name} ran out; {request.agent} has it now. Read the file again before you go on.",
+                urgency="high",
+            )
+
+
+def tell(table: Table, message_id: str, *, sender: str, to: str, body: str, urgency: str, thread: str | None = None) -> None:
+    """Put a message into a mailbox, in the same commit."""
+    message = mailbox.compose(
+        message_id,
+        sender=sender,
+        to=to,
+        body=body,
+        now=table.now,
+        revision=table.view.revision,
+        urgency=urgency,
+        thread=thread,
+    )
+    table.view.put(mailbox.key(message), message)

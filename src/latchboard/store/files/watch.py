@@ -1,0 +1,192 @@
+"""Watch: a place in the journal, and who tells when there is more to read.
+
+A place is a revision, and a revision is a journal's base plus the offset at which its line begins: a watch resumes with one seek.
+It reads by itself, with its own descriptors and without the guard, never beyond `applied` in the guard's header. From one journal to
+the next it goes only where that one's first line names the last revision read as its `previous`; else something is missing, and the
+watch says `Compacted`.
+
+Law 1. A notification is a hint: each poll reads from the place to the header. A lost one loses nothing (failures 3.29).
+Law 2. Where the system does not notify, `mode` is "poll" and `reason` says why.
+Law 3. A watch changes nothing in the folder.
+
+Protocol: protocol/store.md, "Watching".
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+
+from latchboard.errors import Compacted, StoreError, from_os_error
+from latchboard.store.files import guard, journal, layout, notify
+from latchboard.store.files.folder import Folder
+from latchboard.store.port import Change
+from latchboard.store.wakeup import Wakeup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from latchboard.store.files.guard import Header
+
+_open_watches: weakref.WeakSet[FileWatch] = weakref.WeakSet()
+
+
+class FileWatch:
+    """Changes of keys that start with `prefix`, later than revision `after`.
+
+    Attributes:
+        mode: "notify" or "poll".
+        reason: Why it is "poll"; empty otherwise.
+    """
+
+    __slots__ = ("__weakref__", "_folder", "_last", "_lost", "_offset", "_path", "_prefix", "_wakeup", "mode", "reason")
+
+    def __init__(self, path: str, prefix: str, *, after: int) -> None:
+        """Watch the store in the folder `path`, which may not be there yet.
+
+        Raises:
+            StoreError: No file handle is left, or the folder cannot be read.
+        """
+        self._path = path
+        self._prefix = prefix
+        self._last = after
+        self._lost: Compacted | None = None
+        self._folder: Folder | None = None
+        self._offset = 0
+        self.mode, self.reason = "poll", ""
+        try:
+            self._wakeup = Wakeup()
+        except OSError as exc:
+            raise from_os_error(exc, "watch", path) from exc
+        _open_watches.add(self)
+        try:
+            self._subscribe()
+            self._take_place()
+        except BaseException:
+            self.close()
+            raise
+        self._wakeup.ring()  # what is there already is to be read
+
+    def poll(self) -> list[Change]:
+        """Every change since the last call, whole commits only; never blocks.
+
+        Raises:
+            Compacted: The next change is no longer kept, now and in every later call.
+            StoreError: The folder cannot be read. The place is kept: poll again.
+        """
+        if self._wakeup.fileno() < 0:
+            raise StoreError("the watch is closed")
+        self._wakeup.clear()  # before reading: what comes while reading rings again (failures 3.18)
+        self._subscribe()
+        self._take_place()
+        if self._lost is not None:
+            raise self._lost
+        found: list[Change] = []
+        try:
+            while (entries := self._read_on()) is not None:
+                for entry in entries:
+                    found += _changes(entry, self._prefix)
+        except OSError as exc:
+            raise self._failed(exc) from exc
+        except Compacted as exc:
+            self._lost = exc
+            if not found:
+                raise
+        return found
+
+    def fileno(self) -> int:
+        """Readable soon after a commit where `mode` is "notify"."""
+        return self._wakeup.fileno()
+
+    def close(self) -> None:
+        """Free descriptors; the last watch of a process ends its observer."""
+        _open_watches.discard(self)
+        notify.unsubscribe(self._wakeup)
+        self._wakeup.close()
+        self._drop()
+
+    # -- finding the place ----------------------------------------------------------------------------------------------------
+
+    def _take_place(self) -> None:
+        """Open the folder when it is there, anew when it was replaced, and find the line of the last revision read."""
+        if self._lost is not None:
+            return
+        try:
+            folder = self._folder
+            if folder is not None and folder.is_current() and folder.journal >= 0:
+                return
+            was_there = folder is not None
+            self._drop()
+            try:
+                self._folder = Folder(self._path, mode=0o600, writing=False)
+            except FileNotFoundError:
+                if was_there or self._last:
+                    self._lost = self._compacted(0)
+                return
+            self._seek(self._folder)
+        except OSError as exc:
+            self._drop()
+            raise self._failed(exc) from exc
+        except Compacted as exc:
+            self._lost = exc
+
+    def _seek(self, folder: Folder) -> None:
+        header = guard.peek_header(folder.guard)
+        if header is None:  # being made at this moment
+            if self._last:
+                raise self._compacted(0)
+            return
+        folder.read_format()
+        kept = _bases(folder, header)
+        if self._last == 0:
+            for base in kept:
+                if first := self._open(folder, base):
+                    self._last = first["previous"]
+                    return
+        elif any(self._open_at(folder, base) for base in reversed(kept)):
+            return
+        raise self._compacted(kept[0] if kept else 0)
+
+    def _open_at(self, folder: Folder, base: int) -> bool:
+        """Whether the place is in this journal: behind the line of the last revision read, or at its very beginning."""
+        if self._last < base:
+            first = self._open(folder, base)
+            return first is not None and first["previous"] == self._last
+        if self._open(folder, base) is None:
+            return False
+        at = self._last - base
+        size = os.fstat(folder.journal).st_size
+        end, entry = next(journal.whole_lines(os.pread(folder.journal, max(0, size - at), at)), (0, {}))
+        self._offset = at + end
+        return bool(entry.get("revision") == self._last)
+
+    def _open(self, folder: Folder, base: int) -> dict[str, Any] | None:
+        """Open a journal and stand behind its first line, which is returned; None when it is gone or damaged."""
+        if not folder.open_journal(base, writing=False):
+            folder.close_journal()
+            return None
+        line = os.pread(folder.journal, 4096, 0).split(b"\n", 1)[0]
+        self._offset = len(line) + 1
+        return journal.unpack(line)
+
+    # -- reading on -----------------------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> list[dict[str, Any]] | None:
+        """The commits up to the end of the open journal; None when there is no later journal either."""
+        folder = self._folder
+        header = None if folder is None else guard.peek_header(folder.guard)
+        if folder is None or header is None or folder.journal < 0:
+            return None
+        ended = header.base != folder.base
+        end = os.fstat(folder.journal).st_size if ended else header.applied
+        data = os.pread(folder.journal, end - self._offset, self._offset) if end > self._offset else b""
+        entries = self._unpack(data)
+        if not ended:
+            if data:
+                raise self._compacted(folder.base)
+            return entries or None
+        if not entries:
+            self._go_on(folder, header)
+        return entries
