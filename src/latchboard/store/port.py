@@ -191,10 +191,11 @@ FOLDERS_PER_OWNER = ("messages/", "archive/")
 
 
 def belongs(key: str, prefix: str) -> bool:
-    """Whether a scan of `prefix` finds `key`: it starts with it, and in a collection per owner it is that owner's alone.
+    """Whether a scan of `prefix` finds `key`: it starts with it, and where an owner is named it is that owner's alone.
 
     So `messages/a/` has nothing of the owner `a/b`.
     """
     if not key.startswith(prefix):
         return False
-    return "/" not in key[len(prefix) :] or prefix in FOLDERS_PER_OWNER or not prefix.startswith(FOLDERS_PER_OWNER)
+    per_owner = prefix.startswith(FOLDERS_PER_OWNER) and prefix.count("/") > 1
+    return not per_owner or "/" not in key[len(prefix) :]

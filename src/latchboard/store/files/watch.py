@@ -1,9 +1,9 @@
 """Watch: a place in the journal, and who tells when there is more to read.
 
-A place is a revision, and a revision is a journal's base plus the offset at which its line begins: a watch resumes with one seek.
-It reads by itself, with its own descriptors and without the guard, never beyond `applied` in the guard's header. From one journal to
-the next it goes only where that one's first line names the last revision read as its `previous`; else something is missing, and the
-watch says `Compacted`.
+A place is a revision, and a revision is a journal's base plus the offset at which its line begins: a watch resumes with
+one seek. It reads by itself, with its own descriptors and without the guard, never beyond `applied` in the guard's
+header. From one journal to the next it goes only where that one's first line names the last revision read as its
+`previous`; else something is missing, and the watch says `Compacted`.
 
 Law 1. A notification is a hint: each poll reads from the place to the header. A lost one loses nothing (failures 3.29).
 Law 2. Where the system does not notify, `mode` is "poll" and `reason` says why.
@@ -17,8 +17,8 @@ from __future__ import annotations
 import os
 import weakref
 
-from latchboard.errors import Compacted, StoreError, from_os_error
-from latchboard.store.files import guard, journal, layout, notify
+from latchboard.errors import Compacted, CoordinationError, StoreError, from_os_error
+from latchboard.store.files import guard, journal, notify, recovery
 from latchboard.store.files.folder import Folder
 from latchboard.store.port import Change
 from latchboard.store.wakeup import Wakeup
@@ -88,12 +88,12 @@ class FileWatch:
             while (entries := self._read_on()) is not None:
                 for entry in entries:
                     found += _changes(entry, self._prefix)
-        except OSError as exc:
-            raise self._failed(exc) from exc
-        except Compacted as exc:
-            self._lost = exc
+        except (OSError, CoordinationError) as exc:
+            if isinstance(exc, Compacted):
+                self._lost = exc
             if not found:
-                raise
+                raise (self._failed(exc) if isinstance(exc, OSError) else exc) from exc
+            self._wakeup.ring()  # what was read is given out first; the next call says what is wrong
         return found
 
     def fileno(self) -> int:
@@ -107,7 +107,13 @@ class FileWatch:
         self._wakeup.close()
         self._drop()
 
-    # -- finding the place ----------------------------------------------------------------------------------------------------
+    def __del__(self) -> None:
+        """Forgotten: free the descriptors. Not `close`: it waits for threads, and the collector may run in one of them."""
+        if hasattr(self, "_wakeup"):
+            self._wakeup.close()
+            self._drop()
+
+    # -- finding the place --------------------------------------------------------------------------------------------
 
     def _take_place(self) -> None:
         """Open the folder when it is there, anew when it was replaced, and find the line of the last revision read."""
@@ -171,22 +177,90 @@ class FileWatch:
         self._offset = len(line) + 1
         return journal.unpack(line)
 
-    # -- reading on -----------------------------------------------------------------------------------------------------------
+    # -- reading on ---------------------------------------------------------------------------------------------------
 
     def _read_on(self) -> list[dict[str, Any]] | None:
-        """The commits up to the end of the open journal; None when there is no later journal either."""
+        """The next commits, some of them; None when there is nothing more to read. The place moves behind them."""
         folder = self._folder
         header = None if folder is None else guard.peek_header(folder.guard)
         if folder is None or header is None or folder.journal < 0:
             return None
-        ended = header.base != folder.base
+        ended = header.base != folder.base  # rotated: what is in it is applied, and nothing comes after it
         end = os.fstat(folder.journal).st_size if ended else header.applied
         data = os.pread(folder.journal, end - self._offset, self._offset) if end > self._offset else b""
-        entries = self._unpack(data)
+        entries = []
+        for length, entry in journal.whole_lines(data):
+            entries.append(entry)
+            data_end = length
+        if entries:
+            self._offset += data_end
+            self._last = entries[-1]["revision"]
+            return entries
         if not ended:
             if data:
-                raise self._compacted(folder.base)
-            return entries or None
-        if not entries:
-            self._go_on(folder, header)
-        return entries
+                raise self._compacted(folder.base)  # a committed line is damaged: what it said is in the records alone
+            return None
+        self._go_on(folder, header)
+        return []
+
+    def _go_on(self, folder: Folder, header: Header) -> None:
+        """Open the next journal, if it starts where this one ended."""
+        kept = _bases(folder, header)
+        later = [base for base in kept if base > folder.base]
+        first = self._open(folder, later[0]) if later else None
+        if first is None or first["previous"] != self._last:
+            raise self._compacted(kept[0] if kept else 0)
+
+    # -- small things -------------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        try:
+            self.reason = notify.subscribe(self._wakeup, self._path)
+        except OSError as exc:
+            raise self._failed(exc) from exc
+        self.mode = "poll" if self.reason else "notify"
+
+    def _compacted(self, oldest: int) -> Compacted:
+        return Compacted(
+            f"changes after revision {self._last} are not kept in {self._path}; the oldest journal starts at {oldest}",
+            hint="read a snapshot and watch on from its revision",
+            after=self._last,
+            oldest=oldest,
+        )
+
+    def _failed(self, exc: OSError) -> StoreError:
+        return from_os_error(exc, "watch", self._path)
+
+    def _drop(self) -> None:
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
+
+    def _after_fork(self) -> None:
+        """In a forked child: the pipe is the parent's too, and the observer is the parent's alone."""
+        self._wakeup.after_fork()
+        self._wakeup.ring()  # the first poll subscribes anew
+
+
+def _changes(entry: dict[str, Any], prefix: str) -> Iterator[Change]:
+    revision, at, who = entry["revision"], entry["at"], entry["who"]
+    for key, value in entry["puts"].items():
+        if key.startswith(prefix):
+            yield Change(revision, at, who, key, value)
+    for key in entry["deletes"]:
+        if key.startswith(prefix):
+            yield Change(revision, at, who, key, None)
+
+
+def _bases(folder: Folder, header: Header) -> list[int]:
+    """The journals that are kept, oldest first; later than the header's is one of a writer that died rotating."""
+    return [base for base in recovery.bases(folder) if base <= header.base]
+
+
+def _after_fork() -> None:
+    for watch in list(_open_watches):
+        watch._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
