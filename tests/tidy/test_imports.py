@@ -18,11 +18,15 @@ from tests.tidy.tree import PACKAGE, module_name, parse, python_files, relative,
 # the folders are whole.
 HOT = (
     "latchboard",
+    "latchboard.agent",
     "latchboard.clock",
     "latchboard.codec",
+    "latchboard.compose",
     "latchboard.errors",
     "latchboard.host.identity",
     "latchboard.host.port",
+    "latchboard.host.system",
+    "latchboard.locks",
     "latchboard.settings",
     "latchboard.store.port",
 )
