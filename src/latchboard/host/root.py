@@ -1,0 +1,87 @@
+"""Root: the folder of a project that its paths are relative to, found from anywhere inside it.
+
+Protocol: protocol/layout.md, "The root".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import UsageError
+
+_GIT_FILE_BYTES_MAX = 8192
+
+
+def root_of(start: str | os.PathLike[str] = ".") -> str:
+    """The root of the project that `start` (a folder or a file) is in; absolute, symbolic links resolved.
+
+    It is the nearest folder, `start` itself included, with `data/.agent_locks` in it; else the nearest with `.git` in
+    it (a folder, or the file of a git worktree); else `start`.
+
+    Raises:
+        UsageError: `start` is relative and the current folder no longer exists.
+    """
+    folder = _folder(start)
+    return _nearest(folder, "data/.agent_locks") or _nearest(folder, ".git") or folder
+
+
+def shared_root(start: str | os.PathLike[str] = ".") -> str:
+    """The root that all git worktrees of one repository share: that of its main work tree.
+
+    For worktrees of a bare repository it is the folder whose `.git` leads to it, else the repository itself. Outside
+    git, in the main work tree, and in a submodule (a repository of its own) it is `root_of(start)`.
+    """
+    folder = _folder(start)
+    worktree = _nearest(folder, ".git")
+    common = _common_folder(worktree) if worktree else ""
+    if not common:
+        return root_of(folder)
+    above = os.path.dirname(common)
+    if os.path.realpath(_git_folder(above)) == common:
+        return root_of(above)
+    return common
+
+
+def _folder(start: str | os.PathLike[str]) -> str:
+    try:
+        real = os.path.realpath(os.fspath(start))
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"cannot find the folder {start}: {exc}", hint="go to a folder that exists") from exc
+    return os.path.dirname(real) if os.path.isfile(real) else real
+
+
+def _nearest(folder: str, entry: str) -> str:
+    """The nearest folder upwards that has `entry`, "" when there is none."""
+    while True:
+        if os.path.exists(os.path.join(folder, entry)):
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return ""
+        folder = above
+
+
+def _git_folder(worktree: str) -> str:
+    """The folder that `.git` in `worktree` is, or leads to; "" when there is none."""
+    entry = os.path.join(worktree, ".git")
+    if os.path.isdir(entry):
+        return entry
+    text = _read(entry)
+    if not text.startswith("gitdir:"):
+        return ""
+    return os.path.join(worktree, text.removeprefix("gitdir:").strip())
+
+
+def _common_folder(worktree: str) -> str:
+    """The repository that a linked worktree belongs to; "" for a main work tree, a submodule, or what is unreadable."""
+    git_folder = _git_folder(worktree)
+    common = _read(os.path.join(git_folder, "commondir")).strip() if git_folder else ""
+    return os.path.realpath(os.path.join(git_folder, common)) if common else ""
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read(_GIT_FILE_BYTES_MAX))
+    except OSError:
+        return ""
