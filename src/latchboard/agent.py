@@ -42,7 +42,8 @@ class Agent:
             paths: Relative to the root, or absolute.
             wait_s_max: Longest wait in line, seconds; 0 asks once, None has no end.
             shared: Share with other shared holders.
-            bound: `process`: ends with this process. `agent`: lives by its lease until it is released, also by a later process.
+            bound: `process`: ends with this process. `agent`: lives by its lease until it is released, also by a
+                later process.
             ttl_s: Lease time, seconds; 3600 by default; renewed by use.
             reason: What for; others read it.
             cancel: Readable when the caller gives up.

@@ -14,24 +14,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _make_encode() -> Callable[[Any], str]:
-    """The encoder made once: `JSONEncoder.encode` makes one per call, which is half of its time for a small record."""
-    plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    make = getattr(encoder, "c_make_encoder", None)
-    quote = getattr(encoder, "encode_basestring", None)
-    if make is None or quote is None:
-        return plain.encode
-    fast = make(None, plain.default, quote, None, ":", ",", False, False, False)
-    return lambda value: quote(value) if isinstance(value, str) else "".join(fast(value, 0))
-
-
-_encode = _make_encode()
+_plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_quote: Callable[[str], str] = encoder.encode_basestring
+# Made once: `JSONEncoder.encode` makes its C encoder anew per call, which is half of the time for a small record.
+_make = getattr(encoder, "c_make_encoder", None)
+_parts: Any = _make and _make(None, _plain.default, _quote, None, ":", ",", False, False, False)
 _decode = json.JSONDecoder().raw_decode
 
 
 def encode(value: Any) -> str:
     """One line of JSON. Raises ValueError or TypeError for what JSON cannot say, lone surrogates included."""
-    text = _encode(value)
+    if type(value) is str:
+        text = _quote(value)
+    elif _parts is not None:
+        text = "".join(_parts(value, 0))
+    else:
+        text = _plain.encode(value)
     if not text.isascii():
         text.encode()
     return text

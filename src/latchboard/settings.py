@@ -5,16 +5,25 @@ Read from the environment or a file by `compose`; everything else is handed the 
 
 from __future__ import annotations
 
+from latchboard.errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-from latchboard.errors import UsageError
-
 _DEFAULTS: dict[str, tuple[Any, str]] = {
-    "lease_ttl_s": (3600.0, "An hour: longer than a model thinks, short enough that a lost agent blocks nobody for a day."),
-    "renew_s_min": (60.0, "Use within a minute of the last renewal renews nothing: one write a minute is plenty for an hour."),
-    "guard_wait_s_max": (5.0, "A commit takes microseconds; five seconds means that its writer is stopped, and must be named."),
+    "lease_ttl_s": (
+        3600.0,
+        "An hour: longer than a model thinks, short enough that a lost agent blocks nobody for a day.",
+    ),
+    "renew_s_min": (
+        60.0,
+        "Use within a minute of the last renewal renews nothing: one write a minute is plenty for an hour.",
+    ),
+    "guard_wait_s_max": (
+        5.0,
+        "A commit takes microseconds; five seconds means that its writer is stopped, and must be named.",
+    ),
     "wait_poll_s": (1.0, "Safety net under the bell: a waiter looks again after this long even if nothing rang."),
     "watch_poll_s": (0.05, "How often a watcher looks where the file system cannot notify."),
     "journal_bytes_max": (8 * 1024 * 1024, "One journal before rotation: read in a quarter of a second."),
@@ -27,7 +36,10 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "broadcast_ttl_s": (86400.0, "News for everybody is old after a day."),
     "archive_ttl_s": (7 * 86400.0, "Read and acknowledged messages are kept a week for threads."),
     "handoff_wait_s": (300.0, "How long a request for a handoff stands when no time is given."),
-    "board_history_count": (200, "Entries of history and of conflicts in status_board.json; all of it is in the journal."),
+    "board_history_count": (
+        200,
+        "Entries of history and of conflicts in status_board.json; all of it is in the journal.",
+    ),
     "board_fold_s": (0.05, "How soon after the last change the board file is written; a burst is written once."),
     "shared": (False, "One user by default: files 0600, folder 0700. True: 0660 and 2770 for the group."),
     "worktrees_shared": (False, "Work trees of one repository are told apart; true lets them share one board."),

@@ -1,4 +1,7 @@
-"""Locks: exclusive and shared leases on files, folders and globs, with waiters, tokens and handoff. Protocol: protocol/lock.md."""
+"""Locks: exclusive and shared leases on files, folders and globs, with waiters, tokens and handoff.
+
+Protocol: protocol/lock.md.
+"""
 
 from __future__ import annotations
 

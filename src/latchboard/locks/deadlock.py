@@ -1,9 +1,11 @@
 """Deadlock: whether a request that starts to wait would close a cycle in the waits-for graph.
 
-Nodes are holders (an agent, in a process or by itself), edges go from a waiter to everybody who is in its way. Only the waiters of those who are
+Nodes are holders (an agent, in a process or by itself), edges go from a waiter to everybody who is in its way. Only
+the waiters of those who are
 in the way are read, found by the first part of their request ids.
 
-Protocol: protocol/lock.md, "Deadlock". Coffman et al. 1971; the search is the one of a wait-for graph with one new edge set.
+Protocol: protocol/lock.md, "Deadlock". Coffman et al. 1971; the search is the one of a wait-for graph with one new
+    edge set.
 """
 
 from __future__ import annotations

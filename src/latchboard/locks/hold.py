@@ -13,14 +13,25 @@ if TYPE_CHECKING:
     from latchboard.rules.lock import Holding, Request, Waiter
 
 
+def describe(held: Holding, remaining_s: float) -> dict[str, Any]:
+    """A hold for people and programs (protocol/schema/hold.json)."""
+    return {
+        "agent": held["agent"],
+        "mode": held["mode"],
+        "bound": held["bound"],
+        "token": held["token"],
+        "since": held["acquired"]["at"],
+        "remaining_s": round(remaining_s, 3),
+        "reason": held["reason"],
+        "pid": held["process"].get("pid"),
+    }
+
+
 class Hold:
     """Locks that are held; a context manager that releases them.
 
     Attributes:
-        agent: The holder.
-        names: What is held, as canonical names.
         tokens: Name to fencing token; a token is greater than that of every earlier hold of its name.
-        request: Id of the request that was granted.
         waited_s: How long the grant took, seconds.
     """
 
@@ -34,14 +45,17 @@ class Hold:
 
     @property
     def agent(self) -> str:
+        """The holder."""
         return self._request.agent
 
     @property
     def request(self) -> str:
+        """Id of the request that was granted."""
         return self._request.request
 
     @property
     def names(self) -> list[str]:
+        """What is held, as canonical names."""
         return list(self.tokens)
 
     @property
@@ -73,7 +87,9 @@ class Hold:
             UsageError: The hold does not cover the file, or is shared.
             StoreError: The disk refused; the file is what it was.
         """
-        self._locks.guarded_write(path, data, self)
+        from latchboard.locks.guarded import write
+
+        write(self._locks, path, data, self)
 
     def release(self) -> bool:
         """Give it back. False: it was not held any more, and nothing was changed."""
@@ -82,7 +98,9 @@ class Hold:
     def __enter__(self) -> Hold:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not self.release() and kind is None:
             raise HoldLost(
                 f"{self.agent} lost {', '.join(self.names)} before the end of the block",
@@ -115,23 +133,12 @@ class Refusal:
 
     @property
     def names(self) -> list[str]:
+        """What was asked for, as canonical names."""
         return [want["name"] for want in self.request.wants]
 
     def facts(self) -> list[dict[str, Any]]:
         """Who is in the way, JSON-ready: holders with since when and for how long, then earlier waiters."""
-        held = [
-            {
-                "agent": h["agent"],
-                "mode": h["mode"],
-                "bound": h["bound"],
-                "token": h["token"],
-                "since": h["acquired"]["at"],
-                "remaining_s": round(left, 3),
-                "reason": h["reason"],
-                "pid": h["process"].get("pid"),
-            }
-            for h, left in self.holders
-        ]
+        held = [describe(holding, left) for holding, left in self.holders]
         waiting = [{"agent": w["agent"], "since": w["since"]["at"], "waits": True} for w in self.waiters]
         return [*held, *waiting]
 

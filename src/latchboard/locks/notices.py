@@ -30,7 +30,10 @@ def tell_taken_over(table: Table, request: Request) -> None:
     """Record every takeover; tell an agent whose lease ran out that somebody else has its lock now."""
     if not table.taken_over:
         return
-    taken = [{"name": name, "from": held["agent"], "token": held["token"], "why": why} for name, held, why in table.taken_over]
+    taken = [
+        {"name": name, "from": held["agent"], "token": held["token"], "why": why}
+        for name, held, why in table.taken_over
+    ]
     table.view.put("log/takeover", {"by": request.agent, "taken": taken, "at": leases.moment(table.now)["at"]})
     for number, (name, held, why) in enumerate(table.taken_over):
         if why == "expired" and held["agent"] != request.agent:
@@ -44,7 +47,23 @@ def tell_taken_over(table: Table, request: Request) -> None:
             )
 
 
-def tell(table: Table, message_id: str, *, sender: str, to: str, body: str, urgency: str, thread: str | None = None) -> None:
+def tell_asked(table: Table, request: Request, holders: list[str]) -> None:
+    """Ask the holders, by a message that says how to answer."""
+    names = ", ".join(want["name"] for want in request.wants)
+    why = f" ({request.reason})" if request.reason else ""
+    for number, holder in enumerate(holders):
+        body = (
+            f"{request.agent} asks you for {names}{why}. "
+            f"Answer with `latchboard handoff grant {request.request}` "
+            f"or `latchboard handoff decline {request.request}`."
+        )
+        message_id = f"{request.request}-h{number}"
+        tell(table, message_id, sender=request.agent, to=holder, body=body, urgency="high", thread=request.request)
+
+
+def tell(
+    table: Table, message_id: str, *, sender: str, to: str, body: str, urgency: str, thread: str | None = None
+) -> None:
     """Put a message into a mailbox, in the same commit."""
     message = mailbox.compose(
         message_id,

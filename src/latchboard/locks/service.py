@@ -1,6 +1,7 @@
 """Locks, the service: what agents call. Rules meet the store, the clock and the host here.
 
-One transaction decides and commits; nothing is remembered between calls but when a lease was last renewed. A request that must wait is
+One transaction decides and commits; nothing is remembered between calls but when a lease was last renewed. A request
+that must wait is
 a record in the store, and whoever lets go grants to it in the same commit (waiting.py).
 
 Protocol: protocol/lock.md.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from latchboard.errors import HoldLost
     from latchboard.host.port import Host
     from latchboard.host.tree import WorkTree
-    from latchboard.rules.lock import Bound, Holding, Mode, Request, Waiter
+    from latchboard.rules.lock import Bound, Holding, Mode, Request, Want
     from latchboard.settings import Settings
     from latchboard.store.port import Store, View
 
@@ -44,8 +45,10 @@ class Locks:
         self.settings = settings
         self._renewed_mono_s: dict[tuple[str, float], float] = {}
         self._count = 0
+        self._tagged: tuple[Any, str] | None = None
 
-    # -- asking ---------------------------------------------------------------------------------------------------------------
+    # -- asking
+    # ---------------------------------------------------------------------------------------------------------------
 
     def request(
         self,
@@ -72,18 +75,21 @@ class Locks:
             raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r}")
         process = self.host.me()
         self._count += 1
-        tag, process_tag = holder_tag(agent, bound, process), holder_tag(agent, "process", process)
-        number = f"{self._count}" if bound == "process" else f"{process_tag}-{self._count}"
-        return rules.Request(
-            f"{tag}.{number}-{id(self):x}",
-            agent,
-            bound,
-            process,
-            [{"name": name, "mode": mode} for name in names],
-            ttl_s=float(ttl_s),
-            lease=agent if bound == "agent" else f"{agent}#{process_tag}",
-            reason=reason,
-        )
+        process_tag = self._process_tag(process)
+        serial = f"{self._count}-{id(self):x}"
+        if bound == "process":
+            asker, number = rules.Asker(agent, bound, process, f"{agent}#{process_tag}"), f"{process_tag}.{serial}"
+        else:
+            tag = holder_tag(agent, bound, process)
+            asker, number = rules.Asker(agent, bound, process, agent), f"{tag}.{process_tag}-{serial}"
+        wants: list[Want] = [{"name": name, "mode": mode} for name in names]
+        return rules.Request(number, asker, wants, ttl_s=float(ttl_s), reason=reason)
+
+    def _process_tag(self, process: Any) -> str:
+        """The tag of this process, computed once."""
+        if self._tagged is None or self._tagged[0] != process:
+            self._tagged = (process, holder_tag("", "process", process))
+        return self._tagged[1]
 
     def names(self, paths: Iterable[str]) -> list[str]:
         """The canonical names of `paths`, each once."""
@@ -115,14 +121,15 @@ class Locks:
             cancel: Readable when the caller gives up; then `Cancelled` is raised and nothing stays behind.
 
         Raises:
-            LockHeld: It is not free and there was no time to wait. WaitEnded: nor did it become free in time. Retryable.
+            LockHeld: It is not free and there was no time to wait. WaitEnded: nor did it become free in time.
+                Retryable.
             Deadlock: Waiting would close a cycle; names it.
             StoreError: Nothing was taken.
         """
         if wait_s_max is not None and not 0 <= wait_s_max < 1e9:
             raise UsageError(f"a waiting time is a number of seconds from 0, not {wait_s_max!r}")
         outcome = self.attempt(request, trace=wait_s_max == 0)
-        if outcome:
+        if isinstance(outcome, Hold):
             return outcome
         if wait_s_max == 0:
             raise self.held(outcome)
@@ -184,7 +191,8 @@ class Locks:
             holders=refusal.facts(),
         )
 
-    # -- holding --------------------------------------------------------------------------------------------------------------
+    # -- holding
+    # --------------------------------------------------------------------------------------------------------------
 
     def release(self, request: Request, tokens: dict[str, int]) -> bool:
         """Give names back and grant them to whoever waits, in one commit. False: not all of it was held any more."""
@@ -248,9 +256,8 @@ class Locks:
 
     def renew_agent(self, agent: str, *, ttl_s: float | None = None) -> None:
         """Start the lease of an agent's agent-bound holds anew; an expired hold does not come back."""
-        request = rules.Request(
-            "", agent, "agent", self.host.me(), [], ttl_s=ttl_s or self.settings.lease_ttl_s, lease=agent
-        )
+        asker = rules.Asker(agent, "agent", self.host.me(), agent)
+        request = rules.Request("", asker, [], ttl_s=ttl_s or self.settings.lease_ttl_s)
         self.transact(agent, lambda table: self._write_renewal(table, request))
 
     def is_live(self, request: Request, tokens: dict[str, int]) -> bool:
@@ -260,51 +267,31 @@ class Locks:
         found = [self._find(table, name, request, token, me) for name, token in tokens.items()]
         return all(held is not None and not table.why_over(held) for held in found)
 
-    def guarded_write(self, path: str, data: bytes | str, hold: Hold) -> None:
-        """Replace a file while the hold lasts: the check and the rename happen with nobody in between (see `Hold.write`)."""
-        name = self.names([path])[0]
-        covering = next((n for n in hold.tokens if n == name or pattern.is_wide(n) and pattern.overlap(n, name)), None)
-        if covering is None:
-            raise UsageError(
-                f"the hold of {hold.agent} does not cover {name}",
-                hint=f"it covers {', '.join(hold.names)}; lock the file as well",
-            )
-        self.write_with_token(path, data, covering, hold.tokens[covering], hold.agent)
+    def check(self, paths: Iterable[str], *, agent: str | None = None, shared: bool = False) -> list[dict[str, Any]]:
+        """Who would be in the way of locking `paths`; empty: free. Changes nothing (see looking.py)."""
+        from latchboard.locks.looking import check
 
-    def write_with_token(self, path: str, data: bytes | str, name: str, token: int, agent: str) -> None:
-        """Replace a file while `token` is that of an exclusive hold of `name`. Raises HoldLost otherwise, the file untouched."""
-        staged = self.tree.stage(path, data.encode() if isinstance(data, str) else data)
+        return check(self, paths, agent=agent, shared=shared)
 
-        def decide(table: Table) -> None:
-            record = table.record(name)
-            held = next((h for h in record["holders"] if rules.shows_token(h, token)), None) if record else None
-            if held is None or held["agent"] != agent or table.why_over(held):
-                raise self.lost(table, name, token, held)
-            if held["mode"] != "exclusive":
-                raise UsageError(f"the hold of {name} is shared", hint="take it exclusively before writing")
-            fact = {"name": self.names([path])[0], "agent": agent, "token": token, "bytes": staged.size_bytes}
-            table.view.put("log/write", fact)
-
-        try:
-            self.transact(agent, decide, effect=staged.publish)
-        except BaseException:
-            staged.discard()
-            raise
-
-    # -- shared by the modules of this package --------------------------------------------------------------------------------
+    # -- shared by the modules of this package
+    # --------------------------------------------------------------------------------
 
     def transact(self, who: str, fn: Callable[[Table], T], *, effect: Callable[[], None] | None = None) -> T:
         """Run `fn` on the locks in one transaction."""
 
         def run(view: View) -> T:
-            return fn(Table(view, self.clock.now(), self.host.verdict))
+            return fn(Table(view, self.clock.now(), self.host.verdict, me))
+
+        me = self.host.me()
 
         return self.store.transact(run, who=who, effect=effect).value
 
     def look(self, *wanted: str) -> Table:
         """The locks as they are, for reading only."""
-        snapshot: Any = self.store.read(*wanted)
-        return Table(snapshot, self.clock.now(), self.host.verdict)
+        from latchboard.locks.looking import Looked
+
+        looked: Any = Looked(self.store, self.store.read(*wanted))
+        return Table(looked, self.clock.now(), self.host.verdict, self.host.me())
 
     def lost(self, table: Table, name: str, token: int, held: Holding | None) -> HoldLost:
         """Which kind of loss it is, and by whom."""
@@ -345,7 +332,7 @@ class Locks:
         return None
 
     def _renew_if_due(self, table: Table, request: Request) -> None:
-        """Use renews: at most one write per `renew_s_min` (or a quarter of a shorter ttl), however often the agent calls."""
+        """Use renews: at most one write per `renew_s_min` (or a quarter of a shorter ttl)."""
         known = (request.lease, request.ttl_s)
         last = self._renewed_mono_s.get(known)
         every_s = min(self.settings.renew_s_min, request.ttl_s / 4)
@@ -369,12 +356,6 @@ class Locks:
             process=request.process,
         )
         table.view.put(f"leases/{request.lease}", lease)
-
-    def waiters(self) -> list[Waiter]:
-        """Everybody who waits, in order."""
-        table = self.look("waiters/")
-        found = [table.waiter(key[len("waiters/") :]) for key, _ in table.view.scan("waiters/")]
-        return sorted((w for w in found if w is not None), key=lambda w: w["seq"])
 
 
 def check_agent(agent: object) -> str:

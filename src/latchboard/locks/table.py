@@ -1,6 +1,7 @@
 """Table: lock records inside one transaction. Every change of who holds what goes through here.
 
-Works on a `View`; asks for verdicts and leases only where an answer depends on them. A name meets its own record, and through the
+Works on a `View`; asks for verdicts and leases only where an answer depends on them. A name meets its own record, and
+through the
 index `wide` every folder and glob it overlaps; a folder or glob meets every record there is.
 
 Protocol: protocol/lock.md, "Operations".
@@ -35,16 +36,19 @@ class Table:
         taken_over: (name, holding, why) of every hold that this transaction took from somebody.
     """
 
-    def __init__(self, view: View, now: Now, judge: rules.Judge) -> None:
+    def __init__(self, view: View, now: Now, judge: rules.Judge, me: Any) -> None:
         self.view = view
         self.now = now
+        self._me = me
+        self._ended_seen = False
         self.granted: list[Waiter] = []
         self.taken_over: list[tuple[str, Holding, str]] = []
         self._judge = judge
         self._verdicts: dict[int, tuple[Any, str]] = {}
         self._records: dict[str, LockRecord | None] = {}
 
-    # -- records ------------------------------------------------------------------------------------------------------------
+    # -- records
+    # ------------------------------------------------------------------------------------------------------------
 
     def record(self, name: str) -> LockRecord | None:
         """The record of a name, the same object every time; MalformedRecord if it cannot be read."""
@@ -108,10 +112,13 @@ class Table:
         found = [self.record(key[6:]) for key, _ in self.view.scan("locks/")]
         return [r for r in found if r is not None and pattern.overlap(r["name"], name)]
 
-    # -- judging ------------------------------------------------------------------------------------------------------------
+    # -- judging
+    # ------------------------------------------------------------------------------------------------------------
 
     def judge(self, identity: Any) -> str:
-        """The verdict about a process, asked once per transaction."""
+        """The verdict about a process, asked once per transaction; this process lives."""
+        if identity == self._me:
+            return "live"
         known = self._verdicts.get(id(identity))
         if known is None:  # the identity is kept with its verdict, so that its id() is nobody else's meanwhile
             known = self._verdicts[id(identity)] = (identity, self._judge(identity))
@@ -119,7 +126,10 @@ class Table:
 
     def why_over(self, holding: Holding) -> str:
         """Why a hold has ended; empty while it lasts."""
-        return rules.why_over(holding, self.now, self.judge, self.lease)
+        why = rules.why_over(holding, self.now, self.judge, self.lease)
+        if why:
+            self._ended_seen = True
+        return why
 
     def is_mine(self, holding: Holding, request: Request) -> bool:
         """Whether a hold is the requester's own."""
@@ -165,7 +175,7 @@ class Table:
         return found
 
     def still_waits(self, waiter: Waiter) -> bool:
-        """Whether a waiter can still take what it asked for: its process lives, or it waits without one until its time is up."""
+        """Whether a waiter can still take what it asked for: not gone, not declined, its time not up."""
         if waiter["wait_s_max"] is not None and leases.age_s(waiter["since"], self.now) > waiter["wait_s_max"]:
             return False
         if waiter["handoff"] is not None and waiter["handoff"].get("state") == "declined":
@@ -173,7 +183,7 @@ class Table:
         return waiter["bound"] == "agent" or self.judge(waiter["process"]) not in rules.GONE
 
     def _waits_for(self, waiter: Waiter, request: Request) -> bool:
-        """Whether `waiter` cannot go on before the requester lets go of something: waiting behind it would be a deadlock."""
+        """Whether `waiter` needs what the requester holds: waiting behind it would be a deadlock."""
         for want in waiter["wants"]:
             for record in self.met_by(want["name"]):
                 for held in record["holders"]:
@@ -181,15 +191,17 @@ class Table:
                         return True
         return False
 
-    # -- changing -------------------------------------------------------------------------------------------------------------
+    # -- changing
+    # -------------------------------------------------------------------------------------------------------------
 
     def grant(self, request: Request) -> dict[str, int]:
         """Make the requester the holder of everything it wants; nothing may be in the way. Returns name to token."""
         tokens: dict[str, int] = {}
         for want in request.wants:
             name, mode = want["name"], want["mode"]
-            for record in self.met_by(name):
-                self._clear_ended(record, request, mode)
+            if self._ended_seen:
+                for record in self.met_by(name):
+                    self._clear_ended(record, request, mode)
             record = self.record(name) or rules.new_record(name)
             mine = self.mine_in(record, request)
             if mine is None:
@@ -248,7 +260,7 @@ class Table:
             self.put(record)
 
     def advance(self, names: Iterable[str]) -> None:
-        """Grant what can be granted now that holds or waiters of `names` are gone: the first live waiter that fits, then the next."""
+        """Grant what can be granted now that holds or waiters of `names` are gone, in the order of the line."""
         entries: dict[str, tuple[Entry, LockRecord]] = {}
         for name in names:
             for record in self.met_by(name):

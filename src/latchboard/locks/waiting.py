@@ -1,7 +1,9 @@
 """Waiting: one process's place in line, from the bell to the grant.
 
-Order: open the bell, queue, look (failures 3.18). Whoever lets go grants in its own commit, so the waiter wakes as the holder. It
-wakes by its bell, by the death of whoever is directly in front of it, when a lease in front of it runs out, or by a slow look of its own.
+Order: open the bell, queue, look (failures 3.18). Whoever lets go grants in its own commit, so the waiter wakes as
+    the holder. It
+wakes by its bell, by the death of whoever is directly in front of it, when a lease in front of it runs out, or by a
+slow look of its own.
 
 Protocol: protocol/lock.md, "Waiting in line".
 """
@@ -9,6 +11,7 @@ Protocol: protocol/lock.md, "Waiting in line".
 from __future__ import annotations
 
 from latchboard.errors import Cancelled, Deadlock, HandoffDeclined, WaitEnded
+from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.rules import lease as leases
@@ -92,6 +95,8 @@ def queue(
         "handoff": handoff,
     }
     table.enqueue(request, waiter)
+    if handoff is not None:
+        notices.tell_asked(table, request, sorted({held["agent"] for held in holders}))
     return refusal
 
 
@@ -101,7 +106,7 @@ def _sleep(locks: Locks, refusal: Refusal, bell: HasFileno, cancel: HasFileno | 
     if left_s is not None:
         limits.append(left_s)
     # Only who is directly in front is watched: a dead holder wakes the first in line, not everybody (failures 3.21).
-    in_front: list[Any] = refusal.waiters[-1:] or [held for held, _ in refusal.holders]
+    in_front: list[Any] = [*refusal.waiters[-1:]] or [held for held, _ in refusal.holders]
     deaths = [locks.host.death_watch(one["process"]) for one in in_front if one["bound"] == "process"]
     watched = [death for death in deaths if death is not None]
     try:
@@ -184,5 +189,3 @@ def _tokens(table: Table, request: Request) -> dict[str, int] | None:
             return None
         tokens[want["name"]] = held["token"]
     return tokens
-
-

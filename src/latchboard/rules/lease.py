@@ -1,7 +1,9 @@
 """Lease: a hold that ends unless renewed; pure arithmetic on records, `now` is an argument.
 
-Law 1. A hold ends `ttl_s` after it was acquired, or after the last renewal of its lease if that lease was alive without a gap since.
-Law 2. An expired hold never comes back: a renewal after a gap longer than the ttl starts a new chain, which covers only younger holds.
+Law 1. A hold ends `ttl_s` after it was acquired, or after the last renewal of its lease if that lease was alive
+without a gap since.
+Law 2. An expired hold never comes back: a renewal after a gap longer than the ttl starts a new chain, which covers
+only younger holds.
 Law 3. Within one boot ages are monotonic; across a reboot they are by the wall clock and never below zero.
 
 Law 1 lets one write renew however many locks a holder has.
@@ -52,16 +54,24 @@ def moment(now: Now) -> Moment:
 
 def age_s(then: Moment, now: Now) -> float:
     """Seconds from `then` to `now`, never below zero."""
-    if then["boot"] == now.boot:
-        return max(0.0, now.mono_s - then["mono_s"])
-    return max(0.0, now.wall_s - parse_iso(then["at"]))
+    same_boot = then["boot"] == now.boot
+    age = now.mono_s - then["mono_s"] if same_boot else now.wall_s - _wall_s(then, now.wall_s)
+    return age if age > 0 else 0.0
 
 
 def seconds_between(earlier: Moment, later: Moment) -> float:
     """Seconds from one moment to another; below zero when they are in the other order."""
     if earlier["boot"] == later["boot"]:
         return later["mono_s"] - earlier["mono_s"]
-    return parse_iso(later["at"]) - parse_iso(earlier["at"])
+    return _wall_s(later, 0.0) - _wall_s(earlier, 0.0)
+
+
+def _wall_s(then: Moment, unreadable_s: float) -> float:
+    """The wall time of a moment. One that cannot be read has age zero: it expires nobody."""
+    try:
+        return parse_iso(then["at"])
+    except ValueError:
+        return unreadable_s
 
 
 def remaining_s(acquired: Moment, ttl_s: float, lease: Lease | None, now: Now) -> float:
@@ -95,16 +105,10 @@ def is_over(lease: Lease, now: Now) -> bool:
 
 def check_moment(value: object) -> bool:
     """Whether `value` has the shape of a moment."""
-    if not isinstance(value, dict) or not isinstance(value.get("boot"), str):
+    if not isinstance(value, dict) or type(value.get("boot")) is not str or type(value.get("at")) is not str:
         return False
     mono = value.get("mono_s")
-    if isinstance(mono, bool) or not isinstance(mono, int | float) or mono != mono:
-        return False
-    try:
-        parse_iso(value["at"])
-    except (KeyError, ValueError):
-        return False
-    return True
+    return type(mono) in (float, int) and mono == mono
 
 
 def check_lease(value: dict[str, Any]) -> str:

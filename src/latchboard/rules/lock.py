@@ -1,11 +1,14 @@
 """Lock: who holds a name, who waits for it, and what a request changes; pure.
 
-Law 1. At most one holder, or any number of shared ones. Over is over: expired, or bound to a process that is provably gone.
-Law 2. Whoever asks later waits behind whoever waits already and conflicts: no starvation, also not of a request for many names.
+Law 1. At most one holder, or any number of shared ones. Over is over: expired, or bound to a process that is provably
+gone.
+Law 2. Whoever asks later waits behind whoever waits already and conflicts: no starvation, also not of a request for
+many names.
 Law 3. Gone is a verdict that was given to us, never a guess: "unknowable" counts as alive.
 Law 4. A record that does not have the shape below is malformed; it is never "free".
 
-The holder of a process-bound hold is the agent in that process. The holder of an agent-bound hold is the agent; but while the process that
+The holder of a process-bound hold is the agent in that process. The holder of an agent-bound hold is the agent; but
+while the process that
 took it lives, it is the agent in that process ("same id from another process refused").
 
 Record `locks/<name>`: {"name", "holders": [holding], "waiters": [entry]}; it is there while it has one of either.
@@ -89,6 +92,18 @@ _MODES = ("exclusive", "shared")
 _BOUNDS = ("process", "agent")
 
 
+class Asker:
+    """Who asks: an agent, in a process, bound to one of them, under a lease."""
+
+    __slots__ = ("agent", "bound", "lease", "process")
+
+    def __init__(self, agent: str, bound: Bound, process: Any, lease: str) -> None:
+        self.agent = agent
+        self.bound = bound
+        self.process = process
+        self.lease = lease
+
+
 class Request:
     """One request for one or more names, all or nothing.
 
@@ -105,40 +120,21 @@ class Request:
 
     __slots__ = ("agent", "bound", "lease", "process", "reason", "request", "ttl_s", "wants")
 
-    def __init__(
-        self,
-        request: str,
-        agent: str,
-        bound: Bound,
-        process: Any,
-        wants: list[Want],
-        *,
-        ttl_s: float,
-        lease: str,
-        reason: str = "",
-    ) -> None:
+    def __init__(self, request: str, asker: Asker, wants: list[Want], *, ttl_s: float, reason: str = "") -> None:
         self.request = request
-        self.agent = agent
-        self.bound = bound
-        self.process = process
+        self.agent = asker.agent
+        self.bound = asker.bound
+        self.process = asker.process
+        self.lease = asker.lease
         self.wants = wants
         self.ttl_s = ttl_s
-        self.lease = lease
         self.reason = reason
 
 
 def of_waiter(waiter: Waiter) -> Request:
     """The request that a waiter stands for."""
-    return Request(
-        waiter["request"],
-        waiter["agent"],
-        waiter["bound"],
-        waiter["process"],
-        waiter["wants"],
-        ttl_s=waiter["ttl_s"],
-        lease=waiter["lease"],
-        reason=waiter["reason"],
-    )
+    asker = Asker(waiter["agent"], waiter["bound"], waiter["process"], waiter["lease"])
+    return Request(waiter["request"], asker, waiter["wants"], ttl_s=waiter["ttl_s"], reason=waiter["reason"])
 
 
 def conflicts(a: str, b: str) -> bool:
@@ -148,6 +144,8 @@ def conflicts(a: str, b: str) -> bool:
 
 def is_same_process(a: Any, b: Any) -> bool:
     """Whether two identities are one process; what is not there is nobody's."""
+    if a == b:
+        return bool(a)
     return bool(a) and all(a.get(k) == b.get(k) for k in ("pid", "start", "pid_ns", "boot", "host"))
 
 
@@ -201,16 +199,18 @@ def new_holding(request: Request, mode: Mode, token: int, now: Now) -> Holding:
 def entered_again(held: Holding, request: Request, mode: Mode, token: int) -> Holding:
     """A hold after its holder took it once more.
 
-    Agent-bound again is idempotent; anything else is counted. Shared to exclusive gives a new token; the old one stays good until
+    Agent-bound again is idempotent; anything else is counted. Shared to exclusive gives a new token; the old one
+    stays good until
     the hold ends, since nobody else can have held it in between.
     """
     again: Holding = {**held, "process": request.process}
     if not (held["bound"] == "agent" and request.bound == "agent"):
         again["depth"] = held["depth"] + 1
     if request.bound == "agent" and held["bound"] == "process":
-        again.update(bound="agent", lease=request.lease, ttl_s=request.ttl_s)
+        again["bound"], again["lease"], again["ttl_s"] = "agent", request.lease, request.ttl_s
     if mode == "exclusive" and held["mode"] == "shared":
-        again.update(mode="exclusive", token=token, first_token=held.get("first_token", held["token"]))
+        again["first_token"] = held.get("first_token", held["token"])
+        again["mode"], again["token"] = "exclusive", token
     return again
 
 
@@ -242,8 +242,9 @@ def check_record(value: dict[str, Any]) -> str:
 def _check_holding(value: Any) -> str:
     if not isinstance(value, dict):
         return "no object"
+    get = value.get
     for field in ("agent", "request", "lease", "reason"):
-        if not isinstance(value.get(field), str):
+        if type(get(field)) is not str:
             return f"{field} is no text"
     if value.get("mode") not in _MODES or value.get("bound") not in _BOUNDS:
         return "mode or bound is unknown"

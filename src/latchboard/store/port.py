@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
         def get(self, key: str) -> Value | None: ...
         def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-            """Every record whose key starts with `prefix`, a collection (`locks/`, `messages/a1/`) or a part of one, in the order of keys.
+            """Every record whose key starts with `prefix`, in the order of keys.
+
+            A prefix is a collection (`locks/`, `messages/a1/`) or a part of one (`waiters/0123.`).
 
             A record that cannot be read is raised as `MalformedRecord`, or added to `damaged` where a list is given.
             """
@@ -91,7 +93,8 @@ if TYPE_CHECKING:
                 fn: Pure; a backend may run it again. An exception from it commits nothing.
                 who: The agent on whose behalf, for the history.
                 durable: Return only when the commit is on the disk.
-                effect: Runs once after `fn` decided, before anybody else can commit; if it raises, nothing is committed.
+                effect: Runs once after `fn` decided, before anybody else can commit; if it raises, nothing is
+                    committed.
 
             Raises:
                 StoreError: Nothing was committed, unless the message says that the outcome is unknown.
@@ -102,7 +105,8 @@ if TYPE_CHECKING:
         def read(self, *wanted: str) -> Snapshot:
             """Keys, and collections that end in `/`, all of one revision.
 
-            The snapshot answers for these alone and refuses others (UsageError). What ends in `/` may be a key too: a lock's name
+            The snapshot answers for these alone and refuses others (UsageError). What ends in `/` may be a key too: a
+            lock's name
             may be a folder (`locks/src/`).
             """
             ...
@@ -119,7 +123,7 @@ if TYPE_CHECKING:
     from typing import Generic
 
     class Committed(Generic[T]):
-        """What a transaction gave: `value` is what `fn` returned, `revision` the commit's (the last one's if nothing was put)."""
+        """What a transaction gave: `fn`'s result and the commit's revision (the last one's if nothing was put)."""
 
         value: T
         revision: int
@@ -129,6 +133,8 @@ if TYPE_CHECKING:
 else:
 
     class Committed:
+        """What a transaction gave (described above)."""
+
         __slots__ = ("revision", "value")
 
         def __init__(self, value, revision):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_CARRIED_COUNT_MAX = 32
 _open_stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
 
 
@@ -58,6 +59,8 @@ class FileStore:
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
+        self._carried_at = 0
+        self._carried: dict[str, str | None] = {}
         self.properties = Properties(
             engine="files",
             spans_hosts=False,
@@ -74,30 +77,29 @@ class FileStore:
     ) -> Committed[T]:
         if self._mutex._is_owned():
             raise UsageError("a transaction inside a transaction", hint="finish the first one; nothing was changed")
-        entered = False
         # Two levels of finally: a signal handler may raise inside the first one (failures 3.16).
         try:
             try:
                 self._mutex.acquire()
                 now = self._clock.now()
                 folder, header = self._enter(now)
-                entered = True
-                view = FileView(folder, header.base + header.applied)
+                carried = self._carried if self._carried_at == header.last else {}
+                view = FileView(folder, header.base + header.applied, carried=carried)
                 value = fn(view)
                 if view.changes:
                     self._commit(folder, header, view, iso(now.wall_s), who, effect)
                 elif effect is not None:
                     effect()
                 revision = header.last
-                journal_fd = folder.journal
+                if (durable or self._settings.durable) and view.changes:
+                    guard.unlock(folder.guard)  # others may commit while this one is flushed
+                    self._flush(folder.journal)
             finally:
                 self._leave()
         finally:
             if self._mutex._is_owned():
                 self._leave()
-        if entered and view.changes:
-            if durable or self._settings.durable:
-                self._flush(journal_fd)
+        if view.changes:
             bell.ring(folder, view.changes)
         return Committed(value, revision)
 
@@ -202,6 +204,7 @@ class FileStore:
 
     def _drop(self) -> None:
         folder, self._folder = self._folder, None
+        self._carried_at, self._carried = 0, {}
         if folder is not None:
             folder.close()
 
@@ -216,24 +219,29 @@ class FileStore:
         self, folder: Folder, header: Header, view: FileView, at: str, who: str, effect: Callable[[], None] | None
     ) -> None:
         """Append the line and make the files say the same. `header` is moved on."""
-        bytes_max = self.properties.value_bytes_max
-        changes = view.changes
-        puts = {k: records.check_value(k, v, bytes_max) for k, v in changes.items() if v is not None}
-        deletes = [key for key, value in changes.items() if value is None]
-        revision = view.revision
+        bytes_max, revision = self.properties.value_bytes_max, view.revision
+        puts: dict[str, str] = {}
+        deletes: list[str] = []
+        files: dict[str, bytes] = {}
+        replaced: list[str] = []
+        for key, value in view.changes.items():
+            if value is None:
+                deletes.append(key)
+                continue
+            text = puts[key] = records.check_value(key, value, bytes_max)
+            if not key.startswith(TRACE_PREFIX):
+                path = layout.record(key)
+                files[path] = records.pack(key, revision, text)
+                if view.has_file(key, path):
+                    replaced.append(path)
         line = journal.commit_line(revision, at, who, puts, deletes)
-        files = {
-            layout.record(key): records.pack(key, revision, text)
-            for key, text in puts.items()
-            if not key.startswith(TRACE_PREFIX)
-        }
         try:
-            staged = self._stage(folder, files, {layout.record(key): there for key, there in view.known.items()})
+            staged = self._stage(folder, files, replaced)
             try:
                 if effect is not None:
                     effect()
                 self._append(folder, header, line)
-                self._create(folder, header, {path: data for path, data in files.items() if path not in staged})
+                self._create(folder, header, files, staged)
             except BaseException:
                 for temporary in staged.values():
                     records.delete(folder.fd, temporary)
@@ -244,15 +252,20 @@ class FileStore:
         header.applied += len(line)
         header.last = revision
         guard.write_header(folder.guard, header)
+        self._carry(view, revision, puts)
 
-    def _stage(self, folder: Folder, files: dict[str, bytes], known: dict[str, bool]) -> dict[str, str]:
+    def _carry(self, view: FileView, revision: int, puts: dict[str, str]) -> None:
+        """Remember what this commit left: if nobody commits before our next one, that one need not read it again."""
+        carried: dict[str, str | None] = {key: None for key, there in view.known.items() if not there}
+        carried.update((key, puts.get(key)) for key in view.changes if not key.startswith(TRACE_PREFIX))
+        self._carried_at, self._carried = (revision, carried) if len(carried) <= _CARRIED_COUNT_MAX else (0, {})
+
+    def _stage(self, folder: Folder, files: dict[str, bytes], replaced: list[str]) -> dict[str, str]:
         """Write replacements beside the files they replace; path to temporary name."""
         staged: dict[str, str] = {}
         try:
-            for path, data in files.items():
-                there = known.get(path)
-                if there or (there is None and records.exists(folder.fd, path)):
-                    staged[path] = records.stage(folder.fd, path, data, self._mode)
+            for path in replaced:
+                staged[path] = records.stage(folder.fd, path, files[path], self._mode)
         except OSError:
             for temporary in staged.values():
                 records.delete(folder.fd, temporary)
@@ -269,13 +282,14 @@ class FileStore:
             os.ftruncate(folder.journal, header.applied)
             raise
 
-    def _create(self, folder: Folder, header: Header, files: dict[str, bytes]) -> None:
-        """Make the new files; when one cannot be made, the others and the line are taken back."""
+    def _create(self, folder: Folder, header: Header, files: dict[str, bytes], staged: dict[str, str]) -> None:
+        """Make the files that replace none; when one cannot be made, the others and the line are taken back."""
         made: list[str] = []
         try:
             for path, data in files.items():
-                records.create(folder.fd, path, data, self._mode)
-                made.append(path)
+                if path not in staged:
+                    records.create(folder.fd, path, data, self._mode)
+                    made.append(path)
         except OSError:
             os.ftruncate(folder.journal, header.applied)
             for path in made:
@@ -291,14 +305,18 @@ class FileStore:
                 records.delete(folder.fd, layout.record(key))
         except OSError as exc:
             error = from_os_error(exc, "finish a commit in", self.path)
-            raise StoreError(f"{error.message}; it is committed and the next writer finishes it", hint=error.hint) from exc
+            raise StoreError(
+                f"{error.message}; it is committed and the next writer finishes it", hint=error.hint
+            ) from exc
 
     def _flush(self, journal_fd: int) -> None:
         try:
             os.fdatasync(journal_fd)
         except OSError as exc:
             error = from_os_error(exc, "flush the journal in", self.path)
-            raise StoreError(f"{error.message}; it is committed but may not survive a power cut", hint=error.hint) from exc
+            raise StoreError(
+                f"{error.message}; it is committed but may not survive a power cut", hint=error.hint
+            ) from exc
 
     # -- reading --------------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, UsageError, from_os_error
 from latchboard.store.files import layout, records
 
@@ -22,12 +23,22 @@ class FileView:
         revision: What this commit will be.
         changes: Key to its new value, None for deleted, in the order of the first change.
         known: Keys that were read: key to whether there is a file.
+
+    `overlay` has values that count instead of the files (a dead writer's); `carried` has what this process's last commit left, as
+    JSON text, where nobody has committed since.
     """
 
-    __slots__ = ("_cached", "_folder", "changes", "known", "revision")
+    __slots__ = ("_cached", "_carried", "_folder", "changes", "known", "revision")
 
-    def __init__(self, folder: Folder, revision: int, overlay: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        revision: int,
+        overlay: dict[str, Any] | None = None,
+        carried: dict[str, str | None] | None = None,
+    ) -> None:
         self._folder = folder
+        self._carried = carried or {}
         self._cached: dict[str, Any] = overlay if overlay is not None else {}
         self.revision = revision
         self.changes: dict[str, dict[str, Any] | None] = {}
@@ -39,10 +50,15 @@ class FileView:
         if key in self._cached:
             cached: dict[str, Any] | None = self._cached[key]
             return cached
-        path = layout.record(key)
-        data = records.read(self._folder.fd, path)
-        self.known[key] = data is not None
-        value = None if data is None else records.unpack(key, data, path)[1]
+        if key in self._carried:
+            text = self._carried[key]
+            self.known[key] = text is not None
+            value = None if text is None else decode(text)
+        else:
+            path = layout.record(key)
+            data = records.read(self._folder.fd, path)
+            self.known[key] = data is not None
+            value = None if data is None else records.unpack(key, data, path)[1]
         self._cached[key] = value
         return value
 
@@ -71,6 +87,11 @@ class FileView:
         self.known[key] = True
         self._cached.setdefault(key, value)
 
+    def has_file(self, key: str, path: str) -> bool:
+        """Whether a record that is put replaces a file."""
+        known = self.known.get(key)
+        return records.exists(self._folder.fd, path) if known is None else known
+
     def put(self, key: str, value: dict[str, Any]) -> None:
         self.changes[key] = value
 
@@ -89,7 +110,9 @@ def _files(folder: int, prefix: str) -> list[str]:
 
 def _listed(folder: int, where: str, ending: str, prefix: str) -> list[str]:
     front = "" if where == "." else f"{where}/"
-    return [f"{front}{name}" for name in _names(folder, where) if name.endswith(ending) and layout.may_hold(name, prefix)]
+    return [
+        f"{front}{name}" for name in _names(folder, where) if name.endswith(ending) and layout.may_hold(name, prefix)
+    ]
 
 
 def _names(folder: int, where: str) -> list[str]:
