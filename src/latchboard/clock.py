@@ -97,6 +97,9 @@ class SystemClock:
         Returns:
             True when something is readable, False when the time is over. A signal whose handler returns does not end
             the wait.
+
+        Raises:
+            ValueError: `timeout_s` is NaN, or a readable has no descriptor (any more).
         """
         import select
 
@@ -111,7 +114,7 @@ class SystemClock:
             if poll.poll(_POLL_S_MAX * 1000):
                 return True
             left_s = deadline - _monotonic()
-        return bool(poll.poll(max(0, -int(-left_s * 1000 // 1))))
+        return bool(poll.poll(0 if left_s <= 0 else -int(-left_s * 1000 // 1)))
 
 
 _boot_id = ""
