@@ -130,11 +130,11 @@ def boot_id() -> str:
 
 def _read_boot_id() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
             text = file.read(64).strip()
-        if text:
-            return text
-    except (OSError, UnicodeDecodeError):
+        if text and text.isascii():
+            return text.decode()
+    except OSError:
         pass
     return _boot_session_of_darwin() or f"{STAND_IN_PREFIX}{_boot_time_s():.0f}"
 
