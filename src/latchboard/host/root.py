@@ -82,6 +82,7 @@ def _common_folder(worktree: str) -> str:
 def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return os.fsdecode(file.read(_GIT_FILE_BYTES_MAX))
+            data = file.read(_GIT_FILE_BYTES_MAX)
     except OSError:
         return ""
+    return "" if b"\0" in data else os.fsdecode(data)
