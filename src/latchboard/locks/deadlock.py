@@ -13,6 +13,7 @@ from __future__ import annotations
 from binascii import crc32
 
 from latchboard.host.identity import is_identity, tag
+from latchboard.locks.engaged import is_engaged
 from latchboard.rules import lock as rules
 
 TYPE_CHECKING = False
@@ -38,20 +39,45 @@ def find_cycle(table: Table, request: Request, blockers: list[Any]) -> list[str]
         request: Who would wait.
         blockers: Holdings and waiters in its way.
     """
-    seen: set[str] = set()
+    if not _is_waited_for(table, request):
+        return []
+    seen: set[tuple[str, str]] = set()
     paths: list[tuple[list[str], Any]] = [([request.agent], b) for b in blockers]
     while paths:
         path, blocker = paths.pop()
+        holder = (blocker["agent"], holder_tag("", "process", blocker["process"]))
+        if holder in seen:
+            continue
+        seen.add(holder)
+        agents = [*path, blocker["agent"]]
         for waiter in _waits_of(table, blocker):
-            if waiter["request"] in seen:
-                continue
-            seen.add(waiter["request"])
-            holders, waiters = table.blockers(rules.of_waiter(waiter), waiter["seq"])
-            agents = [*path, blocker["agent"]]
-            if any(table.is_mine(held, request) for held in holders):
+            holders, waiters = table.blockers(rules.of_waiter(waiter), waiter["seq"], everybody=True)
+            if any(table.is_mine(held, request) for held in holders) or any(_is_mine(w, request) for w in waiters):
                 return [*agents, request.agent]
             paths.extend((agents, further) for further in [*holders, *waiters])
     return []
+
+
+def _is_waited_for(table: Table, request: Request) -> bool:
+    """Whether anybody may wait for the requester: without that there is no cycle through it, and nothing to search.
+
+    A process-bound requester whose process has nothing but this request, and whose agent never had an agent-bound
+    hold, needs
+    no look at the line.
+    """
+    is_free = not is_engaged(request.agent, apart_from=1)
+    if request.bound == "process" and is_free and table.view.get(f"leases/{request.agent}") is None:
+        return False
+    for key, _ in table.view.scan("waiters/"):
+        waiter = table.waiter(key[len("waiters/") :])
+        if waiter is not None and (_is_mine(waiter, request) or table.waits_for(waiter, request)):
+            return True
+    return False
+
+
+def _is_mine(waiter: Waiter, request: Request) -> bool:
+    """Whether a waiter is another request of the same holder."""
+    return waiter["agent"] == request.agent and waiter["request"] != request.request
 
 
 def _waits_of(table: Table, blocker: Any) -> list[Waiter]:
@@ -59,8 +85,8 @@ def _waits_of(table: Table, blocker: Any) -> list[Waiter]:
     found = []
     for bound in ("process", "agent"):
         prefix = f"waiters/{holder_tag(blocker['agent'], bound, blocker['process'])}."
-        for key, value in table.view.scan(prefix):
-            waiter = table.waiter(key[len("waiters/") :]) if value else None
+        for key, _ in table.view.scan(prefix):
+            waiter = table.waiter(key[len("waiters/") :])
             if waiter is not None and waiter["agent"] == blocker["agent"] and table.still_waits(waiter):
                 found.append(waiter)
     return found

@@ -51,7 +51,9 @@ def ask_and_go(locks: Locks, request: Request, *, wait_s_max: float | None = Non
         raise UsageError("a request that nobody waits for must be bound to the agent", hint='use bound="agent"')
     return locks.transact(
         request.agent,
-        lambda table: queue(locks, table, request, _limit(locks, wait_s_max), handoff={"state": "asked"}),
+        lambda table: queue(
+            locks, table, request, _limit(locks, wait_s_max), handoff={"state": "asked"}, attended=False
+        ),
     )
 
 

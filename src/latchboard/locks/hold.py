@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from latchboard.errors import HoldLost
+from latchboard.locks.engaged import disengage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ class Hold:
         waited_s: How long the grant took, seconds.
     """
 
-    __slots__ = ("_locks", "_request", "tokens", "waited_s")
+    __slots__ = ("_is_counted", "_locks", "_request", "tokens", "waited_s")
 
     def __init__(self, locks: Locks, request: Request, tokens: dict[str, int], waited_s: float) -> None:
         self._locks = locks
         self._request = request
+        self._is_counted = True
         self.tokens = tokens
         self.waited_s = waited_s
 
@@ -93,7 +95,11 @@ class Hold:
 
     def release(self) -> bool:
         """Give it back. False: it was not held any more, and nothing was changed."""
-        return self._locks.release(self._request, self.tokens)
+        released = self._locks.release(self._request, self.tokens)
+        if self._is_counted:
+            self._is_counted = False
+            disengage(self.agent)
+        return released
 
     def __enter__(self) -> Hold:
         return self

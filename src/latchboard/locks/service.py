@@ -12,6 +12,7 @@ from __future__ import annotations
 from latchboard.errors import LeaseExpired, LockHeld, StaleToken, TakenOver, UsageError
 from latchboard.locks import notices
 from latchboard.locks.deadlock import holder_tag
+from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.table import Table
 from latchboard.rules import lease as leases
@@ -47,8 +48,7 @@ class Locks:
         self._count = 0
         self._tagged: tuple[Any, str] | None = None
 
-    # -- asking
-    # ---------------------------------------------------------------------------------------------------------------
+    # -- asking ----------------------------------------------------------------------------------------------
 
     def request(
         self,
@@ -150,10 +150,13 @@ class Locks:
             return refusal
 
         try:
-            return self.transact(request.agent, decide)
+            outcome = self.transact(request.agent, decide)
         except BaseException as exc:
             self.undo(request, exc)
             raise
+        if isinstance(outcome, Hold):
+            engage(request.agent)
+        return outcome
 
     def granted(self, table: Table, request: Request) -> Hold:
         """Write the grant, renew what is due, tell whom something was taken from."""
@@ -191,8 +194,7 @@ class Locks:
             holders=refusal.facts(),
         )
 
-    # -- holding
-    # --------------------------------------------------------------------------------------------------------------
+    # -- holding ---------------------------------------------------------------------------------------------
 
     def release(self, request: Request, tokens: dict[str, int]) -> bool:
         """Give names back and grant them to whoever waits, in one commit. False: not all of it was held any more."""
@@ -273,8 +275,7 @@ class Locks:
 
         return check(self, paths, agent=agent, shared=shared)
 
-    # -- shared by the modules of this package
-    # --------------------------------------------------------------------------------
+    # -- shared by the modules of this package ---------------------------------------------------------------
 
     def transact(self, who: str, fn: Callable[[Table], T], *, effect: Callable[[], None] | None = None) -> T:
         """Run `fn` on the locks in one transaction."""

@@ -47,8 +47,7 @@ class Table:
         self._verdicts: dict[int, tuple[Any, str]] = {}
         self._records: dict[str, LockRecord | None] = {}
 
-    # -- records
-    # ------------------------------------------------------------------------------------------------------------
+    # -- records ---------------------------------------------------------------------------------------------
 
     def record(self, name: str) -> LockRecord | None:
         """The record of a name, the same object every time; MalformedRecord if it cannot be read."""
@@ -112,8 +111,7 @@ class Table:
         found = [self.record(key[6:]) for key, _ in self.view.scan("locks/")]
         return [r for r in found if r is not None and pattern.overlap(r["name"], name)]
 
-    # -- judging
-    # ------------------------------------------------------------------------------------------------------------
+    # -- judging ---------------------------------------------------------------------------------------------
 
     def judge(self, identity: Any) -> str:
         """The verdict about a process, asked once per transaction; this process lives."""
@@ -146,10 +144,17 @@ class Table:
         """How long a hold still lasts, its lease counted in, seconds."""
         return leases.remaining_s(holding["acquired"], holding["ttl_s"], self.lease(holding["lease"]), self.now)
 
-    def blockers(self, request: Request, seq: int | None = None) -> tuple[list[Holding], list[Waiter]]:
-        """Holders in the way, and waiters in the way that came before `seq` (all of them for a new request)."""
+    def blockers(
+        self, request: Request, seq: int | None = None, *, everybody: bool = False
+    ) -> tuple[list[Holding], list[Waiter]]:
+        """Who is in the way: holders, and waiters that came before `seq` (all of them for a new request).
+
+        While a holder is in the way, only the waiter directly in front is named, unless `everybody` is asked for: a
+        long
+        line is not read by each who joins it.
+        """
         holders: list[Holding] = []
-        waiters: dict[str, Waiter] = {}
+        places: list[Entry] = []
         for want in request.wants:
             for record in self.met_by(want["name"]):
                 mine = self.mine_in(record, request)
@@ -157,22 +162,21 @@ class Table:
                     in_the_way = held is not mine and rules.conflicts(held["mode"], want["mode"])
                     if in_the_way and not self.is_mine(held, request) and not self.why_over(held):
                         holders.append(held)
-                if mine is None and record["waiters"]:
-                    waiters.update(self._earlier(record, request, want["mode"], seq))
-        return holders, list(waiters.values())
+                if mine is None:
+                    places += _earlier(record, request, want["mode"], seq)
+        if holders and not everybody:
+            places = sorted(places, key=lambda place: place["seq"])[-1:]
+            return holders, [w for place in places if (w := self.waiter(place["request"])) is not None]
+        return holders, self._in_line(places, request)
 
-    def _earlier(self, record: LockRecord, request: Request, mode: Mode, seq: int | None) -> dict[str, Waiter]:
-        """Waiters of one record that the request has to wait behind."""
+    def _in_line(self, places: list[Entry], request: Request) -> list[Waiter]:
+        """The waiters of these places that really have to be waited for, in order."""
         found: dict[str, Waiter] = {}
-        for entry in record["waiters"]:
-            if entry["request"] == request.request or (seq is not None and entry["seq"] >= seq):
-                continue
-            if not rules.conflicts(entry["mode"], mode):
-                continue
-            waiter = self.waiter(entry["request"])
-            if waiter is not None and self.still_waits(waiter) and not self._waits_for(waiter, request):
-                found[entry["request"]] = waiter
-        return found
+        for place in sorted(places, key=lambda place: place["seq"]):
+            waiter = self.waiter(place["request"])
+            if waiter is not None and self.still_waits(waiter) and not self.waits_for(waiter, request):
+                found[place["request"]] = waiter
+        return list(found.values())
 
     def still_waits(self, waiter: Waiter) -> bool:
         """Whether a waiter can still take what it asked for: not gone, not declined, its time not up."""
@@ -180,9 +184,9 @@ class Table:
             return False
         if waiter["handoff"] is not None and waiter["handoff"].get("state") == "declined":
             return False
-        return waiter["bound"] == "agent" or self.judge(waiter["process"]) not in rules.GONE
+        return not waiter["attended"] or self.judge(waiter["process"]) not in rules.GONE
 
-    def _waits_for(self, waiter: Waiter, request: Request) -> bool:
+    def waits_for(self, waiter: Waiter, request: Request) -> bool:
         """Whether `waiter` needs what the requester holds: waiting behind it would be a deadlock."""
         for want in waiter["wants"]:
             for record in self.met_by(want["name"]):
@@ -191,8 +195,7 @@ class Table:
                         return True
         return False
 
-    # -- changing
-    # -------------------------------------------------------------------------------------------------------------
+    # -- changing --------------------------------------------------------------------------------------------
 
     def grant(self, request: Request) -> dict[str, int]:
         """Make the requester the holder of everything it wants; nothing may be in the way. Returns name to token."""
@@ -290,6 +293,17 @@ class Table:
     def _drop_entry(self, entry: Entry, record: LockRecord) -> None:
         record["waiters"] = [e for e in record["waiters"] if e["request"] != entry["request"]]
         self.put(record)
+
+
+def _earlier(record: LockRecord, request: Request, mode: Mode, seq: int | None) -> list[Entry]:
+    """Places of one line that come before the request and conflict with it."""
+    return [
+        entry
+        for entry in record["waiters"]
+        if entry["request"] != request.request
+        and (seq is None or entry["seq"] < seq)
+        and rules.conflicts(entry["mode"], mode)
+    ]
 
 
 def _checked(key: str, value: dict[str, Any] | None) -> LockRecord | None:

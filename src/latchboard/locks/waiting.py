@@ -13,6 +13,7 @@ from __future__ import annotations
 from latchboard.errors import Cancelled, Deadlock, HandoffDeclined, WaitEnded
 from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.engaged import disengage, engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.rules import lease as leases
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
     from latchboard.rules.lock import Request, Waiter
+    from latchboard.store.port import Bell
 
 
 def wait_in_line(
@@ -37,26 +39,40 @@ def wait_in_line(
     """Queue the request and wait until it is granted, declined, cancelled or out of time."""
     started = locks.clock.now().mono_s
     bell = locks.store.bell(f"waiters/{request.request}")
+    engage(request.agent)
     try:
         outcome = locks.transact(request.agent, lambda table: queue(locks, table, request, wait_s_max, handoff=handoff))
+        bell.clear()  # of our own joining the line
         while not isinstance(outcome, Hold):
             elapsed = locks.clock.now().mono_s - started
             left = None if wait_s_max is None else wait_s_max - elapsed
             if left is not None and left <= 0:
                 outcome = _leave(locks, request, outcome, elapsed)
                 continue
-            _sleep(locks, outcome, bell, cancel, left)
-            bell.clear()
-            if cancel is not None and locks.clock.wait([cancel], 0):
-                raise Cancelled(f"{request.agent} gave up waiting for {', '.join(outcome.names)}")
-            outcome = _look_again(locks, request)
+            outcome = _granted_meanwhile(locks, request) or _next(locks, request, outcome, bell, cancel, left)
         outcome.waited_s = locks.clock.now().mono_s - started
         return outcome
     except BaseException as exc:
+        disengage(request.agent)
         locks.undo(request, exc)
         raise
     finally:
         bell.close()
+
+
+def _next(
+    locks: Locks, request: Request, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None
+) -> Hold | Refusal:
+    """Sleep until something may have changed, then say how things are."""
+    rang = _sleep(locks, refusal, bell, cancel, left_s)
+    if cancel is not None and locks.clock.wait([cancel], 0):
+        raise Cancelled(f"{request.agent} gave up waiting for {', '.join(refusal.names)}")
+    if rang:
+        bell.clear()
+        hold = _granted_meanwhile(locks, request)
+        if hold is not None:
+            return hold
+    return locks.transact(request.agent, lambda table: _step(locks, table, request))
 
 
 def queue(
@@ -66,6 +82,7 @@ def queue(
     wait_s_max: float | None,
     *,
     handoff: dict[str, Any] | None = None,
+    attended: bool = True,
 ) -> Hold | Refusal:
     """In one transaction: grant if it is free by now, refuse a deadlock, else take a place in line."""
     holders, waiters = table.blockers(request)
@@ -90,6 +107,7 @@ def queue(
         "wait_s_max": wait_s_max,
         "ttl_s": request.ttl_s,
         "lease": request.lease,
+        "attended": attended,
         "reason": request.reason,
         "blocked_by": refusal.facts(),
         "handoff": handoff,
@@ -100,8 +118,8 @@ def queue(
     return refusal
 
 
-def _sleep(locks: Locks, refusal: Refusal, bell: HasFileno, cancel: HasFileno | None, left_s: float | None) -> None:
-    """Until something may have changed for this waiter."""
+def _sleep(locks: Locks, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None) -> bool:
+    """Until something may have changed for this waiter; true: its bell rang."""
     limits = [locks.settings.wait_poll_s, *(max(0.0, s) + 0.001 for _, s in refusal.holders)]
     if left_s is not None:
         limits.append(left_s)
@@ -110,19 +128,11 @@ def _sleep(locks: Locks, refusal: Refusal, bell: HasFileno, cancel: HasFileno | 
     deaths = [locks.host.death_watch(one["process"]) for one in in_front if one["bound"] == "process"]
     watched = [death for death in deaths if death is not None]
     try:
-        locks.clock.wait([bell, *watched, *([cancel] if cancel is not None else [])], min(limits))
+        woken = locks.clock.wait([bell, *watched, *([cancel] if cancel is not None else [])], min(limits))
+        return woken and locks.clock.wait([bell], 0)
     finally:
         for death in watched:
             death.close()
-
-
-def _look_again(locks: Locks, request: Request) -> Hold | Refusal:
-    """After waking: the holder, still waiting, or declined."""
-    if locks.store.read(f"waiters/{request.request}").get(f"waiters/{request.request}") is None:
-        hold = _granted_meanwhile(locks, request)
-        if hold is not None:
-            return hold
-    return locks.transact(request.agent, lambda table: _step(locks, table, request))
 
 
 def _step(locks: Locks, table: Table, request: Request) -> Hold | Refusal:
@@ -173,7 +183,10 @@ def _leave(locks: Locks, request: Request, refusal: Refusal, waited_s: float) ->
 
 
 def _granted_meanwhile(locks: Locks, request: Request) -> Hold | None:
-    """The hold that somebody else's commit gave us; reads only."""
+    """The hold that somebody else's commit gave us; None while our place in line is there. Reads only."""
+    place = f"waiters/{request.request}"
+    if locks.store.read(place).get(place) is not None:
+        return None
     table = locks.look(*[f"locks/{want['name']}" for want in request.wants])
     tokens = _tokens(table, request)
     return None if tokens is None else Hold(locks, request, tokens, 0.0)

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         wait_s_max: float | None
         ttl_s: float
         lease: str
+        attended: bool
         reason: str
         blocked_by: list[dict[str, Any]]
         handoff: dict[str, Any] | None
@@ -262,6 +263,8 @@ def check_waiter(value: dict[str, Any]) -> str:
             return f"{field} is no text"
     if value.get("bound") not in _BOUNDS or type(value.get("seq")) is not int:
         return "bound or seq is wrong"
+    if type(value.get("attended")) is not bool:
+        return "attended is neither true nor false"
     wants = value.get("wants")
     if not isinstance(wants, list) or not wants:
         return "wants is no list"

@@ -1,0 +1,77 @@
+"""Run every benchmark and print one table; `--json FILE` keeps the figures, `--quick` takes a tenth of the time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from typing import Any
+
+
+def main() -> int:
+    """Exit status 0 when every goal is met, 1 when one is missed."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("--json", metavar="FILE", help="write the result there")
+    options.add_argument("--quick", action="store_true", help="fewer rounds: figures are rough")
+    options.add_argument("--only", metavar="WORD", help="only benchmarks whose function name contains WORD")
+    chosen = options.parse_args()
+    share = 0.1 if chosen.quick else 1.0
+    results = []
+    for name, action in benchmarks(share):
+        if chosen.only and chosen.only not in name:
+            continue
+        print(f"... {name}", file=sys.stderr, flush=True)
+        results.append(action())
+    report = {
+        "format": 1,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": os.cpu_count(),
+        "results": results,
+    }
+    if chosen.json:
+        with open(chosen.json, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
+    show(results)
+    return 0 if all(g["is_met"] for r in results for g in r["goals"]) else 1
+
+
+def benchmarks(share: float) -> list[tuple[str, Any]]:
+    """Name and action of each benchmark, in order."""
+    from benchmarks import crowd, growth, mail, process, uncontended
+
+    seconds = max(1.0, 5 * share)
+    return [
+        ("pair", lambda: uncontended.pair(int(5000 * share))),
+        ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
+        ("different_files", lambda: crowd.different_files(seconds)),
+        ("one_file", lambda: crowd.one_file(seconds)),
+        ("messages", lambda: mail.messages(int(2000 * share))),
+        ("watch", lambda: mail.watch(int(1000 * share))),
+        ("start_up", lambda: process.start_up(int(40 * share) + 5)),
+        ("growth", lambda: growth.growth(share)),
+    ]
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """The figures, then every goal with what was reached."""
+    for result in results:
+        print(f"\n{result['name']}")
+        for name, figures in result["figures"].items():
+            line = "  ".join(f"{key} {value:,}" for key, value in figures.items())
+            ratio = result.get("ratio_to_floor", {}).get(name)
+            print(f"  {name:<28} {line}" + (f"  {ratio:.2f} x floor" if ratio else ""))
+    print("\ngoals")
+    for result in results:
+        for one in result["goals"]:
+            mark = "met   " if one["is_met"] else "MISSED"
+            print(f"  {mark} {result['name']}: {one['goal']} {one['value']:,} ({one['direction']} {one['limit']:,})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Uncontended: acquire and release of one file, in one process, beside the floor and other libraries; and with many locks held."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.measure import floor, goal, interleaved, summary
+from latchboard import Latchboard
+
+
+def pairs_of(folder: str) -> dict[str, Callable[[], object]]:
+    """One acquire-and-release per driver."""
+    import filelock
+    import portalocker
+
+    board = Latchboard(folder)
+    me = board.agent("bench")
+    soft, hard = filelock.SoftFileLock(f"{folder}/soft.lock"), filelock.FileLock(f"{folder}/hard.lock")
+    port = portalocker.Lock(f"{folder}/port.lock")
+
+    def with_filelock(lock: Any) -> Callable[[], None]:
+        def once() -> None:
+            lock.acquire()
+            lock.release()
+
+        return once
+
+    return {
+        "floor": floor(folder),
+        "latchboard": lambda: me.lock("src/a.py").release(),
+        "filelock.SoftFileLock": with_filelock(soft),
+        "filelock.FileLock": with_filelock(hard),
+        "portalocker.Lock": with_filelock(port),
+    }
+
+
+def pair(rounds: int) -> dict[str, Any]:
+    """One file, nobody else: ratio to the floor, and other libraries side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        _make_file(folder)
+        found = interleaved(pairs_of(folder), rounds=rounds)
+    base = statistics.median(found["floor"])
+    ratio = {name: round(statistics.median(s) / base, 2) for name, s in found.items()}
+    return {
+        "name": "acquire + release, one file, uncontended",
+        "figures": {name: summary(s) for name, s in found.items()},
+        "ratio_to_floor": ratio,
+        "goals": [
+            goal("p50 against the floor", ratio["latchboard"], 6.0),
+            goal("p50 against filelock.SoftFileLock", ratio["latchboard"] / ratio["filelock.SoftFileLock"], 1.0),
+            goal("p50 against filelock.FileLock", ratio["latchboard"] / ratio["filelock.FileLock"], 1.0),
+        ],
+    }
+
+
+def with_many_held(rounds: int, *, held_count: int = 10_000) -> dict[str, Any]:
+    """The same while 10 and while 10,000 other locks are held."""
+    with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as many:
+        actions = {}
+        for name, folder, count in (("10 held", few, 10), (f"{held_count} held", many, held_count)):
+            _make_file(folder)
+            board = Latchboard(folder)
+            holder, me = board.agent("holder"), board.agent("bench")
+            for number in range(0, count, 500):
+                holder.lock(*[f"held/{n}.py" for n in range(number, min(count, number + 500))])
+            actions[name] = lambda me=me: me.lock("src/a.py").release()
+        found = interleaved(actions, rounds=rounds)
+    medians = [statistics.median(s) for s in found.values()]
+    return {
+        "name": f"the same with {held_count} locks held",
+        "figures": {name: summary(s) for name, s in found.items()},
+        "goals": [goal("p50 against 10 held", medians[1] / medians[0], 1.3)],
+    }
+
+
+def _make_file(folder: str) -> None:
+    os.makedirs(f"{folder}/src")
+    with open(f"{folder}/src/a.py", "w", encoding="utf-8") as file:
+        file.write("x = 1\n")
