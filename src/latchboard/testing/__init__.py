@@ -1,4 +1,4 @@
-"""Testing: a clock and a host of one's own, for tests of what is built on Latchboard and for authors of stores.
+"""Testing: a clock and a host of one's own, and the suite every store passes; for authors of stores and of tests.
 
 `ManualClock` and `FakeHost` start with the same boot id and count reboots alike, so that a test that restarts the
 machine calls `reboot()` on both.
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latchboard.host.fake import FakeHost
     from latchboard.testing.clock import ManualClock
+    from latchboard.testing.suite import StoreSuite
 
-__all__ = ["FakeHost", "ManualClock"]
+__all__ = ["FakeHost", "ManualClock", "StoreSuite"]
 
 _HOME = {
     "FakeHost": "latchboard.host.fake",
     "ManualClock": "latchboard.testing.clock",
+    "StoreSuite": "latchboard.testing.suite",  # needs pytest and hypothesis
 }
 
 
