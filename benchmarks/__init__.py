@@ -1,1 +1,1 @@
-"""Benchmarks: what coordination costs, beside the floor of the file system and beside other lock libraries, in one run."""
+"""Benchmarks: what coordination costs beside the floor of the file system and beside other lock libraries."""

@@ -72,8 +72,7 @@ def run(kind: str, *, one_file: bool, hold_s: float, seconds: float) -> dict[str
         barrier, results = context.Barrier(PROCESSES), context.Queue()
         names = ["one.py" if one_file else f"file{n}.py" for n in range(PROCESSES)]
         crowd = [
-            context.Process(target=work, args=(kind, folder, name, hold_s, seconds, barrier, results))
-            for name in names
+            context.Process(target=work, args=(kind, folder, name, hold_s, seconds, barrier, results)) for name in names
         ]
         for process in crowd:
             process.start()

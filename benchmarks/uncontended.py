@@ -1,4 +1,4 @@
-"""Uncontended: acquire and release of one file, in one process, beside the floor and other libraries; and with many locks held."""
+"""Uncontended: acquire and release of one file by one process, also with many other locks held."""
 
 from __future__ import annotations
 

@@ -110,6 +110,11 @@ class WorkTree:
             raise UsageError(f"{name} is a folder, and only a file can be written")
         return staged.stage(real, name, status, data)
 
+    def spell(self, text: str) -> str:
+        """A part of a name as names spell it: NFC, and folded where the file system folds case."""
+        self._name(self.root, is_folder=True)  # has the file system looked at, once
+        return _spell(text, folds_case=bool(self._folds))
+
     def _full(self, path: str | os.PathLike[str], cwd: str | os.PathLike[str] | None) -> str:
         text = path if type(path) is str and path.isascii() and 0 < len(path) <= 1024 else _text(path)
         if "\0" in text:

@@ -16,6 +16,7 @@ from latchboard.rules import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from latchboard.host.staged import Staged
     from latchboard.locks.hold import Hold
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
@@ -23,46 +24,52 @@ if TYPE_CHECKING:
 
 def write(locks: Locks, path: str, data: bytes | str, hold: Hold) -> None:
     """Replace a file that `hold` covers (see `Hold.write`)."""
-    name = locks.names([path])[0]
-    covering = [n for n in hold.tokens if n == name or (pattern.is_wide(n) and pattern.overlap(n, name))]
-    if not covering:
-        raise UsageError(
-            f"the hold of {hold.agent} does not cover {name}",
-            hint=f"it covers {', '.join(hold.names)}; lock the file as well",
-        )
-    write_with_token(locks, path, data, hold.tokens[covering[0]], covered_by=covering[0])
+    with _staged(locks, path, data) as staged:
+        covering = [n for n in hold.tokens if _covers(n, staged.name)]
+        if not covering:
+            raise UsageError(
+                f"the hold of {hold.agent} does not cover {staged.name}",
+                hint=f"it covers {', '.join(hold.names)}; lock the file as well",
+            )
+        _publish(locks, staged, covering[0], hold.tokens[covering[0]], who=hold.agent)
 
 
-def write_with_token(locks: Locks, path: str, data: bytes | str, token: int, *, covered_by: str | None = None) -> None:
-    """Replace a file while `token` is that of a live exclusive hold.
+def write_with_token(locks: Locks, path: str, data: bytes | str, token: int) -> None:
+    """Replace a file while `token` is that of a live exclusive hold of it.
 
     Args:
         locks: The service.
         path: The file, relative to the root or absolute.
         data: Its whole new content; text is written as UTF-8.
-        token: Of the hold that covers the file.
-        covered_by: The name that is held; the file itself when None.
+        token: Of the hold of the file itself.
 
     Raises:
         HoldLost: The hold ended, or somebody else has it; the file was not touched.
         UsageError: The hold is shared.
         StoreError: The disk refused; the file is what it was.
     """
-    written = locks.names([path])[0]
-    name = covered_by or written
-    staged = locks.tree.stage(path, data.encode() if isinstance(data, str) else data)
+    with _staged(locks, path, data) as staged:
+        _publish(locks, staged, staged.name, token, who=f"token {token}")
+
+
+def _staged(locks: Locks, path: str, data: bytes | str) -> Staged:
+    return locks.tree.stage(path, data.encode() if isinstance(data, str) else data)
+
+
+def _covers(held: str, written: str) -> bool:
+    return held == written or (pattern.is_wide(held) and pattern.overlap(held, written))
+
+
+def _publish(locks: Locks, staged: Staged, held_name: str, token: int, *, who: str) -> None:
+    """Check the hold and rename, in one transaction; a link that turns after staging changes nothing."""
 
     def decide(table: Table) -> None:
-        record = table.record(name)
+        record = table.record(held_name)
         held = next((h for h in record["holders"] if rules.shows_token(h, token)), None) if record else None
         if held is None or table.why_over(held):
-            raise locks.lost(table, name, token, held)
+            raise locks.lost(table, held_name, token, held)
         if held["mode"] != "exclusive":
-            raise UsageError(f"the hold of {name} is shared", hint="take it exclusively before writing")
-        table.view.put("log/write", {"name": written, "agent": held["agent"], "token": token})
+            raise UsageError(f"the hold of {held_name} is shared", hint="take it exclusively before writing")
+        table.view.put("log/write", {"name": staged.name, "agent": held["agent"], "token": token})
 
-    try:
-        locks.transact(f"token {token}", decide, effect=staged.publish)
-    except BaseException:
-        staged.discard()
-        raise
+    locks.transact(who, decide, effect=staged.publish)

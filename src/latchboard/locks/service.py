@@ -96,9 +96,12 @@ class Locks:
         names: dict[str, None] = {}
         for path in paths:
             if path.startswith("glob:"):
-                names[pattern.normalise_glob(path)] = None
-            else:
-                names.update(dict.fromkeys(self.tree.names(path)))
+                names[self._glob(path[len("glob:") :])] = None
+                continue
+            for name in self.tree.names(path):
+                names[name] = None
+                if name[0] == "/" and name[-1] == "/" and f"{self.tree.root}/".startswith(name):
+                    names["./"] = None  # a folder above the root holds everything in it
         if not names:
             raise UsageError("no path was given", hint="name at least one file, folder or glob")
         if len(names) > self.settings.names_count_max:
@@ -107,6 +110,11 @@ class Locks:
                 hint="lock the folder or a glob instead",
             )
         return list(names)
+
+    def _glob(self, text: str) -> str:
+        """The canonical name of a glob, also of one that was written with the root in front."""
+        root = f"{self.tree.root}/"
+        return pattern.normalise_glob(self.tree.spell(text[len(root) - 1 :] if text.startswith(root) else text))
 
     def try_acquire(self, request: Request) -> Hold | Refusal:
         """Take everything at once or nothing; never waits."""
