@@ -1,0 +1,291 @@
+"""Board, the service: status entries and heartbeats, the joined view of who does what, history, and the published file.
+
+Guarantees that `read`, `agents` and `history` are exact at one revision. Does not see a record file that somebody
+scribbled on after this process first looked: the journal does not tell of it (a new process does, and `latchboard
+doctor`).
+
+Protocol: protocol/board.md.
+"""
+
+from __future__ import annotations
+
+from _thread import RLock
+
+from latchboard.board.fold import Fold
+from latchboard.board.sheet import Sheet
+from latchboard.errors import Compacted, MalformedRecord, UsageError
+from latchboard.locks.deadlock import holder_tag
+from latchboard.locks.table import Table
+from latchboard.rules import board as rules
+from latchboard.rules import lease as leases
+from latchboard.rules import pattern
+from latchboard.rules.agent import check_agent
+from latchboard.rules.watch import Known, by_commit, check_status_entry, events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol
+
+    from latchboard.board.fold import Follower
+    from latchboard.clock import Clock, Now
+    from latchboard.host.port import Host
+    from latchboard.rules.watch import Event
+    from latchboard.settings import Settings
+    from latchboard.store.port import Store, View
+
+    class Published(Protocol):
+        """A derived file beside the store, written by one process at a time."""
+
+        def head(self) -> bytes:
+            """Its first bytes; empty when there is none."""
+            ...
+
+        def replace(self, make: Callable[[bytes], bytes | None], *, wait_s_max: float) -> bool:
+            """Replace the file with what `make` returns for its first bytes; None leaves it.
+
+            False: somebody else is at it.
+            """
+            ...
+
+
+_STATUS_CHARS_MAX = 10_000
+_PUBLISH_WAIT_S_MAX = 1.0
+_TRIES = 3
+
+
+class Board:
+    """Status, agents, history, conflicts and status_board.json. Threads may share one."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        host: Host,
+        settings: Settings,
+        *,
+        published: Published | None = None,
+        follow: Callable[[int], Follower] | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            store: Records and journal.
+            clock: Ages and heartbeats.
+            host: Verdicts about processes.
+            settings: Limits.
+            published: Where status_board.json is; None: it is not written.
+            follow: See `Fold`.
+        """
+        self.store = store
+        self.clock = clock
+        self.host = host
+        self.settings = settings
+        self._published = published
+        self._fold = Fold(store, clock, history_count=settings.board_history_count, follow=follow)
+        self._sheet = Sheet(quiet_s=settings.agent_quiet_s)
+        self._mutex = RLock()
+
+    # -- what an agent says about itself ------------------------------------------------------------------------------
+
+    def update(self, agent: str, status: str, files: Iterable[str] = ()) -> None:
+        """Say what an agent does; a heartbeat, and a renewal of its lease, in the same commit.
+
+        Args:
+            agent: Who.
+            status: One line for people, at most 10,000 characters.
+            files: What it works on; names for people, nothing is locked.
+
+        Raises:
+            UsageError: A bad agent id, status or file name.
+            StoreError: Nothing was changed.
+
+        Protocol: protocol/board.md, "Update".
+        """
+        check_agent(agent)
+        self._beat(agent, _checked(status, list(files), self.settings.names_count_max))
+
+    def heartbeat(self, agent: str) -> None:
+        """A sign of life: renews the agent's lease, leaves its status as it is."""
+        self._beat(check_agent(agent), {})
+
+    def _beat(self, agent: str, said: dict[str, Any]) -> None:
+        me: Any = self.host.me()
+
+        def decide(view: View) -> None:
+            table = Table(view, self.clock.now(), self.host.verdict, me)
+            moment: Any = leases.moment(table.now)
+            old = _readable(view, agent)
+            is_mine = old.get("process") == me
+            fresh = {"agent": agent, "heartbeat": moment, "started": old["started"] if is_mine else moment}
+            view.put(f"agents/{agent}", {"status": "", "files": [], **old, **fresh, "process": me, **said})
+            self._renew(table, agent, "agent", agent, me)
+            if is_mine:
+                # A process that speaks twice lives long enough to need it; one that speaks once leaves no lease behind.
+                self._renew(table, agent, "process", f"{agent}#{holder_tag(agent, 'process', me)}", me)
+
+        self.store.transact(decide, who=agent)
+
+    def _renew(self, table: Table, agent: str, bound: str, lease_id: str, me: Any) -> None:
+        ttl_s = self.settings.lease_ttl_s
+        lease: Any = leases.renewed(table.lease(lease_id), table.now, ttl_s, agent=agent, bound=bound, process=me)
+        table.view.put(f"leases/{lease_id}", lease)
+
+    # -- who does what ------------------------------------------------------------------------------------------------
+
+    def read(self) -> dict[str, Any]:
+        """The board as it is now, as one object (protocol/schema/status_board.json)."""
+        with self._mutex:
+            state = self._advance()
+            return rules.render(state, self.clock.now(), judge=self.host.verdict, quiet_s=self.settings.agent_quiet_s)
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Every agent that has a status, holds something or waits, sorted by id (protocol/schema/agent.json, "view").
+
+        Each: agent, status, files, holds (in force), waits_for, heartbeat_at, heartbeat_age_s, started_at, pid, quiet,
+        process (a verdict).
+        """
+        with self._mutex:
+            state, now, judge = self._advance(), self.clock.now(), self.host.verdict
+            return [self._view(state, agent, now, judge) for agent in rules.agent_ids(state)]
+
+    def _view(self, state: rules.State, agent: str, now: Now, judge: Callable[[Any], str]) -> dict[str, Any]:
+        entry = rules.agent_entry(state, agent, now, self.settings.agent_quiet_s)
+        record = state.known.agents.get(agent)
+        in_force = [
+            name
+            for name in entry["holds"]
+            if any(not why and held["agent"] == agent for why, held in rules.lock_entries(state, name, now, judge))
+        ]
+        return {
+            "agent": agent,
+            **entry,
+            "holds": in_force,
+            "heartbeat_age_s": round(leases.age_s(record["heartbeat"], now), 3) if record else None,
+            "process": judge(record["process"]) if record else None,
+        }
+
+    def history(
+        self, path: str | None = None, agent: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What happened to locks and files, oldest first, as far back as the journal is kept.
+
+        Args:
+            path: Only what concerns this canonical name: itself, and folders and globs that have it in them.
+            agent: Only what this agent did or lost.
+            limit: The newest so many; settings.board_history_count when None.
+
+        Returns:
+            Events (protocol/schema/history.json).
+        """
+        limit = self.settings.board_history_count if limit is None else limit
+        if limit < 1:
+            raise UsageError(f"a limit is a number from 1, not {limit}")
+        found = [event for event in self._all_events() if _concerns(event, path, agent)]
+        return found[-limit:]
+
+    def conflicts(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Where two sides met, both named, oldest first, as far back as the journal is kept.
+
+        Returns:
+            The newest `limit` (protocol/schema/conflict.json); settings.board_history_count when None.
+        """
+        limit = self.settings.board_history_count if limit is None else limit
+        return [rules.conflict(event) for event in self._all_events() if rules.is_conflict(event)][-limit:]
+
+    def _all_events(self) -> list[Event]:
+        """The whole journal as events."""
+        for _ in range(_TRIES):
+            watch = self.store.watch("", after=0)
+            try:
+                known = Known()
+                return [event for commit in by_commit(watch.poll()) for event in events(known, commit)]
+            except Compacted:
+                continue  # the oldest journal went while it was read
+            finally:
+                watch.close()
+        return []
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def publish(self, *, wait_s_max: float = _PUBLISH_WAIT_S_MAX) -> bool:
+        """Write status_board.json, unless it says what is true already. Ends of commands call it.
+
+        Args:
+            wait_s_max: How long to wait for another process that is writing it, seconds.
+
+        Returns:
+            False: it was not written, because another process was at it all the time or there is no such file here.
+        """
+        return self._publish(0, wait_s_max, may_skip=False)
+
+    def publish_if_older(self, revision: int) -> bool:
+        """As `publish`, at once or not at all, and only if the file does not show `revision` yet; False: try again."""
+        return self._publish(revision, 0.0, may_skip=True)
+
+    def _publish(self, wanted: int, wait_s_max: float, *, may_skip: bool) -> bool:
+        published = self._published
+        if published is None:
+            return False
+
+        def make(present: bytes) -> bytes | None:
+            shown, history_from = rules.read_head(present) or (0, 0)
+            if wanted and wanted <= shown <= self.store.read("wide").revision:
+                return None
+            state = self._fold.advance(hint=history_from, may_skip=may_skip)
+            return self._sheet.text(state, self.clock.now(), self.host.verdict)
+
+        with self._mutex:
+            return published.replace(make, wait_s_max=wait_s_max)
+
+    def _advance(self) -> rules.State:
+        state = self._fold.advance(hint=self._hint())
+        self._sheet.follow(state)
+        return state
+
+    def _hint(self) -> int:
+        """From which revision the published board says that its history can be folded; 0: it says nothing."""
+        if self._published is None or self._fold.state is not None:
+            return 0
+        head = rules.read_head(self._published.head())
+        return head[1] if head else 0
+
+    # -- ending -------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free the watch; the next call starts again."""
+        with self._mutex:
+            self._fold.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: the mutex may be held by a thread that is not here."""
+        self._mutex = RLock()
+        self._fold.close()
+
+
+def _checked(status: object, files: list[object], files_count_max: int) -> dict[str, Any]:
+    """What an agent says, if it can be kept. Raises UsageError."""
+    if not isinstance(status, str) or len(status) > _STATUS_CHARS_MAX:
+        raise UsageError(f"a status is text of at most {_STATUS_CHARS_MAX} characters, not {status!r:.80}")
+    if not all(isinstance(name, str) for name in files) or len(files) > files_count_max:
+        raise UsageError(f"files are at most {files_count_max} texts, not {files!r:.80}")
+    return {"status": status, "files": files}
+
+
+def _readable(view: View, agent: str) -> dict[str, Any]:
+    """An agent's entry; empty when there is none that can be read: what an agent says replaces what is damaged."""
+    try:
+        entry = view.get(f"agents/{agent}")
+    except MalformedRecord:
+        return {}
+    return entry if entry is not None and not check_status_entry(entry) else {}
+
+
+def _concerns(event: Event, path: str | None, agent: str | None) -> bool:
+    kind = event["event"]
+    if not kind.startswith(("lock.", "file.", "handoff.")):
+        return False
+    names = event["names"] if "names" in event else [event["name"]]
+    if path is not None and not any(name == path or pattern.overlap(name, path) for name in names):
+        return False
+    return agent is None or agent in (event["agent"], event.get("by"))

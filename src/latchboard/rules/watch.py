@@ -1,0 +1,354 @@
+"""Watch: what a commit means, in events that people read; pure.
+
+Law 1. An event says what changed, never what somebody meant: it is the difference between what was known and what was
+committed.
+Law 2. Every value of a commit may be foreign or damaged: what cannot be read gives no event, and is remembered as
+damaged.
+Law 3. What was not seen is None. Who starts in the middle of the stream does not know who held what before.
+
+The commit is the unit: a takeover is one event although it is a trace, a lock and a message in the journal.
+
+Protocol: protocol/watch.md, "Events".
+"""
+
+from __future__ import annotations
+
+from latchboard.clock import parse_iso
+from latchboard.rules import lease as leases
+from latchboard.rules import lock as rules
+from latchboard.rules import mailbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Protocol, TypeAlias, TypeVar
+
+    from latchboard.rules.lock import Holding
+
+    Event: TypeAlias = dict[str, Any]
+    Fates: TypeAlias = dict[tuple[Any, Any], tuple[str, dict[str, Any]]]
+
+    class Change(Protocol):
+        """One key's change in one commit, as the store port gives it."""
+
+        revision: int
+        at: str
+        who: str
+        key: str
+        value: dict[str, Any] | None
+
+    C = TypeVar("C", bound=Change)
+
+
+EXCERPT_CHARS_MAX = 200
+"""How much of a message's body an event and the board show."""
+
+_TRACES = {
+    "log/takeover": ("lock.taken_over", "taken"),
+    "log/break": ("lock.broken", "broken"),
+    "log/cleanup": ("lock.ended", "ended"),
+}
+
+
+class Known:
+    """The records that give a change its meaning: what was there before it.
+
+    Attributes:
+        locks, waiters, leases, agents: Records that can be read, by name, request, lease id and agent id.
+        damaged: Key to what is wrong with the record.
+    """
+
+    __slots__ = ("agents", "damaged", "leases", "locks", "waiters")
+
+    def __init__(self) -> None:
+        self.locks: dict[str, dict[str, Any]] = {}
+        self.waiters: dict[str, dict[str, Any]] = {}
+        self.leases: dict[str, dict[str, Any]] = {}
+        self.agents: dict[str, dict[str, Any]] = {}
+        self.damaged: dict[str, str] = {}
+
+    def learn(self, key: str, value: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Take in one record; None: it was deleted. Returns what was known of it before, and now."""
+        collection, _, name = key.partition("/")
+        if collection not in _CHECKS:
+            return None, None
+        kept: dict[str, dict[str, Any]] = getattr(self, collection)
+        before = kept.get(name)
+        wrong = "" if value is None else _CHECKS[collection](name, value)
+        if wrong:
+            self.damaged[key] = wrong
+        elif self.damaged:
+            self.damaged.pop(key, None)
+        if value is None or wrong:
+            kept.pop(name, None)
+            return before, None
+        kept[name] = value
+        return before, value
+
+
+def by_commit(changes: Iterable[C]) -> Iterator[list[C]]:
+    """The changes of each commit together; they come in the order of revisions."""
+    commit: list[C] = []
+    for change in changes:
+        if commit and commit[0].revision != change.revision:
+            yield commit
+            commit = []
+        commit.append(change)
+    if commit:
+        yield commit
+
+
+def events(known: Known, commit: Sequence[Change]) -> list[Event]:
+    """What one commit means, given what was known before it; `known` is brought up to date.
+
+    The order within a commit is that of the keys, so that every backend tells the same story.
+    """
+    commit = sorted(commit, key=_key) if len(commit) > 1 else commit
+    scene = _Scene(known, commit)
+    for change in commit:
+        before, after = known.learn(change.key, change.value)
+        teller = _TELLERS.get(change.key.partition("/")[0])
+        if teller is not None:
+            teller(scene, change, before, after)
+    scene.close()
+    return scene.found
+
+
+def check_status_entry(value: dict[str, Any]) -> str:
+    """What is wrong with what an agent said (`agents/<id>`); empty: nothing."""
+    if not isinstance(value.get("agent"), str) or not isinstance(value.get("status"), str):
+        return "agent or status is no text"
+    files = value.get("files")
+    if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
+        return "files is no list of texts"
+    if not leases.check_moment(value.get("heartbeat")) or not leases.check_moment(value.get("started")):
+        return "heartbeat or started is no moment"
+    return "" if isinstance(value.get("process"), dict) else "process is missing"
+
+
+def _check_named(check: Callable[[dict[str, Any]], str], field: str) -> Callable[[str, dict[str, Any]], str]:
+    def checked(name: str, value: dict[str, Any]) -> str:
+        return check(value) or ("" if value[field] == name else "it has another name inside")
+
+    return checked
+
+
+_CHECKS: dict[str, Callable[[str, dict[str, Any]], str]] = {
+    "agents": _check_named(check_status_entry, "agent"),
+    "leases": lambda _, value: leases.check_lease(value),
+    "locks": _check_named(rules.check_record, "name"),
+    "waiters": _check_named(rules.check_waiter, "request"),
+}
+
+
+# -- one commit -------------------------------------------------------------------------------------------------------
+
+
+class _Scene:
+    """One commit while it is told: what its traces and deletions say about its locks."""
+
+    __slots__ = ("_first", "fates", "found", "granted", "left")
+
+    def __init__(self, known: Known, commit: Sequence[Change]) -> None:
+        self._first = commit[0]
+        self.found: list[Event] = []
+        self.fates = _fates(commit)
+        self.granted: set[str] = set()
+        # Waiters that leave in this commit: those whose request becomes a hold were granted, the others gave up.
+        self.left = {
+            request: waiter
+            for change in commit
+            if change.value is None and change.key.startswith("waiters/")
+            if (waiter := known.waiters.get(request := change.key[8:])) is not None
+        }
+
+    def tell(self, event: str, **fields: Any) -> None:
+        first = self._first
+        self.found.append({"event": event, "revision": first.revision, "at": first.at, "who": first.who, **fields})
+
+    def seconds_since(self, at: Any) -> float | None:
+        """Wall seconds from `at` to the commit, for people; None when it cannot be told."""
+        try:
+            return round(max(0.0, parse_iso(self._first.at) - parse_iso(at)), 3)
+        except ValueError:
+            return None
+
+    def close(self) -> None:
+        """Tell what no record told: traces of holds that were never seen, and waiters that left without a grant."""
+        for event, facts in self.fates.values():
+            self.tell(event, mode=None, held_s=None, **facts)
+        for request, waiter in self.left.items():
+            if request not in self.granted:
+                self.tell(
+                    "lock.wait_ended",
+                    agent=waiter["agent"],
+                    names=[want["name"] for want in waiter["wants"]],
+                    waited_s=self.seconds_since(waiter["since"]["at"]),
+                )
+
+
+def _fates(commit: Sequence[Change]) -> Fates:
+    """What traces say about holds that end in this commit: (name, token) to the event and its fields."""
+    found: Fates = {}
+    for change in commit:
+        told = _TRACES.get(change.key)
+        ended = change.value.get(told[1]) if told and change.value else None
+        for one in ended if isinstance(ended, list) else ():
+            if told and change.value and isinstance(one, dict) and isinstance(one.get("name"), str):
+                facts = {
+                    "name": one["name"],
+                    "agent": _text(one.get("from", one.get("agent"))),
+                    "token": one.get("token") if type(one.get("token")) is int else None,
+                    "by": _text(change.value.get("by")),
+                    "why": _text(one.get("why", change.value.get("reason"))),
+                }
+                found[facts["name"], facts["token"]] = (told[0], facts)
+    return found
+
+
+def _lock(scene: _Scene, change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+    had: dict[str, Holding] = {h["request"]: h for h in before["holders"]} if before else {}
+    has: dict[str, Holding] = {h["request"]: h for h in after["holders"]} if after else {}
+    name = change.key[6:]
+    if change.value is not None and after is None:
+        return  # it cannot be read: who holds it is not known, so nobody lost it
+    # Whoever takes a name anew without having waited takes the place of its own hold, which was over.
+    newcomers = {h["agent"] for request, h in has.items() if request not in had and request not in scene.left}
+    for request, held in had.items():
+        if request not in has:
+            _ended(scene, change, name, held, replaced=held["agent"] in newcomers)
+        elif held["mode"] != has[request]["mode"]:
+            scene.tell("lock.upgraded", **_facts(name, has[request]))
+    for request, held in has.items():
+        if request not in had:
+            _acquired(scene, change, name, held)
+
+
+def _acquired(scene: _Scene, change: Change, name: str, held: Holding) -> None:
+    waiter = scene.left.get(held["request"])
+    scene.granted.add(held["request"])
+    scene.tell(
+        "lock.acquired",
+        **_facts(name, held),
+        reason=held["reason"],
+        pid=held["process"].get("pid"),
+        waited_s=None if waiter is None else scene.seconds_since(waiter["since"]["at"]),
+        granted_by=None if change.who == held["agent"] else change.who,
+    )
+
+
+def _ended(scene: _Scene, change: Change, name: str, held: Holding, *, replaced: bool) -> None:
+    """A hold that is not there any more: taken over, broken, cleaned up, released."""
+    facts = {**_facts(name, held), "held_s": scene.seconds_since(held["acquired"]["at"])}
+    for token in (held["token"], held.get("first_token")):
+        fate = scene.fates.pop((name, token), None)
+        if fate is not None:
+            scene.tell(fate[0], **{**facts, "by": fate[1]["by"], "why": fate[1]["why"]})
+            return
+    if change.who == held["agent"] and not replaced:
+        scene.tell("lock.released", **facts)
+    else:
+        scene.tell("lock.ended", **facts, by=change.who, why="over")
+
+
+def _facts(name: str, held: Holding) -> dict[str, Any]:
+    return {
+        "name": name,
+        "agent": held["agent"],
+        "mode": held["mode"],
+        "bound": held["bound"],
+        "token": held["token"],
+    }
+
+
+def _waiter(scene: _Scene, change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+    if after is None:
+        return  # `close` tells who left without a grant
+    facts = {
+        "agent": after["agent"],
+        "names": [want["name"] for want in after["wants"]],
+        "request": after["request"],
+        "reason": after["reason"],
+    }
+    blocked_by = [one for one in after["blocked_by"] if isinstance(one, dict)]
+    handoff = after["handoff"] or {}
+    if before is None:
+        scene.tell("lock.waiting", **facts, blocked_by=blocked_by)
+    if handoff.get("state") != ((before or {}).get("handoff") or {}).get("state"):
+        if handoff.get("state") == "asked":
+            scene.tell("handoff.asked", **facts, of=[one.get("agent") for one in blocked_by])
+        elif handoff.get("state") == "declined":
+            scene.tell("handoff.declined", **facts, by=_text(handoff.get("by")), why=_text(handoff.get("reason")))
+
+
+def _agent(scene: _Scene, change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+    if after is None:
+        if change.value is None:
+            scene.tell("agent.left", agent=change.key[7:])
+    elif before is None or any(before[field] != after[field] for field in ("status", "files")):
+        scene.tell("agent.status", agent=after["agent"], status=after["status"], files=after["files"])
+
+
+def _message(scene: _Scene, change: Change, _before: object, _after: object) -> None:
+    value = change.value
+    if value is None or value.get("revision") != change.revision:
+        return  # moved, or marked as seen: not news
+    body = value.get("body")
+    to = value.get("to")
+    scene.tell(
+        "message.sent",
+        **{"from": _text(value.get("from")), "to": to if isinstance(to, str) else None},
+        id=_text(value.get("id")),
+        subject=_text(value.get("subject")),
+        excerpt=body[:EXCERPT_CHARS_MAX] if isinstance(body, str) else "",
+        urgency=_text(value.get("urgency")),
+        thread=_text(value.get("thread")),
+    )
+
+
+def _archived(scene: _Scene, change: Change, _before: object, _after: object) -> None:
+    """A message came to its end: `message.taken`, `message.acked`, `message.dead`."""
+    value = change.value
+    if value is not None:
+        fields = {"from": _text(value.get("from")), "to": change.key[8:].rpartition("/")[0]}
+        scene.tell(f"message.{mailbox.state(value)}", **fields, id=_text(value.get("id")))
+
+
+def _trace(scene: _Scene, change: Change, _before: object, _after: object) -> None:
+    value = change.value or {}
+    if change.key == "log/conflict":
+        names, held_by = value.get("names"), value.get("held_by")
+        scene.tell(
+            "lock.refused",
+            agent=_text(value.get("asked_by")),
+            names=[n for n in names if isinstance(n, str)] if isinstance(names, list) else [],
+            held_by=[h for h in held_by if isinstance(h, dict)] if isinstance(held_by, list) else [],
+            reason=_text(value.get("reason")),
+        )
+    elif change.key == "log/write":
+        token = value.get("token")
+        scene.tell(
+            "file.written",
+            name=_text(value.get("name")),
+            agent=_text(value.get("agent")),
+            token=token if type(token) is int else None,
+        )
+
+
+_TELLERS: dict[str, Callable[[_Scene, Change, Any, Any], None]] = {
+    "agents": _agent,
+    "archive": _archived,
+    "broadcasts": _message,
+    "locks": _lock,
+    "log": _trace,
+    "messages": _message,
+    "waiters": _waiter,
+}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _key(change: Change) -> str:
+    return change.key

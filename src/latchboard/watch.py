@@ -1,0 +1,233 @@
+"""Stream: one ordered, gapless stream of changes over everything, and of what they mean.
+
+Law 1. What comes out has the order of commits, and nothing is left out; else `Compacted` is raised.
+Law 2. A stream is resumed by its `revision`: the last commit that was given out whole.
+Law 3. Notifications only wake it; where there are none it looks every `settings.watch_poll_s`.
+
+Not promised: that a commit is given out once when a reader stopped in the middle of it and resumes.
+
+Protocol: protocol/watch.md.
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import UsageError
+from latchboard.rules.watch import Known, by_commit, events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Generic, TypeVar
+
+    from latchboard.clock import Clock
+    from latchboard.rules.watch import Event
+    from latchboard.settings import Settings
+    from latchboard.store.port import Change, Snapshot, Store, Watch
+
+    T = TypeVar("T")
+
+_KEPT = ("agents/", "leases/", "locks/", "waiters/")
+
+
+class Stream:
+    """Changes and events, from now on or from a revision. Threads may share one; each iterator is of one thread."""
+
+    __slots__ = ("_clock", "_settings", "_store")
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+
+    def changes(self, prefix: str = "", *, after: int | None = None, timeout_s: float | None = None) -> Feed[Change]:
+        """Changes of keys that start with `prefix`, each as it is committed.
+
+        Args:
+            prefix: `locks/`, `messages/a1/`, a whole key; empty: everything.
+            after: Go on after this revision; 0: from the oldest change kept; None: from now on, the moment of this
+                call.
+            timeout_s: End when nothing came for this long, seconds; 0: what is there already; None: never.
+
+        Returns:
+            An iterator to be closed (`with`, or `close()`); its `revision` is where to go on later.
+
+        Raises:
+            Compacted: What comes after that revision is not kept any more (also while iterating): read a snapshot, such
+                as `board.read()`, and go on after its revision.
+            StoreError: The store cannot be read.
+
+        Protocol: protocol/watch.md, "Changes".
+        """
+        place = self._store.read("wide").revision if after is None else _revision(after)
+        watch = self._store.watch("", after=place)  # everything, so that `revision` never falls behind for want of news
+
+        def tell(commit: list[Change]) -> list[Change]:
+            return [change for change in commit if change.key.startswith(prefix)]
+
+        return Feed(self, watch, place, timeout_s, tell)
+
+    def events(self, prefix: str = "", *, after: int | None = None, timeout_s: float | None = None) -> Feed[Event]:
+        """What the changes mean, as named events: `lock.acquired`, `lock.released`, `message.sent`, ...
+
+        Args:
+            prefix: Beginning of the event's name: `lock.`, `message.sent`; empty: all of them.
+            after: As for `changes`. Who held a lock before the first change seen of it is known only if it still did
+                when this was called; such fields are None.
+            timeout_s: As for `changes`.
+
+        Returns:
+            An iterator of objects with `event`, `revision`, `at`, `who` and the fields of that event
+            (protocol/schema/history.json).
+
+        Raises:
+            Compacted, StoreError: As for `changes`.
+
+        Protocol: protocol/watch.md, "Events".
+        """
+        known = Known()
+        place = 0 if after is None else _revision(after)
+        if after is None:
+            snapshot = self._store.read(*_KEPT)
+            place = snapshot.revision
+            _learn(known, snapshot, set())
+        watch = self._store.watch("", after=place)
+
+        def tell(commit: list[Change]) -> list[Event]:
+            return [event for event in events(known, commit) if event["event"].startswith(prefix)]
+
+        feed: Feed[Event] = Feed(self, watch, place, timeout_s, tell)
+        if after is not None:
+            feed.prepare(lambda first: self._recall(known, first))
+        return feed
+
+    def _recall(self, known: Known, first: list[Change]) -> None:
+        """What has not changed since the place from which a stream goes on is what it was there."""
+        snapshot = self._store.read(*_KEPT)
+        _learn(known, snapshot, {change.key for change in first if change.revision <= snapshot.revision})
+
+    def wait(self, watch: Watch, timeout_s: float) -> None:
+        """Until there may be something to read, or the time is over."""
+        settings = self._settings
+        safety_s = settings.watch_poll_s if watch.mode == "poll" else settings.wait_poll_s
+        self._clock.wait([watch], min(timeout_s, safety_s))
+
+    def mono_s(self) -> float:
+        """Monotonic time, for time-outs."""
+        return self._clock.now().mono_s
+
+
+if TYPE_CHECKING:
+
+    class _Of(Generic[T]):
+        """What a feed gives."""
+
+else:
+    T = None
+
+    class _Of:  # typing.Generic without loading typing
+        __slots__ = ()
+
+        def __class_getitem__(cls, item):
+            return cls
+
+
+class Feed(_Of[T]):
+    """An iterator over what a stream gives.
+
+    Attributes:
+        revision: The last commit of which everything was given out: go on `after` it.
+    """
+
+    __slots__ = ("_commits", "_prepare", "_ready", "_stream", "_tell", "_timeout_s", "_watch", "revision")
+
+    def __init__(
+        self,
+        stream: Stream,
+        watch: Watch,
+        place: int,
+        timeout_s: float | None,
+        tell: Callable[[list[Change]], list[T]],
+    ) -> None:
+        from collections import deque
+
+        self._stream = stream
+        self._watch = watch
+        self._timeout_s = timeout_s
+        self._tell = tell
+        self._prepare: Callable[[list[Change]], None] | None = None
+        self._commits: deque[list[Change]] = deque()
+        self._ready: deque[T] = deque()
+        self.revision = place
+
+    @property
+    def mode(self) -> str:
+        """`notify`, or `poll` where the system does not tell of changes."""
+        return self._watch.mode
+
+    def prepare(self, prepare: Callable[[list[Change]], None]) -> None:
+        """Have `prepare` called once, with the first changes read."""
+        self._prepare = prepare
+
+    def __iter__(self) -> Feed[T]:
+        return self
+
+    def __next__(self) -> T:
+        started_s = self._stream.mono_s()
+        while not self._ready:
+            if not self._commits and not self._read():
+                left_s = 1e9 if self._timeout_s is None else started_s + self._timeout_s - self._stream.mono_s()
+                if left_s <= 0:
+                    raise StopIteration
+                self._stream.wait(self._watch, left_s)
+                continue
+            self._next_commit()
+        item = self._ready.popleft()
+        if not self._ready:
+            self._given()
+        return item
+
+    def _read(self) -> bool:
+        changes = self._watch.poll()
+        if self._prepare is not None:
+            self._prepare(changes)
+            self._prepare = None
+        self._commits.extend(by_commit(changes))
+        return bool(changes)
+
+    def _next_commit(self) -> None:
+        """Make the next commit ready; one that says nothing here is given out by that."""
+        commit = self._commits[0]
+        self._ready.extend(self._tell(commit))
+        if not self._ready:
+            self._given()
+
+    def _given(self) -> None:
+        self.revision = self._commits.popleft()[0].revision
+
+    def close(self) -> None:
+        """Free the watch."""
+        self._watch.close()
+
+    def __enter__(self) -> Feed[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _learn(known: Known, snapshot: Snapshot, but: set[str]) -> None:
+    damaged: list[Any] = []
+    for collection in _KEPT:
+        for key, value in snapshot.scan(collection, damaged=damaged):
+            if key not in but:
+                known.learn(key, value)
+
+
+def _revision(after: Any) -> int:
+    if type(after) is not int or after < 0:
+        raise UsageError(f"a revision is a whole number from 0, not {after!r}")
+    return after
