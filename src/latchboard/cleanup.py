@@ -1,0 +1,348 @@
+"""Cleanup: removes what is over, and says truly how much that was.
+
+Law 1. Only what has provably ended goes: a hold or a lease that ran out, a process that is gone. A live lock stays; so
+does one whose holder cannot be known from here, until its time is up.
+Law 2. What cannot be read is reported and left: it counts as held, and only an operator decides (`latchboard break`).
+Law 3. Everything is looked at again inside the transaction that removes it, so two cleanups never count a thing twice.
+
+Nothing depends on it: who asks for a lock takes over what is over by itself. It gives names to those who wait, keeps
+the folder small, and tells those who lost something.
+
+Protocol: protocol/lock.md, "Cleanup".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import MalformedRecord
+from latchboard.locks import notices
+from latchboard.locks.table import Table
+from latchboard.rules import lease as leases
+from latchboard.rules import lock as rules
+from latchboard.rules.watch import check_status_entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from latchboard.clock import Clock
+    from latchboard.host.port import Host
+    from latchboard.settings import Settings
+    from latchboard.store.port import Entries, Snapshot, Store, View
+
+    class Mail(Protocol):
+        """What cleanup needs of a mailbox."""
+
+        def sweep(self, *, dry_run: bool) -> dict[str, int]:
+            """Remove old mail; how much of what."""
+            ...
+
+    class Leftovers(Protocol):
+        """What a store may have lying about besides records."""
+
+        def sweep(self, *, dry_run: bool) -> list[str]:
+            """Remove what killed processes left behind; the names of it."""
+            ...
+
+    Act = Callable[[Table, str], list[dict[str, Any]]]
+
+
+WHO = "cleanup"
+BATCH_COUNT = 200
+"""Locks, waiters, leases or agents per transaction: with what a grant writes, below 500 records."""
+
+_NAMED_COUNT_MAX = 20
+_COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
+
+
+class Report:
+    """What was removed; with `dry_run`, what would have been.
+
+    Attributes:
+        dry_run: Nothing was changed.
+        locks: Holds that had ended: name, agent, token, why (expired, dead, recycled).
+        granted: Waiters that became holders by it: agent, names.
+        waiters: Requests that nobody waits for any more: request, agent, names, why.
+        leases: Leases that cover nothing any more: lease, why.
+        agents: Agents that are off the board: agent, heartbeat_at.
+        mail: Old messages, by kind.
+        leftovers: Files that killed processes left behind.
+        damaged: Records that cannot be read, and were left: key, reason.
+    """
+
+    __slots__ = ("agents", "damaged", "dry_run", "granted", "leases", "leftovers", "locks", "mail", "waiters")
+
+    def __init__(self, *, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self.locks: list[dict[str, Any]] = []
+        self.granted: list[dict[str, Any]] = []
+        self.waiters: list[dict[str, Any]] = []
+        self.leases: list[dict[str, Any]] = []
+        self.agents: list[dict[str, Any]] = []
+        self.mail: dict[str, int] = {}
+        self.leftovers: list[str] = []
+        self.damaged: list[dict[str, Any]] = []
+
+    @property
+    def removed_count(self) -> int:
+        """Everything that went, old mail apart from what only moved or was left."""
+        records = len(self.locks) + len(self.waiters) + len(self.leases) + len(self.agents)
+        return records + len(self.leftovers) + self.mail.get("archived", 0) + self.mail.get("broadcasts", 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `--json` prints it (protocol/schema/cleanup.json)."""
+        return {
+            "format": 1,
+            "removed_count": self.removed_count,
+            **{name: getattr(self, name) for name in self.__slots__},
+        }
+
+
+class Cleanup:
+    """One pass over everything; fit for cron, and for two at once."""
+
+    __slots__ = ("_clock", "_host", "_leftovers", "_mail", "_settings", "_store")
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        host: Host,
+        settings: Settings,
+        mailbox: Mail,
+        *,
+        leftovers: Leftovers | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._host = host
+        self._settings = settings
+        self._mail = mailbox
+        self._leftovers = leftovers
+
+    def run(self, *, dry_run: bool = False) -> Report:
+        """Remove what is over: waiters, holds, leases, agents, mail, leftovers, in this order.
+
+        Args:
+            dry_run: Only say what would go.
+
+        Raises:
+            StoreError: The store refused; what was removed before stays removed.
+
+        Protocol: protocol/lock.md, "Cleanup".
+        """
+        report = Report(dry_run=dry_run)
+        snapshot = self._store.read(*_COLLECTIONS, "wide")
+        work = _Work(self._store, self._clock, self._host, report, _Draft(snapshot) if dry_run else None)
+        found = {collection: work.scan(snapshot, collection) for collection in _COLLECTIONS}
+        table = work.table(_Draft(snapshot))
+        busy = _busy(table, found)
+
+        work.each([k[8:] for k, v in found["waiters/"] if not rules.check_waiter(v)], _end_waiter, report.waiters)
+        held = [k[6:] for k, v in found["locks/"] if not rules.check_record(v) and _may_be_over(table, v)]
+        work.each(held, _end_holds, report.locks)
+        work.each([k[7:] for k, v in found["leases/"] if not leases.check_lease(v)], _end_lease, report.leases)
+        forget_s = self._settings.agent_forget_s
+        gone = [
+            k[7:]
+            for k, v in found["agents/"]
+            if not check_status_entry(v) and k[7:] not in busy and leases.age_s(v["heartbeat"], table.now) > forget_s
+        ]
+        work.each(gone, lambda table, agent: _forget(table, agent, forget_s), report.agents)
+        report.mail = self._mail.sweep(dry_run=dry_run)
+        if self._leftovers is not None:
+            report.leftovers = self._leftovers.sweep(dry_run=dry_run)
+        return report
+
+
+class _Work:
+    """Batches of work, each one transaction; in a dry run, all of them on a draft."""
+
+    def __init__(self, store: Store, clock: Clock, host: Host, report: Report, draft: _Draft | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._host = host
+        self._report = report
+        self._draft = draft
+        self._batch_number = 0
+
+    def table(self, view: Any) -> Table:
+        return Table(view, self._clock.now(), self._host.verdict, self._host.me())
+
+    def scan(self, snapshot: Snapshot, collection: str) -> Entries:
+        """The records that can be read; the others are reported, and so are those that are not what they should be."""
+        damaged: list[MalformedRecord] = []
+        found = snapshot.scan(collection, damaged=damaged)
+        for exc in damaged:
+            self._damaged(exc)
+        for key, value in found:
+            wrong = _wrong(collection, key, value)
+            if wrong:
+                self._report.damaged.append({"key": key, "reason": wrong})
+        return found
+
+    def each(self, names: list[str], act: Act, removed: list[dict[str, Any]]) -> None:
+        """Act on all of `names`, in batches."""
+        for start in range(0, len(names), BATCH_COUNT):
+            self._batch(names[start : start + BATCH_COUNT], act, removed)
+
+    def _batch(self, names: list[str], act: Act, removed: list[dict[str, Any]]) -> None:
+        """One transaction; where one of the names meets damage, each has its own, and that one is left as it is."""
+        self._batch_number += 1
+        try:
+            ended, granted = self._transact(names, act)
+        except MalformedRecord as exc:
+            if len(names) == 1:
+                self._damaged(exc)
+                return
+            for name in names:
+                self._batch([name], act, removed)
+            return
+        removed += ended
+        self._report.granted += granted
+
+    def _transact(self, names: list[str], act: Act) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        def run(view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+            table = self.table(view)
+            ended = [one for name in names for one in act(table, name)]
+            table.advance(dict.fromkeys(name for one in ended for name in one.get("names", [one.get("name")]) if name))
+            _record(table, ended, self._batch_number)
+            return ended, [{"agent": w["agent"], "names": [x["name"] for x in w["wants"]]} for w in table.granted]
+
+        if self._draft is None:
+            return self._store.transact(run, who=WHO).value
+        attempt = _Draft(self._draft)
+        outcome = run(attempt)
+        self._draft.changes.update(attempt.changes)
+        return outcome
+
+    def _damaged(self, exc: MalformedRecord) -> None:
+        one = {"key": str(exc.fields.get("key")), "reason": str(exc.fields.get("reason"))}
+        if one not in self._report.damaged:
+            self._report.damaged.append(one)
+
+
+class _Draft:
+    """A view on a snapshot, or on another draft, that is never committed."""
+
+    def __init__(self, below: Any) -> None:
+        self._below = below
+        self.revision = 0
+        self.changes: dict[str, dict[str, Any] | None] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        if key in self.changes:
+            return self.changes[key]
+        value: dict[str, Any] | None = self._below.get(key)
+        return value
+
+    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
+        found: dict[str, Any] = dict(self._below.scan(prefix, damaged=damaged))
+        found.update({key: value for key, value in self.changes.items() if key.startswith(prefix)})
+        return [(key, value) for key, value in sorted(found.items()) if value is not None]
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        self.changes[key] = value
+
+    def delete(self, key: str) -> None:
+        self.changes[key] = None
+
+
+# -- what is over -----------------------------------------------------------------------------------------------------
+
+
+def _end_waiter(table: Table, request: str) -> list[dict[str, Any]]:
+    """A waiter whose process is gone, or which nobody waits for any more; one that lives leaves by itself."""
+    waiter = table.waiter(request)
+    if waiter is None:
+        return []
+    if waiter["bound"] == "process":
+        verdict = table.judge(waiter["process"])
+        why = verdict if verdict in rules.GONE else ""
+    else:
+        why = "" if table.still_waits(waiter) else "out of time"
+    if not why:
+        return []
+    table.dequeue(waiter)
+    names = [want["name"] for want in waiter["wants"]]
+    return [{"request": request, "agent": waiter["agent"], "names": names, "why": why}]
+
+
+def _end_holds(table: Table, name: str) -> list[dict[str, Any]]:
+    record = table.record(name)
+    ended = []
+    for held in list(record["holders"]) if record else []:
+        why = table.why_over(held)
+        if why:
+            table.remove(name, held)
+            ended.append({"name": name, "agent": held["agent"], "token": held["token"], "why": why})
+    return ended
+
+
+def _end_lease(table: Table, lease_id: str) -> list[dict[str, Any]]:
+    lease = table.lease(lease_id)
+    if lease is None:
+        return []
+    why = "over" if leases.is_over(lease, table.now) else ""
+    if not why and lease["bound"] == "process":
+        verdict = table.judge(lease["process"])
+        why = verdict if verdict in rules.GONE else ""
+    if why:
+        table.view.delete(f"leases/{lease_id}")
+    return [{"lease": lease_id, "why": why}] if why else []
+
+
+def _forget(table: Table, agent: str, forget_s: float) -> list[dict[str, Any]]:
+    entry = table.view.get(f"agents/{agent}")
+    if entry is None or check_status_entry(entry) or leases.age_s(entry["heartbeat"], table.now) <= forget_s:
+        return []
+    table.view.delete(f"agents/{agent}")
+    return [{"agent": agent, "heartbeat_at": entry["heartbeat"]["at"]}]
+
+
+def _record(table: Table, ended: list[dict[str, Any]], batch_number: int) -> None:
+    """Leave a trace of the holds that went, and tell the agents whose lease ran out."""
+    holds = [one for one in ended if "token" in one]
+    holds += [
+        {"name": name, "agent": held["agent"], "token": held["token"], "why": why}
+        for name, held, why in table.taken_over
+    ]
+    if not holds:
+        return
+    told = [{"name": h["name"], "from": h["agent"], "token": h["token"], "why": h["why"]} for h in holds]
+    table.view.put("log/cleanup", {"by": WHO, "ended": told, "at": leases.moment(table.now)["at"]})
+    lost: dict[str, list[dict[str, Any]]] = {}
+    for hold in holds:
+        if hold["why"] == "expired":
+            lost.setdefault(hold["agent"], []).append(hold)
+    for agent, theirs in lost.items():
+        names = ", ".join(hold["name"] for hold in theirs[:_NAMED_COUNT_MAX])
+        more = f" and {len(theirs) - _NAMED_COUNT_MAX} more" if len(theirs) > _NAMED_COUNT_MAX else ""
+        body = f"Your lease on {names}{more} ran out, and the lock was cleaned up. Acquire it anew before you go on."
+        message_id = f"cleanup-{theirs[0]['token']}-{batch_number}"
+        notices.tell(table, message_id, sender=WHO, to=agent, body=body, urgency="high")
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+def _wrong(collection: str, key: str, value: dict[str, Any]) -> str:
+    if collection == "locks/":
+        return rules.check_record(value) or ("" if value["name"] == key[6:] else "it has another name inside")
+    if collection == "waiters/":
+        return rules.check_waiter(value)
+    return leases.check_lease(value) if collection == "leases/" else check_status_entry(value)
+
+
+def _may_be_over(table: Table, record: dict[str, Any]) -> bool:
+    """Whether a lock is worth looking at again inside a transaction."""
+    try:
+        return any(table.why_over(held) for held in record["holders"])
+    except MalformedRecord:
+        return True  # its lease cannot be read: say so
+
+
+def _busy(table: Table, found: dict[str, Entries]) -> set[str]:
+    """Agents that hold or wait for something, and so stay on the board."""
+    holders = {h["agent"] for _, v in found["locks/"] if not rules.check_record(v) for h in v["holders"]}
+    return holders | {v["agent"] for _, v in found["waiters/"] if not rules.check_waiter(v)}
