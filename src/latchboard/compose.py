@@ -12,7 +12,9 @@ Nothing is opened or made before the first call that needs it.
 
 from __future__ import annotations
 
+import atexit
 import os
+import weakref
 
 from latchboard.clock import SystemClock
 from latchboard.settings import Settings
@@ -20,13 +22,16 @@ from latchboard.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from latchboard.agent import Agent
-    from latchboard.board import Board
+    from latchboard.board import Board, Publisher
+    from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
     from latchboard.host.port import Host
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
     from latchboard.store.port import Store
     from latchboard.watch import Stream
+
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
 class Latchboard:
@@ -48,6 +53,7 @@ class Latchboard:
         clock: Clock | None = None,
         host: Host | None = None,
         store: Store | None = None,
+        publishes: bool = True,
     ) -> None:
         """Choose the backends; opens nothing.
 
@@ -57,6 +63,8 @@ class Latchboard:
             clock: For tests; the system's otherwise.
             host: For tests; this machine otherwise.
             store: For tests and other engines; the file store in `<root>/data/.agent_locks` otherwise.
+            publishes: Keep status_board.json fresh in the background, after commits of this process. A process that
+                ends soon says False and calls `board.publish()` once.
         """
         from latchboard.host.system import SystemHost
         from latchboard.host.tree import WorkTree
@@ -68,7 +76,17 @@ class Latchboard:
         self.host: Host = host or SystemHost()
         self.store: Store = store or FileStore(self.root, clock=self.clock, settings=self.settings)
         self.tree = WorkTree(self.root)
+        self._files = self.store if isinstance(self.store, FileStore) else None
+        self._noting = self.store
+        self._publisher: Publisher | None = None
+        if publishes and self._files is not None:
+            from latchboard.board import Publisher
+
+            self._publisher = Publisher(lambda: self.board, self.clock, self.settings)
+            self._noting = self._publisher.noting(self.store)
+            _publishers.add(self._publisher)
         self._locks: Locks | None = None
+        self._board: Board | None = None
 
     @property
     def locks(self) -> Locks:
@@ -76,7 +94,7 @@ class Latchboard:
         if self._locks is None:
             from latchboard.locks import Locks
 
-            self._locks = Locks(self.store, self.clock, self.host, self.tree, self.settings)
+            self._locks = Locks(self._noting, self.clock, self.host, self.tree, self.settings)
         return self._locks
 
     @property
@@ -84,14 +102,41 @@ class Latchboard:
         """Send, receive, acknowledge."""
         from latchboard.mailbox import Mailbox
 
-        return Mailbox(self.store, self.clock, self.host, self.settings)
+        return Mailbox(self._noting, self.clock, self.host, self.settings)
 
     @property
     def board(self) -> Board:
         """Who does what: agents, holds, waits, history, conflicts."""
-        from latchboard.board import Board
+        if self._board is None:
+            from latchboard.board import Board
 
-        return Board(self.store, self.clock, self.host, self.settings)
+            if self._files is None:
+                self._board = Board(self._noting, self.clock, self.host, self.settings)
+            else:
+                from latchboard.store.files import derived, follow
+
+                path, mode = self._files.path, 0o660 if self.settings.shared else 0o600
+                self._board = Board(
+                    self._noting,
+                    self.clock,
+                    self.host,
+                    self.settings,
+                    published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
+                    follow=lambda after: follow.Follower(path, after=after),
+                )
+        return self._board
+
+    @property
+    def cleanup(self) -> Cleanup:
+        """Remove what is over: holds, leases, waiters, gone agents, old messages, what killed processes left behind."""
+        from latchboard.cleanup import Cleanup
+
+        if self._files is None:
+            return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox)
+        from latchboard.store.files.sweep import Sweeper
+
+        sweeper = Sweeper(self._files)
+        return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox, leftovers=sweeper)
 
     @property
     def stream(self) -> Stream:
@@ -107,7 +152,11 @@ class Latchboard:
         return Agent(self, agent_id)
 
     def close(self) -> None:
-        """Close the store's descriptors; holds stay as they are."""
+        """Write the board if it is not up to date, and close every descriptor; holds stay as they are."""
+        if self._publisher is not None:
+            self._publisher.close()
+        if self._board is not None:
+            self._board.close()
         self.store.close()
 
 
@@ -118,3 +167,18 @@ def find_root(start: str | os.PathLike[str] = ".", settings: Settings | None = N
     if settings is not None and settings.worktrees_shared:
         return tree.shared_root(os.fspath(start))
     return tree.root_of(os.fspath(start))
+
+
+def _publish_at_exit() -> None:
+    for publisher in list(_publishers):
+        publisher.close()
+
+
+def _after_fork() -> None:
+    for publisher in list(_publishers):
+        publisher.after_fork()
+
+
+atexit.register(_publish_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
