@@ -17,7 +17,6 @@ import os
 import weakref
 
 from latchboard.clock import SystemClock
-from latchboard.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from latchboard.host.port import Host
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
+    from latchboard.settings import Settings
     from latchboard.store.port import Store
     from latchboard.watch import Stream
 
@@ -59,19 +59,20 @@ class Latchboard:
 
         Args:
             root: The project's folder itself; `find_root()` finds it from a folder inside.
-            settings: Limits; the defaults are in settings.py, each with its reason.
+            settings: Limits; from `latchboard.toml` and the environment otherwise (host/configuration.py).
             clock: For tests; the system's otherwise.
             host: For tests; this machine otherwise.
             store: For tests and other engines; the file store in `<root>/data/.agent_locks` otherwise.
             publishes: Keep status_board.json fresh in the background, after commits of this process. A process that
                 ends soon says False and calls `board.publish()` once.
         """
+        from latchboard.host.configuration import read_settings
         from latchboard.host.system import SystemHost
         from latchboard.host.tree import WorkTree
         from latchboard.store.files.store import FileStore
 
         self.root = os.path.realpath(root)
-        self.settings = settings or Settings()
+        self.settings = settings or read_settings(self.root)
         self.clock: Clock = clock or SystemClock()
         self.host: Host = host or SystemHost()
         self.store: Store = store or FileStore(self.root, clock=self.clock, settings=self.settings)
@@ -160,13 +161,16 @@ class Latchboard:
         self.store.close()
 
 
-def find_root(start: str | os.PathLike[str] = ".", settings: Settings | None = None) -> str:
-    """The project's folder for a folder inside it: where `data/.agent_locks` or `.git` is, else the folder itself."""
-    from latchboard.host import tree
+def find_root(start: str | os.PathLike[str] = ".") -> str:
+    """The project's folder for a folder inside it: where `data/.agent_locks` or `.git` is, else the folder itself.
 
-    if settings is not None and settings.worktrees_shared:
-        return tree.shared_root(os.fspath(start))
-    return tree.root_of(os.fspath(start))
+    With the setting `worktrees_shared` it is the main work tree's folder for every work tree of a repository.
+    """
+    from latchboard.host import tree
+    from latchboard.host.configuration import read_settings
+
+    root = tree.root_of(os.fspath(start))
+    return tree.shared_root(os.fspath(start)) if read_settings(root).worktrees_shared else root
 
 
 def _publish_at_exit() -> None:

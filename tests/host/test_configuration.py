@@ -1,0 +1,97 @@
+"""Settings from a file and from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latchboard import Latchboard, find_root
+from latchboard.errors import CoordinationError, UsageError
+from latchboard.host.configuration import read_settings
+from latchboard.settings import Settings
+
+
+def test_without_a_file_every_setting_is_its_default(tmp_path: Path) -> None:
+    settings = read_settings(str(tmp_path), {})
+
+    assert all(getattr(settings, name) == getattr(Settings(), name) for name in Settings.reasons())
+
+
+def test_the_file_sets_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / "latchboard.toml").write_text("lease_ttl_s = 7200\nshared = true\n")
+
+    settings = read_settings(str(tmp_path), {"LATCHBOARD_LEASE_TTL_S": "60", "LATCHBOARD_DURABLE": "true"})
+
+    assert (settings.lease_ttl_s, settings.shared, settings.durable) == (60.0, True, True)
+
+
+def test_a_board_reads_the_file_of_its_root(tmp_path: Path) -> None:
+    (tmp_path / "latchboard.toml").write_text("lease_ttl_s = 5\n")
+
+    assert Latchboard(tmp_path).settings.lease_ttl_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lease_ttl = 5", "unknown setting lease_ttl"),
+        ("lease_ttl_s = 'long'", "lease_ttl_s is a number"),
+        ("lease_ttl_s = -1", "lease_ttl_s is a number above zero"),
+        ("shared = 1", "shared is true or false"),
+        ("shared = ", "is no TOML"),
+        ("journal_bytes_max = 1.5", "whole number"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "latchboard.toml").write_text(text)
+
+    with pytest.raises(UsageError, match=said) as caught:
+        read_settings(str(tmp_path), {})
+
+    assert "latchboard.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "text"), [("LATCHBOARD_SHARED", "perhaps"), ("LATCHBOARD_LEASE_TTL_S", "an hour")])
+def test_a_wrong_variable_is_refused_and_named(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        read_settings(str(tmp_path), {name: text})
+
+
+def test_a_folder_in_place_of_the_file_is_an_error_and_not_a_default(tmp_path: Path) -> None:
+    (tmp_path / "latchboard.toml").mkdir()
+
+    with pytest.raises(CoordinationError):
+        read_settings(str(tmp_path), {})
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_settings_or_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "latchboard.toml").write_bytes(data)
+
+    try:
+        assert isinstance(read_settings(str(folder), {}), Settings)
+    except UsageError as exc:
+        assert "latchboard.toml" in str(exc)
+
+
+def test_work_trees_share_a_board_only_when_the_setting_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import subprocess
+
+    main, other = tmp_path / "main", tmp_path / "other"
+    main.mkdir()
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(main)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    subprocess.run([*git, "worktree", "add", "-q", str(other)], check=True, capture_output=True)
+
+    told_apart = find_root(other)
+    monkeypatch.setenv("LATCHBOARD_WORKTREES_SHARED", "true")
+    shared = find_root(other)
+
+    assert (told_apart, shared) == (str(other), str(main))
