@@ -1,0 +1,67 @@
+"""Lookout: what the agents' locks and mailboxes say, read from beside; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latchboard import Latchboard
+from latchboard.clock import parse_iso
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """A lock that passed from a dead holder to another agent.
+
+    Attributes:
+        name: Of the lock.
+        of: The dead holder.
+        by: The new one.
+        at_s: When, seconds since 1970.
+    """
+
+    name: str
+    of: str
+    by: str
+    at_s: float
+
+
+class Lookout:
+    """Eyes on one project's board.
+
+    Attributes:
+        takeovers: All so far, in order.
+        waits_for: Waiting agent to the agent that holds what it waits for.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._latchboard = Latchboard(project, publishes=False)
+        self._stream = self._latchboard.stream.events("lock.taken_over", after=0, timeout_s=0)
+        self.takeovers: list[Takeover] = []
+        self.waits_for: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Let go of the board."""
+        self._stream.close()
+        self._latchboard.close()
+
+    def look(self) -> None:
+        """Take in the takeovers since the last look."""
+        for event in self._stream:
+            self.takeovers.append(Takeover(event["name"], event["agent"], event["by"], parse_iso(event["at"])))
+
+    def look_around(self) -> None:
+        """Take in who waits for whom."""
+        agents = self._latchboard.board.agents()
+        holder = {name: agent["agent"] for agent in agents for name in agent["holds"]}
+        self.waits_for = {
+            agent["agent"]: holder[name] for agent in agents for name in agent["waits_for"] if name in holder
+        }
+
+    def holders(self, file: str) -> list[str]:
+        """Who has the lock of a file now."""
+        return [held["agent"] for held in self._latchboard.locks.check([file])]
+
+    def mail_of(self, agent: str) -> list[str]:
+        """Ids of the messages that wait for an agent."""
+        return [message["id"] for message in self._latchboard.mailbox.peek(agent)]
