@@ -1,0 +1,204 @@
+"""Call: one run of a verb: in which project, as whom, with which paths.
+
+Protocol: protocol/cli.md, "Common options".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import CoordinationError, UsageError
+from latchboard.surface.cli import answer, wording
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from latchboard.clock import Now
+    from latchboard.compose import Latchboard
+    from latchboard.surface.cli.grammar import Verb
+
+    Compose = Callable[[str], Latchboard]
+
+NO_AGENT_HINT = "say who you are: export AGENT_ID=<id>, or add --agent <id>"
+
+
+class Call:
+    """What a verb's function works with.
+
+    Attributes:
+        verb: Which verb.
+        words: What was typed after the verb, as the user typed it.
+        as_json: Whether the answer is for a program.
+        commits: Something may have been committed, so that the published board is to be brought up to date.
+        anywhere: Any folder will do, also one in which nobody ever made a project.
+    """
+
+    __slots__ = ("_agent", "_board", "_compose", "_root", "anywhere", "as_json", "commits", "verb", "words")
+
+    def __init__(self, verb: Verb, words: Sequence[str], values: dict[str, Any], compose: Compose) -> None:
+        """Take the common options out of `values`."""
+        self.verb = verb
+        self.words = list(words)
+        self.anywhere = False
+        self.commits = verb.changes
+        self.as_json: bool = values.pop("as_json")
+        self._agent: str | None = values.pop("agent")
+        self._root: str | None = values.pop("root")
+        self._compose = compose
+        self._board: Latchboard | None = None
+
+    # -- where --------------------------------------------------------------------------------------------------------
+
+    @property
+    def board(self) -> Latchboard:
+        """The project's services.
+
+        Raises:
+            UsageError: There is no such folder, or no project here.
+        """
+        if self._board is None:
+            self._board = self._compose(self._find_root())
+        return self._board
+
+    def close(self) -> None:
+        """Free descriptors; holds stay as they are."""
+        if self._board is not None:
+            self._board.close()
+
+    def _find_root(self) -> str:
+        """The project's folder.
+
+        A place in which nobody ever made a project is refused: two agents in two such places would each be told that
+        everything is free.
+        """
+        if self._root is not None:
+            if not os.path.isdir(self._root):
+                raise UsageError(f"--root {self._root!r} is no folder", hint="name an existing folder")
+            return self._root
+        from latchboard.compose import find_root
+
+        cwd = current_folder()
+        root = find_root(cwd)
+        if not self.anywhere and not any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")):
+            raise UsageError(
+                f"no project here: neither data/.agent_locks nor .git in {cwd} or above it",
+                hint="make one with `latchboard init`, or name one with --root",
+            )
+        return root
+
+    @property
+    def named_root(self) -> str | None:
+        """What --root says."""
+        return self._root
+
+    def paths(self, given: Iterable[str], *, is_glob: bool = False) -> list[str]:
+        """What the user typed, as the services want it: absolute, or relative to the project.
+
+        A relative path is relative to the current folder where that is inside the project, else to the project. In a
+        linked work tree that shares the project's board (setting `worktrees_shared`) a path stands for the same place
+        in the project. A pattern is relative to the project.
+        """
+        root, cwd = self.board.root, current_folder()
+        own = root if self._root is not None or _is_inside(cwd, root) else self._own_root(cwd)
+        found = []
+        for path in given:
+            if path.startswith(("glob:", "hardlink:")) or not path:
+                found.append(path)
+            elif is_glob:
+                found.append(f"glob:{path}")
+            else:
+                full = path if path.startswith("/") else f"{cwd if _is_inside(cwd, own) else own}/{path}"
+                found.append(full if own == root else _moved(full, own, root))
+        return found
+
+    @staticmethod
+    def _own_root(cwd: str) -> str:
+        """The work tree that the current folder is in."""
+        from latchboard.host.root import root_of
+
+        return root_of(cwd)
+
+    # -- who ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def agent(self) -> str:
+        """Who asks.
+
+        Raises:
+            UsageError: Neither --agent nor AGENT_ID says so.
+        """
+        agent = self.agent_if_any
+        if agent is None:
+            raise UsageError(f"`latchboard {self.verb.name}` must know who asks", hint=NO_AGENT_HINT)
+        return agent
+
+    @property
+    def named_agent(self) -> str | None:
+        """What --agent says: for verbs that show one agent alone.
+
+        Raises:
+            UsageError: It can be nobody's id.
+        """
+        return None if self._agent is None else self.agent_if_any
+
+    @property
+    def agent_if_any(self) -> str | None:
+        """Who asks; None when nobody says so.
+
+        Raises:
+            UsageError: What they say can be nobody's id.
+        """
+        from latchboard.locks.service import check_agent
+
+        if self._agent is not None:
+            return check_agent(self._agent)
+        agent = os.environ.get("AGENT_ID")
+        return check_agent(agent) if agent else None
+
+    def publish(self) -> None:
+        """Bring status_board.json up to date. Where that fails, what was asked for is done all the same."""
+        if self._board is None:
+            return
+        try:
+            self._board.board.publish()
+        except CoordinationError as exc:
+            answer.warn(f"latchboard: status_board.json could not be written: {answer.printable(exc.message)}")
+
+    # -- when, and what to do next ------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Now:
+        """The clock's time."""
+        return self.board.clock.now()
+
+    def command(self, verb: str, *words: str, as_agent: bool = True) -> str:
+        """A command line for the same project and (unless told otherwise) agent, ready to be pasted."""
+        common: list[str] = []
+        if self._root is not None:
+            common += ["--root", self._root]
+        if as_agent and self._agent is not None:
+            common += ["--agent", self._agent]
+        return f"latchboard {verb} {wording.command(*words, *common)}".rstrip()
+
+
+def _is_inside(folder: str, root: str) -> bool:
+    return folder == root or folder.startswith(root.rstrip("/") + "/")
+
+
+def _moved(path: str, own: str, root: str) -> str:
+    """The place in the project that stands for one in another work tree."""
+    return f"{root}{path[len(own) :]}" if _is_inside(path, own) else path
+
+
+def current_folder() -> str:
+    """The current folder, absolute.
+
+    Raises:
+        UsageError: It was removed.
+    """
+    try:
+        return os.getcwd()
+    except OSError as exc:
+        raise UsageError(f"the current folder is gone: {exc.strerror}", hint="go to a folder that exists") from exc

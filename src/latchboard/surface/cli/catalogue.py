@@ -1,0 +1,57 @@
+"""Catalogue: every verb there is, by name, and where it lives; a verb's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.surface.cli.grammar import Verb
+
+_HOME = "latchboard.surface.cli.verb"
+
+VERBS = {
+    "init": "init",
+    "acquire": "acquire",
+    "release": "release",
+    "renew": "renew",
+    "check": "check",
+    "run": "run",
+    "break": "break_",
+    "handoff request": "handoff",
+    "handoff list": "handoff",
+    "handoff grant": "handoff",
+    "handoff decline": "handoff",
+    "status": "status",
+    "agents": "agents",
+    "update": "update",
+    "history": "history",
+    "watch": "watch",
+    "send": "send",
+    "inbox": "inbox",
+    "cleanup": "cleanup",
+    "demo": "demo",
+    "bench": "bench",
+    "completion": "completion",
+}
+"""Verb to module, in the order in which help lists them."""
+
+GROUPS = {"handoff": "Ask a holder to hand its lock over, and answer such requests."}
+
+
+def load(name: str) -> Verb:
+    """The verb of this name.
+
+    Raises:
+        KeyError: There is none.
+    """
+    home = f"{_HOME}.{VERBS[name]}"
+    verbs: tuple[Verb, ...] = __import__(home, fromlist=["VERBS"]).VERBS
+    return next(verb for verb in verbs if verb.name == name)
+
+
+def split(words: list[str]) -> tuple[str, list[str]]:
+    """The name of the verb at the beginning of a command line, and the words after it; "" when there is none."""
+    if words and words[0] in VERBS:
+        return words[0], words[1:]
+    if len(words) > 1 and words[0] in GROUPS and f"{words[0]} {words[1]}" in VERBS:
+        return f"{words[0]} {words[1]}", words[2:]
+    return "", words

@@ -1,0 +1,108 @@
+"""Failure: the one place where errors become exit statuses, words for people and JSON for programs.
+
+Protocol: protocol/cli.md, "Exit statuses" and "Failures".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import CoordinationError, LockHeld
+from latchboard.surface.cli import answer, wording
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.surface.cli.call import Call
+
+_SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP met a verb that waits; as Ctrl-C, it goes past everything that handles errors."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Interrupted(CoordinationError):
+    """A signal ended it; what was waited for has been given up. Fields: signal."""
+
+    code = "interrupted"
+    retryable = True
+
+    def __init__(self, number: int = 2) -> None:
+        name = _SIGNALS.get(number, f"signal {number}")
+        super().__init__(f"ended by {name}; nothing that was waited for was taken", signal=name)
+        self.exit_status = 128 + number
+
+
+class Internal(CoordinationError):
+    """Our own mistake. Fields: type."""
+
+    code = "internal"
+
+
+class OutputFailed(CoordinationError):
+    """It was done, but the answer could not be written."""
+
+    code = "output-failed"
+
+
+def tell(exc: CoordinationError, call: Call | None, *, as_json: bool) -> int:
+    """Say what went wrong; returns the exit status.
+
+    People read it on standard error. With --json it is one object on standard output, but for a verb whose standard
+    output belongs to the command that it runs.
+    """
+    if as_json:
+        own_output = call is None or not call.verb.has_command
+        (answer.say_json if own_output else answer.warn_json)(exc.to_json())
+    else:
+        answer.warn("\n".join(_lines(exc, call)))
+    return exc.exit_status
+
+
+def _lines(exc: CoordinationError, call: Call | None) -> list[str]:
+    if isinstance(exc, LockHeld) and call is not None:
+        return _lock_held(exc, call)
+    lines = [f"latchboard: {answer.printable(exc.message)}"]
+    if exc.hint:
+        lines.append(f"  hint: {answer.printable(exc.hint)}")
+    return lines
+
+
+def _lock_held(exc: LockHeld, call: Call) -> list[str]:
+    """Who is in the way, since when, until when, what for, and what can be done about it."""
+    names = [str(name) for name in exc.fields.get("names", [])]
+    waited = exc.fields.get("waited_s")
+    what = wording.listing(names)
+    lines = [f"latchboard: {what} {'are' if len(names) > 1 else 'is'} not free; nothing was taken"]
+    if waited is not None:
+        lines[0] = f"latchboard: {what} did not become free in {wording.span(waited)}; nothing was taken"
+    for held in exc.fields.get("holders", []):
+        lines += [f"  {line}" for line in wording.holder(held, call.now)]
+    lines.append("what you can do:")
+    lines += [f"  {line}" for line in _ways_out(exc, call)]
+    return lines
+
+
+def _ways_out(exc: LockHeld, call: Call) -> list[str]:
+    names: list[Any] = exc.fields.get("names", [])
+    paths = [path if path.startswith(("glob:", "hardlink:")) else f"{call.board.root}/{path}" for path in names]
+    paths = [path for path in _shortest(paths, call) if not path.startswith("hardlink:")]
+    ways = [("ask for it", call.command("handoff request", *paths, "--reason", "..."))]
+    if exc.fields.get("waited_s") is None:
+        wait = ["--wait-s-max", "60", *call.words]
+        ways.insert(0, ("wait in line", f"latchboard {call.verb.name} {wording.command(*wait)}"))
+    ways.append(("see who does what", call.command("status", as_agent=False)))
+    width = max(len(what) for what, _ in ways) + 1
+    return [f"{what + ':':<{width}} {line}" for what, line in ways]
+
+
+def _shortest(paths: list[str], call: Call) -> list[str]:
+    """Canonical names as they must be typed in the current folder."""
+    from latchboard.surface.cli.call import current_folder
+
+    cwd = current_folder().rstrip("/") + "/"
+    return [path.removeprefix(cwd) or "./" for path in paths]

@@ -1,0 +1,126 @@
+"""Telling: one line for each event of the stream and of the history."""
+
+from __future__ import annotations
+
+from latchboard.surface.cli import wording
+from latchboard.surface.cli.answer import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from latchboard.clock import Now
+
+    Event = dict[str, Any]
+
+
+def line(event: Event, now: Now) -> str:
+    """When, and what happened."""
+    told = _TOLD.get(event["event"])
+    what = told(event) if told else f"{printable(event['event'])} by {_name(event, 'who')}"
+    return f"{wording.moment(event['at'], now)}  {what}"
+
+
+def _name(event: Event, field: str) -> str:
+    return printable(str(event.get(field) or "somebody"))
+
+
+def _names(event: Event) -> str:
+    return wording.listing(event.get("names") or [])
+
+
+def _why(text: object) -> str:
+    return f": {printable(str(text))}" if text else ""
+
+
+def _for(seconds: object, word: str) -> str:
+    return f" after {wording.span(seconds)} {word}" if isinstance(seconds, int | float) else ""
+
+
+def _acquired(event: Event) -> str:
+    how = "shares" if event["mode"] == "shared" else "acquired"
+    granted = f", granted by {printable(event['granted_by'])}" if event.get("granted_by") else ""
+    waited = _for(event.get("waited_s"), "in line")
+    token = f" (token {event['token']}{granted})"
+    return f"{_name(event, 'agent')} {how} {_name(event, 'name')}{waited}{token}{_why(event.get('reason'))}"
+
+
+def _released(event: Event) -> str:
+    return f"{_name(event, 'agent')} released {_name(event, 'name')}{_for(event.get('held_s'), '')}".rstrip()
+
+
+def _taken_over(event: Event) -> str:
+    what = f"{_name(event, 'by')} took {_name(event, 'name')} over from {_name(event, 'agent')}"
+    return f"{what}, whose hold was over ({printable(str(event.get('why')))})"
+
+
+def _broken(event: Event) -> str:
+    what = f"{_name(event, 'by')} broke the lock of {_name(event, 'agent')} on {_name(event, 'name')}"
+    return f"{what}{_why(event.get('why'))}"
+
+
+def _ended(event: Event) -> str:
+    return f"the hold of {_name(event, 'agent')} on {_name(event, 'name')} ended ({printable(str(event.get('why')))})"
+
+
+def _waiting(event: Event) -> str:
+    behind = wording.listing(sorted({str(one.get("agent")) for one in event["blocked_by"]}))
+    return f"{_name(event, 'agent')} waits for {_names(event)}, behind {behind}{_why(event.get('reason'))}"
+
+
+def _wait_ended(event: Event) -> str:
+    return f"{_name(event, 'agent')} left the line for {_names(event)}{_for(event.get('waited_s'), '')}".rstrip()
+
+
+def _upgraded(event: Event) -> str:
+    return f"{_name(event, 'agent')} made its hold of {_name(event, 'name')} exclusive (token {event['token']})"
+
+
+def _refused(event: Event) -> str:
+    held = wording.listing(sorted({str(one.get("agent")) for one in event["held_by"]}))
+    return f"{_name(event, 'agent')} was refused {_names(event)}, held by {held}{_why(event.get('reason'))}"
+
+
+def _asked(event: Event) -> str:
+    return f"{_name(event, 'agent')} asks {wording.listing(event['of'])} for {_names(event)}{_why(event.get('reason'))}"
+
+
+def _declined(event: Event) -> str:
+    return f"{_name(event, 'by')} keeps {_names(event)} from {_name(event, 'agent')}{_why(event.get('why'))}"
+
+
+def _status(event: Event) -> str:
+    files = f" [{wording.listing(event['files'])}]" if event["files"] else ""
+    return f"{_name(event, 'agent')} says: {printable(event['status'])}{files}"
+
+
+def _sent(event: Event) -> str:
+    to = printable(event["to"]) if event["to"] else "everybody"
+    subject = f"{printable(event['subject'])}: " if event["subject"] else ""
+    urgency = "" if event["urgency"] in ("", "normal") else f" ({printable(event['urgency'])})"
+    return f"{_name(event, 'from')} to {to}{urgency}: {subject}{printable(event['excerpt'])}"
+
+
+_TOLD: dict[str, Callable[[Event], str]] = {
+    "lock.acquired": _acquired,
+    "lock.released": _released,
+    "lock.upgraded": lambda e: (
+        f"{_name(e, 'agent')} made its hold of {_name(e, 'name')} exclusive (token {e['token']})"
+    ),
+    "lock.taken_over": _taken_over,
+    "lock.broken": _broken,
+    "lock.ended": _ended,
+    "lock.waiting": _waiting,
+    "lock.wait_ended": lambda e: (
+        f"{_name(e, 'agent')} left the line for {_names(e)}{_for(e.get('waited_s'), '')}".rstrip()
+    ),
+    "lock.refused": _refused,
+    "handoff.asked": _asked,
+    "handoff.declined": _declined,
+    "agent.status": _status,
+    "agent.left": lambda e: f"{_name(e, 'agent')} left the board",
+    "message.sent": _sent,
+    "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')} (token {e['token']})",
+    "gap": lambda e: "older history is in the journal: latchboard history",
+}

@@ -1,0 +1,72 @@
+"""acquire: lock paths, all or nothing, bound to the agent: the hold outlives this command.
+
+Protocol: protocol/cli.md, "acquire".
+"""
+
+from __future__ import annotations
+
+from latchboard.surface.cli import option, wording
+from latchboard.surface.cli.answer import Answer, printable
+from latchboard.surface.cli.grammar import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.locks.hold import Hold
+    from latchboard.surface.cli.call import Call
+
+
+def run(
+    call: Call,
+    *,
+    paths: tuple[str, ...],
+    shared: bool,
+    glob: bool,
+    wait_s_max: float,
+    ttl_s: float | None,
+    reason: str,
+) -> Answer:
+    """Ask, wait if told to, and say what is held."""
+    agent, locks = call.agent, call.board.locks
+    asked = call.paths(paths, is_glob=glob)
+    request = locks.request(agent, asked, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
+    hold = locks.acquire(request, wait_s_max=wait_s_max)
+    return held(call, hold, list(paths), shared=shared, ttl_s=request.ttl_s)
+
+
+def held(call: Call, hold: Hold, typed: list[str], *, shared: bool, ttl_s: float) -> Answer:
+    """The answer of whatever ended with a hold of the agent's."""
+    facts: dict[str, Any] = {
+        "agent": hold.agent,
+        "mode": "shared" if shared else "exclusive",
+        "locks": [{"name": name, "token": token} for name, token in hold.tokens.items()],
+        "token": hold.token,
+        "ttl_s": ttl_s,
+        "waited_s": round(hold.waited_s, 3),
+    }
+    how = "shares" if shared else "holds"
+    lines = [f"{printable(hold.agent)} {how} {printable(name)} (token {token})" for name, token in hold.tokens.items()]
+    waited = f" after {wording.span(hold.waited_s)} in line" if hold.waited_s >= 1 else ""
+    lines.append(f"  taken{waited}; it ends {wording.span(ttl_s)} after its last renewal")
+    lines.append(f"  give it back: {call.command('release', *typed)}")
+    return Answer(facts, lines)
+
+
+VERBS = (
+    Verb(
+        "acquire",
+        run,
+        summary="Lock files, folders or patterns, all of them or none.",
+        text="The hold belongs to the agent and outlives this command. It ends when it is released, or when its lease "
+        "was not renewed for --ttl-s seconds; every acquire, renew and update of the agent renews it. Taking again "
+        f"what one has is fine.\n\n{option.PATHS_TEXT}",
+        parameters=(option.PATHS, option.SHARED, option.GLOB, option.WAIT, option.TTL, option.REASON),
+        examples=(
+            'latchboard acquire src/a.py --agent planner --reason "split the parser"',
+            "latchboard acquire src/ docs/x.md --agent planner --wait-s-max 60",
+        ),
+        changes=True,
+        waits=True,
+    ),
+)

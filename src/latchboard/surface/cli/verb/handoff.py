@@ -1,0 +1,152 @@
+"""handoff: ask a holder for its lock; grant, decline.
+
+Protocol: protocol/cli.md, "handoff".
+"""
+
+from __future__ import annotations
+
+from latchboard.surface.cli import kind, option, wording
+from latchboard.surface.cli.answer import Answer, printable
+from latchboard.surface.cli.grammar import Verb, argument, flag
+from latchboard.surface.cli.grammar import option as declared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.surface.cli.call import Call
+
+
+def request(  # noqa: PLR0913 - the options of the verb
+    call: Call,
+    *,
+    paths: tuple[str, ...],
+    shared: bool,
+    glob: bool,
+    no_wait: bool,
+    wait_s_max: float | None,
+    ttl_s: float | None,
+    reason: str,
+) -> Answer:
+    """Ask, and wait for the answer unless told not to."""
+    from latchboard.locks import Hold, handoff
+    from latchboard.surface.cli.verb.acquire import held
+
+    agent, locks = call.agent, call.board.locks
+    asked = locks.request(
+        agent, call.paths(paths, is_glob=glob), shared=shared, bound="agent", ttl_s=ttl_s, reason=reason
+    )
+    if no_wait:
+        outcome = handoff.ask_and_go(locks, asked, wait_s_max=wait_s_max)
+    else:
+        outcome = handoff.ask(locks, asked, wait_s_max=wait_s_max)
+    if isinstance(outcome, Hold):
+        answer = held(call, outcome, list(paths), shared=shared, ttl_s=asked.ttl_s)
+        return Answer({"granted": True, "request": asked.request, **(answer.facts or {})}, answer.lines)
+    facts = {"agent": agent, "granted": False, "request": asked.request, "asked": outcome.facts()}
+    lines = [f"{printable(agent)} asked for {wording.listing(outcome.names)}; request {asked.request}"]
+    for one in outcome.facts():
+        lines += [f"  {line}" for line in wording.holder(one, call.now)]
+    lines.append("  the answer comes by message: " + call.command("inbox"))
+    return Answer(facts, lines)
+
+
+def list_(call: Call) -> Answer:
+    """Who asks this agent for what."""
+    from latchboard.locks import handoff
+
+    agent = call.agent
+    found = [_shown(waiter) for waiter in handoff.requests(call.board.locks, agent)]
+    lines = []
+    for one in found:
+        lines.append(f"{printable(one['agent'])} asks for {wording.listing(one['names'])}")
+        lines.append(f"  since {wording.ago(one['since'], call.now)}")
+        if one["reason"]:
+            lines.append(f"  what for: {printable(one['reason'])}")
+        lines.append(f"  hand it over: {call.command('handoff grant', one['request'])}")
+        lines.append(f"  keep it:      {call.command('handoff decline', one['request'], '--reason', '...')}")
+    return Answer({"agent": agent, "requests": found}, lines or [f"nobody asks {printable(agent)} for anything"])
+
+
+def grant(call: Call, *, request: str) -> Answer:
+    """Let go of everything the request asks for."""
+    from latchboard.locks import handoff
+
+    agent = call.agent
+    moved = handoff.grant(call.board.locks, request, by=agent)
+    if moved:
+        line = f"{printable(agent)} handed over everything {printable(request)} asked for"
+    else:
+        line = f"{printable(agent)} let go of its part of {printable(request)}; other holders are still in the way"
+    return Answer({"agent": agent, "request": request, "moved": moved}, [line])
+
+
+def decline(call: Call, *, request: str, reason: str) -> Answer:
+    """Say no."""
+    from latchboard.locks import handoff
+
+    agent = call.agent
+    handoff.decline(call.board.locks, request, by=agent, reason=reason)
+    line = f"{printable(agent)} declined {printable(request)}; whoever asked has been told"
+    return Answer({"agent": agent, "request": request, "reason": reason}, [line])
+
+
+def _shown(waiter: Any) -> dict[str, Any]:
+    return {
+        "request": waiter["request"],
+        "agent": waiter["agent"],
+        "names": [want["name"] for want in waiter["wants"]],
+        "since": waiter["since"]["at"],
+        "wait_s_max": waiter["wait_s_max"],
+        "reason": waiter["reason"],
+    }
+
+
+_REQUEST = argument("request", "REQUEST")
+
+VERBS = (
+    Verb(
+        "handoff request",
+        request,
+        summary="Ask the holders of some paths to hand them over.",
+        text="The holders get a message that says how to answer. When they grant, the lock moves to this agent in one "
+        "commit, past everybody in line. Exit status 0: it moved (or, with --no-wait, was asked for). 10: declined, "
+        f"or no answer in time.\n\n{option.PATHS_TEXT}",
+        parameters=(
+            option.PATHS,
+            option.SHARED,
+            option.GLOB,
+            flag("--no-wait", "Ask and return; the answer comes as a message."),
+            declared("--wait-s-max", "SECONDS", "How long the request stands. Default: 300.", kind=kind.seconds),
+            option.TTL,
+            option.REASON,
+        ),
+        examples=('latchboard handoff request src/a.py --agent builder --reason "the build waits for it"',),
+        changes=True,
+        waits=True,
+    ),
+    Verb(
+        "handoff list",
+        list_,
+        summary="List who asks this agent for its locks.",
+        examples=("latchboard handoff list --agent planner",),
+    ),
+    Verb(
+        "handoff grant",
+        grant,
+        summary="Hand over what a request asks for.",
+        text="REQUEST is the id that the message and `handoff list` show.",
+        parameters=(_REQUEST,),
+        examples=("latchboard handoff grant a1b2c3d4.e5f6-1-2 --agent planner",),
+        changes=True,
+    ),
+    Verb(
+        "handoff decline",
+        decline,
+        summary="Keep the lock; whoever asked is told why.",
+        text="REQUEST is the id that the message and `handoff list` show.",
+        parameters=(_REQUEST, option.REASON),
+        examples=('latchboard handoff decline a1b2c3d4.e5f6-1-2 --agent planner --reason "done in ten minutes"',),
+        changes=True,
+    ),
+)

@@ -1,0 +1,141 @@
+"""watch: every change as it is committed, in order and without gaps.
+
+Protocol: protocol/cli.md, "watch".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import UsageError
+from latchboard.surface.cli import answer, kind, telling
+from latchboard.surface.cli.answer import Answer
+from latchboard.surface.cli.grammar import Verb, flag, option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from latchboard.surface.cli.call import Call
+
+    Event = dict[str, Any]
+
+_ENVIRONMENT_BYTES_MAX = 100_000
+
+
+def run(  # noqa: PLR0913 - the options of the verb
+    call: Call,
+    *,
+    after: int | None,
+    prefix: str,
+    path: str | None,
+    exec: str | None,
+    once: bool,
+    count: int | None,
+    timeout_s: float | None,
+) -> Answer:
+    """Give out events until there were enough, or for ever."""
+    give = _giver(call, exec)
+    is_wanted = _filter(call, path)
+    left = 1 if once else count
+    if left is None:
+        left = -1
+    with call.board.stream.events(prefix, after=after, timeout_s=timeout_s) as feed:
+        for event in feed:
+            if not is_wanted(event):
+                continue
+            give(event)
+            left -= 1
+            if left == 0:
+                break
+    return Answer(None)
+
+
+def _filter(call: Call, path: str | None) -> Callable[[Event], bool]:
+    """Whether an event concerns a path."""
+    if path is None:
+        return lambda event: True
+    from latchboard.rules import pattern
+
+    wanted = call.board.locks.names(call.paths([path]))
+
+    def concerns(event: Event) -> bool:
+        names = event.get("names") or ([event["name"]] if "name" in event else event.get("files", []))
+        return any(name == one or pattern.overlap(name, one) for name in names for one in wanted)
+
+    return concerns
+
+
+def _giver(call: Call, command: str | None) -> Callable[[Event], None]:
+    """What is done with an event."""
+    if command is not None:
+        words = _split(command)
+        return lambda event: _execute(words, event)
+    if call.as_json:
+        return lambda event: answer.say_json({"format": answer.FORMAT, **event})
+    return lambda event: answer.say(telling.line(event, call.now))
+
+
+def _split(command: str) -> list[str]:
+    import shlex
+
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        raise UsageError(f"--exec {command!r} cannot be split into words: {exc}", hint="close the quote") from exc
+    if not words or any("\0" in word for word in words):
+        raise UsageError(f"--exec {command!r} names no program", hint="for example --exec 'notify-send latchboard'")
+    return words
+
+
+def _execute(words: Sequence[str], event: Event) -> None:
+    """Run the command on one event, to its end; its failure is told, and the next event comes all the same."""
+    import subprocess
+
+    from latchboard.codec import encode
+    from latchboard.surface.cli.child import starting
+
+    text = encode({"format": answer.FORMAT, **event})
+    environment = {
+        **os.environ,
+        "LATCHBOARD_EVENT": event["event"],
+        "LATCHBOARD_REVISION": str(event["revision"]),
+    }
+    if len(text) <= _ENVIRONMENT_BYTES_MAX and "\0" not in text:  # more than that no system takes
+        environment["LATCHBOARD_EVENT_JSON"] = text
+    with starting(words):
+        done = subprocess.run(list(words), input=f"{text}\n".encode(), env=environment, check=False)
+    if done.returncode:
+        status = f"died of signal {-done.returncode}" if done.returncode < 0 else f"exited with {done.returncode}"
+        answer.warn(f"latchboard: {answer.printable(words[0])} {status} on revision {event['revision']}")
+
+
+VERBS = (
+    Verb(
+        "watch",
+        run,
+        summary="Show every change as it happens, in order and without gaps.",
+        text="With --json, one object per line. Without --after, from now on. Each event says its revision: --after "
+        "that revision goes on behind it, also in a later call. Exit status 12: what comes after it is not kept any "
+        "more.\n\n--exec runs COMMAND for each event, one at a time, without a shell: the event is a line of JSON on "
+        "its standard input and in LATCHBOARD_EVENT_JSON, its name in LATCHBOARD_EVENT.",
+        parameters=(
+            option("--after", "REVISION", "Go on behind this revision; 0: as far back as is kept.", kind=kind.number),
+            option("--prefix", "NAME", "Only events whose name begins so: lock., message.sent ...", default=""),
+            option("--path", "PATH", "Only what concerns this file, folder or pattern."),
+            option("--exec", "COMMAND", "Run this for each event instead of printing it."),
+            flag("--once", "End after one event."),
+            option("--count", "NUMBER", "End after so many events.", kind=kind.count),
+            option(
+                "--timeout-s", "SECONDS", "End when nothing came for so long; 0: show what is there.", kind=kind.seconds
+            ),
+        ),
+        examples=(
+            "latchboard watch",
+            "latchboard watch --json --after 0 --timeout-s 0",
+            "latchboard watch --prefix lock.broken --exec 'notify-send latchboard'",
+        ),
+        waits=True,
+    ),
+)
