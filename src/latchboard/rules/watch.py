@@ -168,10 +168,15 @@ class _Scene:
 
     def seconds_since(self, at: Any) -> float | None:
         """Wall seconds from `at` to the commit, for people; None when it cannot be told."""
+        now = self._first.at
         try:
-            return round(max(0.0, parse_iso(self._first.at) - parse_iso(at)), 3)
-        except ValueError:
+            if now[:11] == at[:11] and len(now) == len(at) == 27:  # the same day, as `clock.iso` writes it
+                span_s = _second_of_day(now) - _second_of_day(at)
+            else:
+                span_s = parse_iso(now) - parse_iso(at)
+        except (ValueError, TypeError):
             return None
+        return round(max(0.0, span_s), 3)
 
     def close(self) -> None:
         """Tell what no record told: traces of holds that were never seen, and waiters that left without a grant."""
@@ -344,6 +349,10 @@ _TELLERS: dict[str, Callable[[_Scene, Change, Any, Any], None]] = {
     "messages": _message,
     "waiters": _waiter,
 }
+
+
+def _second_of_day(at: str) -> float:
+    return int(at[11:13]) * 3600 + int(at[14:16]) * 60 + float(at[17:26])
 
 
 def _text(value: object) -> str:
