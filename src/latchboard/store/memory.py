@@ -168,6 +168,8 @@ class _MemoryView:
 
     def put(self, key: str, value: Value) -> None:
         check_key(key)
+        if value is None:
+            raise UsageError(f"nothing cannot be put under {key}", hint="delete it", key=key)
         self.changes[key] = value
 
     def delete(self, key: str) -> None:

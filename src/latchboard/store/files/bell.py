@@ -1,11 +1,13 @@
-"""Bells: a FIFO per waiting process. It wakes exactly one waiter, in some 70 microseconds (failures 3.21, facts in decision 0006).
+"""Bells: a FIFO per waiting process. It wakes exactly one waiter, in some 70 microseconds (failures 3.21).
 
-The waiter opens its own FIFO first, then queues, then looks: a ring between looking and waiting stays in the FIFO (failures 3.18).
+The waiter opens its own FIFO first, then queues, then looks: a ring between looking and waiting stays in the FIFO
+(failures 3.18).
 A bell that is lost costs time, never correctness: waiters look again by themselves every `wait_poll_s`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -18,25 +20,32 @@ if TYPE_CHECKING:
 
     from latchboard.store.files.folder import Folder
 
-_LISTEN = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
-_RING = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+# For reading and writing, also to ring: a FIFO that nobody reads from would answer a write with SIGPIPE.
+_OPEN = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class FileBell:
     """A FIFO that becomes readable after a commit changed its key."""
 
-    __slots__ = ("_fd", "_path")
+    __slots__ = ("_fd", "_path", "_pid")
 
     def __init__(self, folder: Folder, key: str, *, mode: int) -> None:
+        """Raises StoreError: the bell cannot be made."""
         name = layout.bell(key)
         self._path = f"{folder.path}/{name}"
+        self._pid = os.getpid()
+        self._fd = -1
         try:
             _make(folder, name, mode)
-            self._fd = os.open(name, _LISTEN, dir_fd=folder.fd)
+            self._fd = os.open(name, _OPEN, dir_fd=folder.fd)
+            if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+                raise OSError(errno.EEXIST, "something else was put in its place")
         except OSError as exc:
+            self.close()
             raise from_os_error(exc, "open the bell", self._path) from exc
 
     def fileno(self) -> int:
+        """Readable once it was rung; -1 after `close`."""
         return self._fd
 
     def clear(self) -> None:
@@ -48,13 +57,16 @@ class FileBell:
             return
 
     def close(self) -> None:
+        """Remove it. In a forked child it is the parent's and stays."""
         fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        if fd < 0:
+            return
+        os.close(fd)
+        if os.getpid() == self._pid:
             try:
                 os.unlink(self._path)
-            except FileNotFoundError:
-                return
+            except OSError:
+                return  # gone with its folder; and a FIFO that nobody reads does no harm
 
 
 def ring(folder: Folder, keys: Iterable[str]) -> None:
@@ -62,14 +74,14 @@ def ring(folder: Folder, keys: Iterable[str]) -> None:
     for key in keys:
         if layout.has_bell(key):
             try:
-                fd = os.open(layout.bell(key), _RING, dir_fd=folder.fd)
+                fd = os.open(layout.bell(key), _OPEN, dir_fd=folder.fd)
             except OSError:
-                continue  # no FIFO, or nobody has it open: the waiter is gone or looks again by itself
+                continue  # no FIFO: the waiter is gone, or looks again by itself
             try:
                 if stat.S_ISFIFO(os.fstat(fd).st_mode):
                     os.write(fd, b"!")
-            except BlockingIOError:
-                continue  # already full of rings
+            except OSError:
+                continue  # full of rings; and whatever else it is, the commit stands
             finally:
                 os.close(fd)
 

@@ -1,6 +1,8 @@
 """Folder: the open descriptors of one store, and what must be true of the folder before it is used.
 
-Open anew whenever the guard at the path is not the guard that is open: the folder was wiped, moved or replaced (failures 3.3).
+Open anew whenever the guard at the path is not the guard that is open: the folder was wiped, moved or replaced
+(failures 3.3). What cannot be moved or copied with the folder (inodes, and when FORMAT was made) is in the first line
+of every journal, so that a copy, or a restored backup, is known for what it is and never gives a revision again.
 
 Protocol: protocol/layout.md, "Opening".
 """
@@ -8,13 +10,14 @@ Protocol: protocol/layout.md, "Opening".
 from __future__ import annotations
 
 import os
+import stat
 
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
 from latchboard.store.files import guard, journal, layout, records
 
 FORMAT_KNOWN = 1
-_OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FIRST_LINE_BYTES_MAX = 4096
 
 
@@ -23,6 +26,7 @@ class Folder:
 
     Attributes:
         path: The folder, absolute.
+        writing: Whether guard and journal are open for writing.
         fd: Of the folder; everything is opened relative to it.
         guard: Of `journal/guard`.
         guard_path: Absolute, for the check that it is still the same file.
@@ -32,18 +36,31 @@ class Folder:
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
     """
 
-    __slots__ = ("_identity", "base", "fd", "guard", "guard_path", "is_copy", "journal", "mode", "path", "store_id")
+    __slots__ = (
+        "_identity",
+        "base",
+        "fd",
+        "guard",
+        "guard_path",
+        "is_copy",
+        "journal",
+        "mode",
+        "path",
+        "store_id",
+        "writing",
+    )
 
     def __init__(self, path: str, *, mode: int, writing: bool) -> None:
         """Open the folder; `writing` makes what is missing.
 
         Raises:
             FileNotFoundError: There is no store there, and `writing` is false.
-            StoreError: It cannot be opened. UnsafeFolder: a symbolic link stands there.
+            StoreError: It cannot be opened. UnsafeFolder: something else stands there.
             UnsupportedVersion: Another format.
         """
         self.path = path
         self.mode = mode
+        self.writing = writing
         self.guard_path = f"{path}/{layout.GUARD}"
         self.fd = self.guard = self.journal = -1
         self.base = 0
@@ -53,8 +70,8 @@ class Folder:
             if writing:
                 _make(path, mode)
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
-            self.guard = self._open_guard(writing)
-            status = os.fstat(self.guard)
+            self.guard = self._open_guard()
+            status = self._regular(self.guard, layout.GUARD)
             self._identity = (status.st_dev, status.st_ino)
             self.read_format()
         except FileNotFoundError:
@@ -62,33 +79,55 @@ class Folder:
             raise
         except OSError as exc:
             self.close()
+            self._refuse_planted()
             raise from_os_error(exc, "open", path) from exc
         except BaseException:
             self.close()
             raise
 
-    def _open_guard(self, writing: bool) -> int:
-        flags = os.O_RDWR | _OPEN
-        if not writing:
-            try:
-                return os.open(layout.GUARD, flags, dir_fd=self.fd)
-            except (PermissionError, OSError) as exc:
-                if isinstance(exc, FileNotFoundError):
-                    raise
-                return os.open(layout.GUARD, os.O_RDONLY | _OPEN, dir_fd=self.fd)
+    def __del__(self) -> None:
+        """A signal handler may raise between opening and keeping: what nobody has is closed."""
+        self.close()
+
+    def _open_guard(self) -> int:
+        if not self.writing:
+            return os.open(layout.GUARD, os.O_RDONLY | _OPEN, dir_fd=self.fd)
         records.make_folders(self.fd, layout.GUARD, self.mode)
-        fd = os.open(layout.GUARD, flags | os.O_CREAT, self.mode, dir_fd=self.fd)
+        self._refuse_planted()
+        fd = os.open(layout.GUARD, os.O_RDWR | os.O_CREAT | _OPEN, self.mode, dir_fd=self.fd)
         if self.mode & 0o060 and os.fstat(fd).st_size == 0:
             os.fchmod(fd, self.mode)
         return fd
 
+    def _refuse_planted(self) -> None:
+        """Refuse a symbolic link, or anything else that is no folder, where a folder of the store belongs."""
+        for path in (self.path, f"{self.path}/{layout.JOURNAL_FOLDER}"):
+            if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
+                raise _unsafe(path, "something that is no folder stands where a folder of the store belongs")
+
+    def _regular(self, fd: int, name: str) -> os.stat_result:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unsafe(f"{self.path}/{name}", "something that is no file stands where a file of the store belongs")
+        return status
+
     def is_current(self) -> bool:
-        """Whether the guard at the path is still the one that is open."""
+        """Whether the guard at the path is still the one that is open. Raises StoreError."""
         try:
             status = os.stat(self.guard_path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as exc:
+            raise from_os_error(exc, "look at", self.guard_path) from exc
         return (status.st_dev, status.st_ino) == self._identity
+
+    def marks(self) -> dict[str, int]:
+        """What no copy of this folder has: goes into the first line of a journal."""
+        try:
+            made = os.stat(layout.FORMAT, dir_fd=self.fd, follow_symlinks=False).st_ctime_ns
+        except FileNotFoundError:
+            made = 0
+        return {"inode": self._identity[1], "made": made}
 
     def read_format(self) -> None:
         """Read `FORMAT`. Raises UnsupportedVersion for another format, ProtocolError for one that cannot be read."""
@@ -99,37 +138,51 @@ class Folder:
         try:
             found = decode(data)
             number, store_id = found["format"], found["store_id"]
-            if not isinstance(store_id, str) or not isinstance(number, int):
+            if not isinstance(store_id, str) or not store_id or type(number) is not int:
                 raise ValueError("wrong types")
         except (ValueError, KeyError) as exc:
             raise ProtocolError(f"{path} cannot be read: {exc}", hint="restore the file; nothing was changed") from exc
-        if number != FORMAT_KNOWN:
-            raise UnsupportedVersion(
-                f"{path} says format {number}; this version knows {FORMAT_KNOWN}",
-                hint="use a newer latchboard for this project; nothing was changed",
-                found=number,
-                known=FORMAT_KNOWN,
-            )
+        _check_format(number, path)
         self.store_id = store_id
 
     def write_format(self, store_id: str) -> None:
-        """Make `FORMAT` with this store id. The guard is held."""
+        """Make `FORMAT` with this store id, on the disk. The guard is held."""
         text = encode({"format": FORMAT_KNOWN, "store_id": store_id}) + "\n"
-        records.publish(self.fd, records.stage(self.fd, layout.FORMAT, text.encode(), self.mode), layout.FORMAT)
+        temporary = records.stage(self.fd, layout.FORMAT, text.encode(), self.mode)
+        fd = os.open(temporary, os.O_RDONLY | _OPEN, dir_fd=self.fd)
+        try:
+            os.fsync(fd)  # an empty FORMAT after a power cut would stop everybody
+        finally:
+            os.close(fd)
+        records.publish(self.fd, temporary, layout.FORMAT)
         self.store_id = store_id
 
-    def open_journal(self, base: int, *, writing: bool) -> bool:
-        """Make the journal with this base the current one; false when it is missing or its first line is not its own."""
+    def open_journal(self, base: int) -> bool:
+        """Make the journal with this base the current one; false: it is missing, or its first line is not its own.
+
+        Raises:
+            UnsafeFolder: It is no file.
+            UnsupportedVersion: It says another format.
+        """
         self.close_journal()
-        flags = (os.O_RDWR | os.O_APPEND if writing else os.O_RDONLY) | _OPEN
+        flags = (os.O_RDWR | os.O_APPEND if self.writing else os.O_RDONLY) | _OPEN
         try:
             fd = os.open(layout.journal(base), flags, dir_fd=self.fd)
         except FileNotFoundError:
             return False
-        self.journal, self.base = fd, base
-        first = journal.unpack(os.pread(fd, _FIRST_LINE_BYTES_MAX, 0).split(b"\n", 1)[0])
-        self.is_copy = first is not None and first.get("inode") != self._identity[1]
-        return first is not None and first.get("base") == base
+        try:
+            self._regular(fd, layout.journal(base))
+            first = journal.unpack(os.pread(fd, _FIRST_LINE_BYTES_MAX, 0).split(b"\n", 1)[0])
+            if first is None or first.get("base") != base:
+                return False
+            _check_format(first.get("format"), f"{self.path}/{layout.journal(base)}")
+            self.is_copy = any(first.get(name) != mark for name, mark in self.marks().items())
+            self.journal, fd = fd, -1
+            self.base = base  # last: who sees it finds the rest done
+            return True
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
     def close_journal(self) -> None:
         fd, self.journal, self.base = self.journal, -1, 0
@@ -162,23 +215,46 @@ class Folder:
             )
 
     def _second_gets_it(self) -> bool:
-        fd = os.open(layout.GUARD, os.O_RDWR | _OPEN, dir_fd=self.fd)
-        try:
-            return guard.try_lock(fd, shared=False)
-        finally:
-            os.close(fd)
+        return _gets(os.open(layout.GUARD, os.O_RDWR | _OPEN, dir_fd=self.fd))
 
     def _child_gets_it(self) -> bool:
         if not hasattr(os, "fork"):
             return False
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            return False  # no process to be had: then the second descriptor must do
         if pid == 0:
             status = 2
             try:
-                status = 1 if self._second_gets_it() else 0
+                status = 1 if _gets(os.open(self.guard_path, os.O_RDWR | _OPEN)) else 0
             finally:
-                os._exit(status)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+                os._exit(status)  # the descriptors of the parent were closed at the fork
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+        except ChildProcessError:
+            return False  # SIGCHLD is ignored in this process
+
+
+def _gets(fd: int) -> bool:
+    try:
+        return guard.try_lock(fd, shared=False)
+    finally:
+        os.close(fd)
+
+
+def _unsafe(path: str, reason: str) -> UnsafeFolder:
+    return UnsafeFolder(f"{path}: {reason}", hint="find out who put it there, and remove it", path=path)
+
+
+def _check_format(number: object, path: str) -> None:
+    if number != FORMAT_KNOWN:
+        raise UnsupportedVersion(
+            f"{path} says format {number}; this version knows {FORMAT_KNOWN}",
+            hint="use a newer latchboard for this project; nothing was changed",
+            found=number,
+            known=FORMAT_KNOWN,
+        )
 
 
 def _make(path: str, mode: int) -> None:

@@ -1,7 +1,8 @@
 """The guard: one kernel lock on one file, and the header that says how far the journal has been applied.
 
 Law 1. The file is never unlinked and never replaced; who finds it gone or changed opens anew (failures 3.3).
-Law 2. flock(2), never lockf: closing another descriptor of the file must not drop it. All implementations use the same call.
+Law 2. flock(2), never lockf: closing another descriptor of the file must not drop it. All implementations use the same
+call.
 Law 3. Waiting is bounded, and the error names the process that has it.
 Law 4. A forked child closes; it never unlocks, for the lock is its parent's (failures 3.8).
 
@@ -15,12 +16,13 @@ from __future__ import annotations
 import os
 import time
 
-from latchboard.errors import ProtocolError, StoreBusy, StoreUnavailable, from_os_error
+from latchboard.errors import ProtocolError, StoreBusy, StoreUnavailable
+from latchboard.store.files.trouble import raise_typed
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 except ImportError:  # no flock(2) on this platform
-    from latchboard.store.files.portable import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+    from latchboard.store.files.portable import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock  # type: ignore[assignment]
 
 HEADER_BYTES = 100
 _FIRST_PAUSE_S = 0.00002
@@ -55,13 +57,14 @@ class Header:
             return None
         try:
             base, applied, last, boot = data.split()
-            if len(data) != HEADER_BYTES:
-                raise ValueError("wrong length")
-            return Header(int(base), int(applied), int(last), boot.decode())
+            header = Header(int(base), int(applied), int(last), boot.decode())
+            if len(data) != HEADER_BYTES or header.base < 1 or header.applied < 1 or header.last < 0:
+                raise ValueError("not as it is written")
+            return header
         except ValueError:
             raise ProtocolError(
                 f"the guard's header cannot be read: {data[:HEADER_BYTES]!r}",
-                hint="the folder was damaged: restore it, or move it away to start anew (locks and messages in it are lost)",
+                hint="the folder was damaged; the next commit repairs it from the journal",
             ) from None
 
 
@@ -74,11 +77,11 @@ def try_lock(fd: int, *, shared: bool) -> bool:
     return True
 
 
-def lock(fd: int, *, shared: bool, wait_s_max: float, path: str) -> None:
-    """Take the kernel lock, waiting up to `wait_s_max` seconds.
+def lock(fd: int, *, shared: bool, wait_s_max: float, path: str, since_s: float | None = None) -> None:
+    """Take the kernel lock, waiting up to `wait_s_max` seconds (counted from `since_s`, a time.monotonic(), if given).
 
-    A commit takes some 50 microseconds, so waiters look again after pauses of that order, longer each time: blocking flock(2)
-    would hand over as fast but cannot be bounded (decision 0004).
+    A commit takes some 50 microseconds, so waiters look again after pauses of that order, longer each time: blocking
+    flock(2) would hand over as fast but cannot be bounded (decision 0004).
 
     Raises:
         StoreBusy: It was not free in time; names the processes that have it. Retryable.
@@ -86,16 +89,14 @@ def lock(fd: int, *, shared: bool, wait_s_max: float, path: str) -> None:
     try:
         if try_lock(fd, shared=shared):
             return
-        started, pause = time.monotonic(), _FIRST_PAUSE_S
-        while True:
+        started, pause = time.monotonic() if since_s is None else since_s, _FIRST_PAUSE_S
+        while time.monotonic() - started <= wait_s_max:
             time.sleep(pause)
             if try_lock(fd, shared=shared):
                 return
-            if time.monotonic() - started > wait_s_max:
-                break
             pause = min(pause * 1.5, _PAUSE_S_MAX)
     except OSError as exc:
-        raise from_os_error(exc, "lock", path) from exc
+        raise_typed(exc, "lock", path)
     raise _busy(fd, path, wait_s_max)
 
 
@@ -121,6 +122,7 @@ def peek_header(fd: int) -> Header | None:
 
 
 def write_header(fd: int, header: Header) -> None:
+    """Write the header. The guard is held exclusively. Raises OSError."""
     os.pwrite(fd, header.pack(), 0)
 
 

@@ -2,9 +2,9 @@
 
     {"revision":R,"at":"...","who":"...","puts":{key:value,...},"deletes":[key,...],"crc":"0123abcd"}
 
-The checksum is the CRC-32 of every byte before `,"crc"`. A line that is not whole was never committed. The first line of a journal
-names its base, the last revision before it, and the store it belongs to. A revision is the base plus the offset at which its line
-begins: it costs nothing, grows for ever, and lets a reader seek.
+The checksum is the CRC-32 of every byte before `,"crc"`. A line that is not whole was never committed. The first line
+of a journal names its base, the last revision before it, and the store it belongs to. A revision is the base plus the
+offset at which its line begins: it costs nothing, grows for ever, and lets a reader seek.
 
 Protocol: protocol/store.md, "Journal".
 """
@@ -36,9 +36,9 @@ def commit_line(revision: int, at: str, who: str, puts: dict[str, str], deletes:
     return seal(f'{{"revision":{revision},"at":"{at}","who":{encode(who)},"puts":{{{written}}},"deletes":[{deleted}]')
 
 
-def first_line(*, base: int, previous: int, store_id: str, boot: str, inode: int, at: str) -> bytes:
-    """The line that opens a journal."""
-    head = {"format": 1, "base": base, "previous": previous, "store_id": store_id, "boot": boot, "inode": inode, "at": at}
+def first_line(*, base: int, previous: int, store_id: str, boot: str, marks: dict[str, int], at: str) -> bytes:
+    """The line that opens a journal; `marks` tells the folder it was written in from any copy of it."""
+    head = {"format": 1, "base": base, "previous": previous, "store_id": store_id, "boot": boot, **marks, "at": at}
     return seal(encode(head)[:-1])
 
 
@@ -56,7 +56,7 @@ def unpack(line: bytes) -> dict[str, Any] | None:
 
 
 def whole_lines(data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(offset behind the line, object) of every whole line from the start of `data`; stops at the first that is not whole."""
+    """(offset behind the line, object) of every whole line from the start of `data`, up to one that is not whole."""
     start = 0
     while (end := data.find(b"\n", start)) >= 0:
         entry = unpack(data[start:end])
@@ -64,3 +64,11 @@ def whole_lines(data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
             return
         yield end + 1, entry
         start = end + 1
+
+
+def commits(data: bytes) -> Iterator[dict[str, Any]]:
+    """Every commit in `data`, also behind lines that are damaged."""
+    for line in data.split(b"\n"):
+        entry = unpack(line)
+        if entry is not None and "revision" in entry:
+            yield entry

@@ -9,13 +9,17 @@
       bells/<name>               FIFOs of processes that wait for a key
       status_board.json          derived; can be deleted at any time
 
-A file name is the name itself where that is safe on every file system (lower case, digits, `._-#~@=+,`, not a leading dot, at most
-100 bytes), else a slug and the first 16 hex digits of the SHA-256 of the key. Locks always carry the hash.
+A file name is the name itself where that is safe on every file system (lower case, digits, `._-#~@=+,`, not a leading
+dot, at most 100 bytes), else a slug and the first 16 hex digits of the SHA-256 of the key. Locks always carry the hash.
+The folder of a collection is named in the same way, but without dots: it must not look like a record.
 
 Protocol: protocol/layout.md.
 """
 
 from __future__ import annotations
+
+from latchboard.store.checks import check_key
+from latchboard.store.port import FOLDERS_PER_OWNER
 
 try:
     from _sha256 import sha256  # CPython 3.11; importing hashlib loads OpenSSL, which a short-lived process feels
@@ -33,13 +37,14 @@ BELL_FOLDER = "bells"
 STATUS_BOARD = "status_board.json"
 
 LOCKS = "locks/"
-FOLDERS_PER_OWNER = ("messages/", "archive/")
 COLLECTIONS_WITH_BELLS = ("waiters/",)
 SLUG_BYTES_MAX = 120
 PLAIN_BYTES_MAX = 100
 _PATHS_COUNT_MAX = 4096
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-#~@=+,")
+_PLAIN_COLLECTION = _PLAIN - {"."}
+_STATUS_BOARD_KEY = STATUS_BOARD.removesuffix(".json")
 _SLUG = {c: chr(c) if chr(c).isalnum() or chr(c) in "._-" else "_" for c in range(128)} | {ord("/"): "__"}
 
 
@@ -51,16 +56,21 @@ def journal(base: int) -> str:
 def journal_base(file_name: str) -> int | None:
     """The base of a journal's file name; None for any other file."""
     stem, dot, ending = file_name.partition(".")
-    return int(stem) if dot and ending == "jsonl" and len(stem) == 20 and stem.isdigit() else None
+    return int(stem) if dot and ending == "jsonl" and len(stem) == 20 and stem.isascii() and stem.isdigit() else None
 
 
 _paths: dict[str, str] = {}
 
 
 def record(key: str) -> str:
-    """The file of a record, relative to the folder; the last few thousand answers are remembered."""
+    """The file of a record, relative to the folder; the last few thousand answers are remembered.
+
+    Raises:
+        UsageError: The key cannot be kept.
+    """
     path = _paths.get(key)
     if path is None:
+        check_key(key)
         if len(_paths) >= _PATHS_COUNT_MAX:
             _paths.clear()
         path = _paths[key] = _record(key)
@@ -72,30 +82,41 @@ def _record(key: str) -> str:
         return f"{_slug(key[6:])}-{digest(key)}.lock"
     collection, slash, rest = key.partition("/")
     if not slash:
-        return f"{_file_name(key, key)}.json"
+        return f"{_file_name(key, key)}.json" if key != _STATUS_BOARD_KEY else f"%{digest(key)}.json"
+    folder = _collection(collection)
     if f"{collection}/" in FOLDERS_PER_OWNER:
         owner, _, name = rest.rpartition("/")
-        return f"{collection}/{_file_name(owner, owner)}/{_file_name(name, key)}.json"
-    return f"{collection}/{_file_name(rest, key)}.json"
+        return f"{folder}/{_file_name(owner, owner)}/{_file_name(name, key)}.json"
+    return f"{folder}/{_file_name(rest, key)}.json"
 
 
 def scan_folder(prefix: str) -> tuple[str, str, bool]:
-    """Where the records whose keys start with `prefix` lie: folder, ending of their names, whether they lie one folder deeper."""
+    """Where the records lie whose keys start with `prefix`.
+
+    Returns:
+        The folder, the ending of their names, and whether they lie one folder deeper.
+    """
     collection, _, rest = prefix.partition("/")
     if collection == "locks":
         return ".", ".lock", False
+    folder = _collection(collection)
     if f"{collection}/" in FOLDERS_PER_OWNER:
         owner = rest.rpartition("/")[0]
-        return (f"{collection}/{_file_name(owner, owner)}", ".json", False) if owner else (collection, ".json", True)
-    return collection, ".json", False
+        return (f"{folder}/{_file_name(owner, owner)}", ".json", False) if owner else (folder, ".json", True)
+    return folder, ".json", False
 
 
 def may_hold(file_name: str, prefix: str) -> bool:
-    """Whether a record in that file can have a key that starts with `prefix`: spares reading a folder for a part of it."""
+    """Whether a record in that file can have a key that starts with `prefix`: spares reading the others."""
     collection, _, rest = prefix.partition("/")
     if not rest or collection == "locks" or f"{collection}/" in FOLDERS_PER_OWNER:
         return True
     return "%" in file_name or file_name.startswith(rest)
+
+
+def _collection(name: str) -> str:
+    """The folder of a collection; never one outside, and never one that looks like a record."""
+    return name if name and _PLAIN_COLLECTION.issuperset(name) and len(name) <= PLAIN_BYTES_MAX else _escaped(name)
 
 
 def has_bell(key: str) -> bool:
@@ -124,3 +145,7 @@ def _file_name(name: str, key: str) -> str:
     if name and name[0] != "." and len(name) <= PLAIN_BYTES_MAX and _PLAIN.issuperset(name):
         return name
     return f"{_slug(name).lower().lstrip('.')}%{digest(key)}"
+
+
+def _escaped(collection: str) -> str:
+    return f"{_slug(collection).lower().lstrip('.')}%{digest(collection + '/')}"

@@ -1,19 +1,21 @@
 """Record files: read, create, replace, delete, below one folder descriptor.
 
-A file is the value with `key` and `mod_revision` in front, so that it says itself what it is. Every open is O_NOFOLLOW, O_CLOEXEC and
-does not block, so that a symbolic link, a FIFO or a folder planted in a record's place is an error and not a trap (failures 3.26).
-Replacing renames a finished file over the old one; its blocks are allocated first, which makes the rename 15 times cheaper on ext4
-(0.11 instead of 1.8 ms; docs/decisions/0005).
+A file is the value with `key` and `mod_revision` in front, so that it says itself what it is. Every open is O_NOFOLLOW,
+O_CLOEXEC and does not block, so that a symbolic link, a FIFO, a socket or a folder planted in a record's place is a
+record that cannot be read, and not a trap (failures 3.26). Replacing renames a finished file over the old one; its
+blocks are allocated first, which makes the rename 15 times cheaper on ext4 (0.11 instead of 1.8 ms;
+docs/decisions/0005).
 
 Protocol: protocol/layout.md, "Record files".
 """
 
 from __future__ import annotations
 
+import errno
 import os
 
 from latchboard.codec import decode, encode
-from latchboard.errors import MalformedRecord, UsageError, from_os_error
+from latchboard.errors import MalformedRecord, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 _READ = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _CHUNK_BYTES = 65536
-_RESERVED = ("key", "mod_revision")
+_PLANTED = {
+    errno.EISDIR: "a folder stands in its place",
+    errno.ELOOP: "a symbolic link stands in its place",
+    errno.ENXIO: "a socket stands in its place",
+    errno.EOPNOTSUPP: "a socket stands in its place",
+}
+_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 def pack(key: str, revision: int, text: str) -> bytes:
@@ -31,8 +39,8 @@ def pack(key: str, revision: int, text: str) -> bytes:
     return f'{{"key":{encode(key)},"mod_revision":{revision}{comma}{text[1:]}\n'.encode()
 
 
-def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any]]:
-    """(key, value) in a record file; `key` is the one expected, None where any will do.
+def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any], int]:
+    """(key, value, revision) in a record file; `key` is the one expected, None where any will do.
 
     Raises:
         MalformedRecord: Not JSON, no key of its own, or another record's.
@@ -40,12 +48,14 @@ def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any]
     try:
         value = decode(data)
         found = value.pop("key")
-        value.pop("mod_revision")
+        revision = value.pop("mod_revision")
     except (ValueError, KeyError) as exc:
         raise malformed(key or path, path, f"no record: {exc}" if data else "the file is empty") from exc
     if not isinstance(found, str) or (key is not None and found != key):
         raise malformed(key or path, path, f"it says that it is the record {found!r}")
-    return found, value
+    if not isinstance(revision, int):
+        raise malformed(found, path, f"{revision!r} is no revision")
+    return found, value, revision
 
 
 def malformed(key: str, path: str, reason: str) -> MalformedRecord:
@@ -59,54 +69,41 @@ def malformed(key: str, path: str, reason: str) -> MalformedRecord:
     )
 
 
-def check_value(key: str, value: dict[str, Any], bytes_max: int) -> str:
-    """The value as JSON text. Raises UsageError for what cannot be kept."""
-    try:
-        text = encode(value)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise UsageError(f"the value of {key} cannot be written as JSON: {exc}", key=key) from exc
-    if len(text) > bytes_max and len(text.encode()) > bytes_max:
-        raise UsageError(f"the value of {key} is longer than {bytes_max} bytes", hint="put it into a file", key=key)
-    if value.keys() & _RESERVED:
-        raise UsageError(f"the value of {key} may not have the fields {' and '.join(_RESERVED)}", key=key)
-    return text
-
-
 def read(folder: int, path: str) -> bytes | None:
     """The bytes of a file; None when there is none.
 
     Raises:
         StoreError: It is there but cannot be read.
-        MalformedRecord: A folder stands in its place.
+        MalformedRecord: Something that is no file stands in its place.
     """
     try:
         fd = os.open(path, _READ, dir_fd=folder)
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise from_os_error(exc, "read", path) from exc
+        raise _unreadable(exc, path) from exc
     try:
         data = os.read(fd, _CHUNK_BYTES)
         if len(data) == _CHUNK_BYTES:
             while more := os.read(fd, _CHUNK_BYTES):
                 data += more
         return data
-    except IsADirectoryError as exc:
-        raise malformed(path, path, "a folder stands in its place") from exc
     except OSError as exc:
-        raise from_os_error(exc, "read", path) from exc
+        raise _unreadable(exc, path) from exc
     finally:
         os.close(fd)
 
 
+def _unreadable(exc: OSError, path: str) -> Exception:
+    reason = _PLANTED.get(exc.errno or 0)
+    return malformed(path, path, reason) if reason else from_os_error(exc, "read", path)
+
+
 def create(folder: int, path: str, data: bytes, mode: int) -> None:
-    """Write a new file. Raises OSError; a file that could not be written whole is removed again."""
+    """Write a new file. Raises OSError; what was made of it by then is the caller's to remove."""
     fd = _open_new(folder, path, mode)
     try:
-        _write_all(fd, data)
-    except OSError:
-        os.unlink(path, dir_fd=folder)
-        raise
+        write_all(fd, data)
     finally:
         os.close(fd)
 
@@ -116,15 +113,17 @@ def stage(folder: int, path: str, data: bytes, mode: int) -> str:
     temporary = f"{path}.tmp"
     try:
         fd = _open_new(folder, temporary, mode)
-    except FileExistsError:
-        os.unlink(temporary, dir_fd=folder)  # of a writer that was killed; we have the guard, so nobody else uses it
+    except FileExistsError:  # of a writer that was killed; we have the guard, so nobody else uses it
+        try:
+            os.unlink(temporary, dir_fd=folder)
+        except (IsADirectoryError, PermissionError):
+            set_aside(folder, temporary)
         fd = _open_new(folder, temporary, mode)
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(fd, 0, len(data))
-        _write_all(fd, data)
+        _allocate(fd, len(data))
+        write_all(fd, data)
     except OSError:
-        os.unlink(temporary, dir_fd=folder)
+        discard(folder, temporary)
         raise
     finally:
         os.close(fd)
@@ -144,24 +143,35 @@ def delete(folder: int, path: str) -> None:
         return
 
 
-def exists(folder: int, path: str) -> bool:
-    """Whether anything stands at `path`."""
+def discard(folder: int, path: str) -> None:
+    """Remove a file that nobody reads; if it cannot be removed, it stays."""
     try:
-        os.stat(path, dir_fd=folder, follow_symlinks=False)
+        os.unlink(path, dir_fd=folder)
+    except OSError:
+        return
+
+
+def set_aside(folder: int, path: str) -> None:
+    """Rename what stands in a file's place and cannot be replaced: a folder. Raises OSError."""
+    os.rename(path, f"{path}.aside.{os.urandom(4).hex()}", src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def exists(folder: int, path: str) -> bool:
+    """Whether a file stands at `path`.
+
+    Raises:
+        MalformedRecord: A folder stands there: it could neither be replaced nor removed.
+        StoreError: It cannot be told.
+    """
+    try:
+        mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return False
+    except OSError as exc:
+        raise from_os_error(exc, "look at", path) from exc
+    if mode & 0o170000 == 0o040000:
+        raise malformed(path, path, _PLANTED[errno.EISDIR])
     return True
-
-
-def _open_new(folder: int, path: str, mode: int) -> int:
-    try:
-        fd = os.open(path, _CREATE, mode, dir_fd=folder)
-    except FileNotFoundError:
-        make_folders(folder, path, mode)
-        fd = os.open(path, _CREATE, mode, dir_fd=folder)
-    if mode & 0o060:
-        os.fchmod(fd, mode)  # a shared folder: the umask must not shut the group out
-    return fd
 
 
 def make_folders(folder: int, path: str, mode: int) -> None:
@@ -178,7 +188,36 @@ def make_folders(folder: int, path: str, mode: int) -> None:
             os.chmod(made, folder_mode, dir_fd=folder)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte. Raises OSError."""
     written = os.write(fd, data)
     while written < len(data):
-        written += os.write(fd, data[written:])
+        more = os.write(fd, data[written:])
+        if not more:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += more
+
+
+def _open_new(folder: int, path: str, mode: int) -> int:
+    try:
+        fd = os.open(path, _CREATE, mode, dir_fd=folder)
+    except FileNotFoundError:
+        make_folders(folder, path, mode)
+        fd = os.open(path, _CREATE, mode, dir_fd=folder)
+    if mode & 0o060:
+        try:
+            os.fchmod(fd, mode)  # a shared folder: the umask must not shut the group out
+        except OSError:
+            os.close(fd)
+            raise
+    return fd
+
+
+def _allocate(fd: int, size: int) -> None:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_ALLOCATE:
+            raise

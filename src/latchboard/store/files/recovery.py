@@ -1,7 +1,8 @@
 """Recovery: bring record files and header in step with the journal. The guard is held throughout.
 
 Law 1. A whole line behind `applied` was committed by a writer that died: apply it (redo is idempotent).
-Law 2. Bytes that are no whole line were never committed: cut them off.
+Law 2. A last line that is not whole was never committed: cut it off. Nothing else is ever cut off: where whole lines
+follow, or `applied` is not the end of a line, the journal is damaged, and is kept as it is.
 Law 3. A new journal's base is above every revision ever given: a token never comes back, whatever restarts.
 
 Protocol: protocol/store.md, "Recovery" and "Rotation".
@@ -11,10 +12,12 @@ from __future__ import annotations
 
 import os
 
-from latchboard.clock import iso
+from latchboard.clock import STAND_IN_PREFIX, iso
 from latchboard.codec import encode
+from latchboard.errors import MalformedRecord
 from latchboard.store.files import journal, layout, records
 from latchboard.store.files.guard import Header, write_header
+from latchboard.store.port import TRACE_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,24 +29,38 @@ if TYPE_CHECKING:
 GAP = 10**9
 """Added to the base when the tail of the journal may have been lost: more than the disk can have failed to keep."""
 
+_BOOT_BYTES_MAX = 36
+_BOOT_DRIFT_S = 60
 
-def begin(folder: Folder, now: Now) -> Header:
-    """Make a new store: self-test, FORMAT, first journal, header."""
+
+def begin(folder: Folder, now: Now, *, kept_count: int) -> Header:
+    """Make what a new store needs: self-test, FORMAT, first journal, header.
+
+    Where there are journals already, the header was lost or damaged: everything is read from them.
+    """
+    folder.read_format()  # somebody else may have made it since the folder was opened
+    older = bases(folder)
+    if older:
+        folder.open_journal(older[-1])
+        return settle(folder, Header(older[-1], 0, 0, ""), now, kept_count=kept_count)
     folder.self_test()
     if not folder.store_id:
         folder.write_format(os.urandom(8).hex())
-    newest = max([0, *bases(folder)])
-    return rotate(folder, Header(newest, 0, newest, now.boot), now, kept_count=10**6, gap=GAP if newest else 0)
+    return rotate(folder, Header(0, 0, 0, now.boot), now, kept_count=kept_count)
 
 
-def redo(folder: Folder, header: Header) -> Header:
-    """Apply what a dead writer committed and cut off what it did not finish."""
+def redo(folder: Folder, header: Header) -> Header | None:
+    """Apply what a dead writer committed and cut off what it did not finish; None when the journal is damaged."""
     size = os.fstat(folder.journal).st_size
-    tail = os.pread(folder.journal, size - header.applied, header.applied)
-    applied, last = header.applied, header.last
+    tail = os.pread(folder.journal, size - header.applied + 1, header.applied - 1)
+    if tail[:1] != b"\n":
+        return None
+    tail, applied, last = tail[1:], header.applied, header.last
     for end, entry in journal.whole_lines(tail):
         apply(folder, entry)
         applied, last = header.applied + end, entry["revision"]
+    if any(journal.commits(tail[applied - header.applied :])):
+        return None
     if applied != size:
         os.ftruncate(folder.journal, applied)
     header = Header(header.base, applied, last, header.boot)
@@ -54,12 +71,29 @@ def redo(folder: Folder, header: Header) -> Header:
 def apply(folder: Folder, entry: dict[str, Any]) -> None:
     """Make the record files say what one journal line says."""
     for key, value in entry["puts"].items():
-        if not key.startswith("log/"):
-            path = layout.record(key)
-            data = records.pack(key, entry["revision"], encode(value))
-            records.publish(folder.fd, records.stage(folder.fd, path, data, folder.mode), path)
+        if not key.startswith(TRACE_PREFIX):
+            _put_file(folder, key, entry["revision"], value)
     for key in entry["deletes"]:
-        records.delete(folder.fd, layout.record(key))
+        _delete_file(folder, key)
+
+
+def _put_file(folder: Folder, key: str, revision: int, value: dict[str, Any]) -> None:
+    path = layout.record(key)
+    data = records.pack(key, revision, encode(value))
+    temporary = records.stage(folder.fd, path, data, folder.mode)
+    try:
+        records.publish(folder.fd, temporary, path)
+    except IsADirectoryError:  # it must not stop everybody, now that the line is committed
+        records.set_aside(folder.fd, path)
+        records.publish(folder.fd, temporary, path)
+
+
+def _delete_file(folder: Folder, key: str) -> None:
+    path = layout.record(key)
+    try:
+        records.delete(folder.fd, path)
+    except (IsADirectoryError, PermissionError):
+        records.set_aside(folder.fd, path)
 
 
 def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Header:
@@ -67,7 +101,8 @@ def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Head
 
     Record files are compared with the last value the kept journals have for them, and a new journal starts far above.
     """
-    if folder.is_copy:
+    if folder.is_copy or not folder.store_id:
+        folder.self_test()  # it may have been copied to a place where locks do not exclude
         folder.write_format(os.urandom(8).hex())
     last = header.last
     latest: dict[str, tuple[int, Any]] = {}
@@ -75,9 +110,9 @@ def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Head
         for entry in entries(folder, base):
             last = max(last, entry["revision"])
             latest.update({key: (entry["revision"], value) for key, value in entry["puts"].items()})
-            latest.update({key: (entry["revision"], None) for key in entry["deletes"]})
+            latest.update(dict.fromkeys(entry["deletes"], (entry["revision"], None)))
     for key, (revision, value) in latest.items():
-        if not key.startswith("log/"):
+        if not key.startswith(TRACE_PREFIX):
             last = max(last, _restore(folder, key, revision, value))
     return rotate(folder, Header(header.base, header.applied, last, now.boot), now, kept_count=kept_count, gap=GAP)
 
@@ -85,42 +120,70 @@ def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Head
 def _restore(folder: Folder, key: str, revision: int, value: Any) -> int:
     """Put back a record that is not what the journal says; a newer one stays. Returns the newest revision seen."""
     path = layout.record(key)
-    data = records.read(folder.fd, path)
-    if data is not None:
-        try:
-            records.unpack(key, data, path)
-            found = int(data.split(b'"mod_revision":', 1)[1].split(b",", 1)[0].split(b"}", 1)[0])
-        except (records.MalformedRecord, IndexError, ValueError):
-            found = 0
-        if found >= revision:
-            return found
-    if value is None:
-        records.delete(folder.fd, path)
-    else:
-        packed = records.pack(key, revision, encode(value))
-        records.publish(folder.fd, records.stage(folder.fd, path, packed, folder.mode), path)
+    found = _revision_in(folder, key, path)
+    if found >= revision:
+        return found
+    if value is not None:
+        _put_file(folder, key, revision, value)
+    elif found != 0:
+        _delete_file(folder, key)
     return revision
 
 
+def _revision_in(folder: Folder, key: str, path: str) -> int:
+    """The revision of a record file; 0 when there is none, -1 when it cannot be read."""
+    try:
+        data = records.read(folder.fd, path)
+        return 0 if data is None else records.unpack(key, data, path)[2]
+    except MalformedRecord:
+        return -1
+
+
 def rotate(folder: Folder, header: Header, now: Now, *, kept_count: int, gap: int = 0) -> Header:
-    """Start a new journal. The header is written last: until then the old one is current and the new file is nobody's."""
-    base = max(header.last + 1, header.base + header.applied + 1, int(now.wall_s * 1e6)) + gap
+    """Start a new journal. The header is written last: until then the new file is nobody's."""
     older = bases(folder)
-    for stray in [b for b in older if b > header.base]:  # of a writer that was killed while rotating
-        records.delete(folder.fd, layout.journal(stray))
-    inode = os.fstat(folder.guard).st_ino
+    for stray in [b for b in older if b > header.base and not entries(folder, b)]:
+        records.delete(folder.fd, layout.journal(stray))  # of a writer that was killed while rotating
+        older.remove(stray)
+    ends = [b + os.stat(layout.journal(b), dir_fd=folder.fd).st_size for b in older]
+    base = max([header.last + 1, header.base + header.applied + 1, int(now.wall_s * 1e6), *(e + 1 for e in ends)]) + gap
     line = journal.first_line(
-        base=base, previous=header.last, store_id=folder.store_id, boot=now.boot, inode=inode, at=iso(now.wall_s)
+        base=base,
+        previous=header.last,
+        store_id=folder.store_id,
+        boot=boot_word(now.boot),
+        marks=folder.marks(),
+        at=iso(now.wall_s),
     )
     if folder.journal >= 0:
         os.fdatasync(folder.journal)
     records.create(folder.fd, layout.journal(base), line, folder.mode)
     _sync_folder(folder)
-    header = Header(base, len(line), header.last, now.boot)
+    header = Header(base, len(line), header.last, boot_word(now.boot))
     write_header(folder.guard, header)
-    for old in [b for b in older if b <= header.base][: -kept_count + 1 or None]:
-        records.delete(folder.fd, layout.journal(old))
+    for old in older[: -kept_count + 1 or None]:
+        records.discard(folder.fd, layout.journal(old))
     return header
+
+
+def is_other_boot(written: str, boot: str) -> bool:
+    """Whether the machine was restarted since `written`.
+
+    Boot ids that were computed from the boot time drift, each process reading its own: a minute proves nothing.
+    """
+    if written == boot_word(boot):
+        return False
+    try:
+        numbers = [int(text.removeprefix(STAND_IN_PREFIX)) for text in (written, boot)]
+    except ValueError:
+        return True
+    return abs(numbers[0] - numbers[1]) > _BOOT_DRIFT_S
+
+
+def boot_word(boot: str) -> str:
+    """A boot id as the header has room for it."""
+    fits = boot.isascii() and len(boot.split()) == 1 and len(boot) <= _BOOT_BYTES_MAX
+    return boot if fits else layout.digest(boot)
 
 
 def bases(folder: Folder) -> list[int]:
@@ -133,9 +196,8 @@ def bases(folder: Folder) -> list[int]:
 
 
 def entries(folder: Folder, base: int) -> list[dict[str, Any]]:
-    """The commits in one journal, oldest first, up to the first line that is not whole."""
-    data = records.read(folder.fd, layout.journal(base)) or b""
-    return [entry for _, entry in journal.whole_lines(data) if "revision" in entry]
+    """The commits in one journal, oldest first; lines that are damaged are left out."""
+    return list(journal.commits(records.read(folder.fd, layout.journal(base)) or b""))
 
 
 def _sync_folder(folder: Folder) -> None:

@@ -1,10 +1,8 @@
 """FileStore: the store port over a folder of plain files.
 
-Invariant: under the guard, record files + journal behind `applied` = the state. A commit appends one line (the commit point), then
-makes the files say the same, then moves `applied`. Whoever takes the guard next finishes what a dead writer began.
-
-Order inside a commit: stage replacements, effect, line, new files, renames and deletes, header. What can fail for want of space
-comes before the line or is undone by cutting the line off again; bells ring after the guard is free.
+Invariant: under the guard, record files + journal behind `applied` = the state. A commit appends one line (the commit
+point), then makes the files say the same, then moves `applied`. Whoever takes the guard next finishes what a dead
+writer began. Bells ring after the guard is free.
 
 Protocol: protocol/store.md, "Commit".
 """
@@ -14,12 +12,16 @@ from __future__ import annotations
 import os
 import weakref
 from _thread import RLock
+from time import monotonic
 
 from latchboard.clock import iso
-from latchboard.errors import StoreError, UsageError, from_os_error
+from latchboard.errors import ProtocolError, StoreError, StoreUnavailable, UsageError, from_os_error
 from latchboard.settings import Settings
-from latchboard.store.files import bell, guard, journal, layout, records, recovery
+from latchboard.store.checks import check_key
+from latchboard.store.files import bell, commit, guard, records, recovery, snapshot
 from latchboard.store.files.folder import Folder
+from latchboard.store.files.layout import FOLDER
+from latchboard.store.files.trouble import raise_typed
 from latchboard.store.files.view import FileView
 from latchboard.store.port import TRACE_PREFIX, Committed, Properties
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _CARRIED_COUNT_MAX = 32
+_REOPENED_COUNT_MAX = 100
 _open_stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
 
 
@@ -55,10 +58,11 @@ class FileStore:
         """
         self._settings = settings or Settings()
         self._clock = clock
-        self.path = f"{os.path.realpath(root)}/{layout.FOLDER}"
+        self.path = f"{os.path.realpath(root)}/{FOLDER}"
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
+        self._locked = False  # whether the guard is, or may be, held
         self._carried_at = 0
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
@@ -70,51 +74,53 @@ class FileStore:
         )
         _open_stores.add(self)
 
-    # -- the port ---------------------------------------------------------------------------------------------------------
+    # -- the port -----------------------------------------------------------------------------------------------------
 
     def transact(
         self, fn: Callable[[View], T], *, who: str, durable: bool = False, effect: Callable[[], None] | None = None
     ) -> Committed[T]:
-        if self._mutex._is_owned():
-            raise UsageError("a transaction inside a transaction", hint="finish the first one; nothing was changed")
-        # Two levels of finally: a signal handler may raise inside the first one (failures 3.16).
-        try:
+        if self._mutex._is_owned():  # type: ignore[attr-defined]
+            self._refuse_nesting("transaction")
+        since_s = monotonic()
+        # C code takes and frees the mutex: no signal handler can raise in between. The guard is freed by Python code,
+        # which a handler may cut short, and the next one again: hence three times (failures 3.16).
+        with self._mutex:
             try:
-                self._mutex.acquire()
-                now = self._clock.now()
-                folder, header = self._enter(now)
-                carried = self._carried if self._carried_at == header.last else {}
-                view = FileView(folder, header.base + header.applied, carried=carried)
-                value = fn(view)
-                if view.changes:
-                    self._commit(folder, header, view, iso(now.wall_s), who, effect)
-                elif effect is not None:
-                    effect()
-                revision = header.last
-                if (durable or self._settings.durable) and view.changes:
-                    guard.unlock(folder.guard)  # others may commit while this one is flushed
-                    self._flush(folder.journal)
+                try:
+                    try:
+                        folder, header, now = self._enter(since_s)
+                        carried = self._carried if self._carried_at == header.last else None
+                        view = FileView(folder, header.base + header.applied, carried=carried)
+                        value = fn(view)
+                        if view.changes:
+                            self._commit(folder, header, view, iso(now.wall_s), who, effect)
+                        elif effect is not None:
+                            effect()
+                        if view.changes and (durable or self._settings.durable):
+                            self._leave()  # others may commit while this one is flushed
+                            self._flush(folder.journal)
+                    finally:
+                        self._leave()
+                finally:
+                    if self._locked:
+                        self._leave()
             finally:
-                self._leave()
-        finally:
-            if self._mutex._is_owned():
-                self._leave()
-        if view.changes:
-            bell.ring(folder, view.changes)
-        return Committed(value, revision)
+                if self._locked:
+                    self._leave()
+            if view.changes:
+                bell.ring(folder, view.changes)
+        return Committed(value, header.last)
 
     def read(self, *wanted: str) -> Snapshot:
-        single = len(wanted) == 1 and not wanted[0].endswith("/")
-        if self._mutex._is_owned():
-            raise UsageError("a read inside a transaction", hint="use the view")
-        try:
+        self._refuse_nesting("read")
+        since_s = monotonic()
+        with self._mutex:
             try:
-                self._mutex.acquire()
-                return self._read_one(wanted[0]) if single else self._read_many(wanted)
+                try:
+                    return self._read(wanted, since_s)
+                finally:
+                    self._leave()
             finally:
-                self._leave()
-        finally:
-            if self._mutex._is_owned():
                 self._leave()
 
     def watch(self, prefix: str, *, after: int) -> FileWatch:
@@ -123,83 +129,122 @@ class FileStore:
         return FileWatch(self.path, prefix, after=after)
 
     def bell(self, key: str) -> bell.FileBell:
+        check_key(key)
+        self._refuse_nesting("bell")
         with self._mutex:
-            folder = self._reopen_if_changed(writing=True)
-            assert folder is not None
-            return bell.FileBell(folder, key, mode=self._mode)
+            return bell.FileBell(self._open(writing=True), key, mode=self._mode)
 
     def close(self) -> None:
+        self._refuse_nesting("close")
         with self._mutex:
             self._drop()
 
-    # -- publishing derived files ---------------------------------------------------------------------------------------------
+    def _refuse_nesting(self, what: str) -> None:
+        if self._mutex._is_owned():  # type: ignore[attr-defined]
+            raise UsageError(f"a {what} inside a transaction", hint="use the view; nothing was changed by this call")
+
+    # -- publishing derived files -------------------------------------------------------------------------------------
 
     def publish(self, name: str, data: bytes) -> None:
         """Replace a derived file such as the status board, whole; it is no record and no part of any commit."""
+        self._refuse_nesting("publication")
         with self._mutex:
-            folder = self._reopen_if_changed(writing=True)
-            assert folder is not None
+            folder = self._open(writing=True)
             private = f"{name}.{os.getpid()}"
             try:
                 records.publish(folder.fd, records.stage(folder.fd, private, data, self._mode), name)
             except OSError as exc:
-                raise from_os_error(exc, "write", f"{self.path}/{name}") from exc
+                raise_typed(exc, "write", f"{self.path}/{name}")
 
-    # -- entering and leaving -----------------------------------------------------------------------------------------------
+    # -- entering and leaving -----------------------------------------------------------------------------------------
 
-    def _enter(self, now: Now) -> tuple[Folder, Header]:
+    def _enter(self, since_s: float) -> tuple[Folder, Header, Now]:
         """Take the guard, open what must be open, finish what a dead writer began."""
-        while True:
-            folder = self._folder
-            if folder is None:
-                folder = self._reopen_if_changed(writing=True)
-                assert folder is not None
-            guard.lock(folder.guard, shared=False, wait_s_max=self._settings.guard_wait_s_max, path=folder.guard_path)
-            if folder.is_current():
-                break
-            self._drop()
+        folder = self._lock(shared=False, since_s=since_s)
+        assert folder is not None
+        now = self._clock.now()  # behind the wait, so that times grow with revisions
         try:
-            return folder, self._settled(folder, now)
+            return folder, self._settled(folder, now), now
         except OSError as exc:
-            raise from_os_error(exc, "write", self.path) from exc
+            raise_typed(exc, "write", self.path)
+
+    def _lock(self, *, shared: bool, since_s: float) -> Folder | None:
+        """Take the guard of the folder that is there now; None when a reader finds none."""
+        for _ in range(_REOPENED_COUNT_MAX):
+            folder = self._folder
+            if folder is None or not (shared or folder.writing):
+                self._drop()
+                folder = self._reopen(writing=not shared)
+                if folder is None:
+                    return None
+            self._locked = True
+            wait_s_max, path = self._settings.guard_wait_s_max, folder.guard_path
+            guard.lock(folder.guard, shared=shared, wait_s_max=wait_s_max, path=path, since_s=since_s)
+            if folder.is_current():
+                return folder
+            self._drop()
+        raise StoreUnavailable(f"{self.path} is replaced again and again", hint="find out who does that")
+
+    def _leave(self) -> None:
+        """Free the guard if it is held; again and again does no harm."""
+        if self._locked:
+            folder = self._folder
+            if folder is not None and folder.guard >= 0:
+                guard.unlock(folder.guard)
+            self._locked = False
 
     def _settled(self, folder: Folder, now: Now) -> Header:
         """The header, with every committed line applied and a journal that can take another."""
-        header = guard.read_header(folder.guard)
         settings = self._settings
+        try:
+            header = guard.read_header(folder.guard)
+        except ProtocolError:
+            header = None  # damaged: begin again from the journals
         if header is None:
-            header = recovery.begin(folder, now)
+            header = recovery.begin(folder, now, kept_count=settings.journals_kept_count)
         if not folder.store_id:
+            folder.close_journal()
             folder.read_format()
-        sound = folder.base == header.base or folder.open_journal(header.base, writing=True)
-        size = os.fstat(folder.journal).st_size if sound else -1
+        if folder.base != header.base and not folder.open_journal(header.base):
+            return self._resettled(folder, header, now)
+        size = os.fstat(folder.journal).st_size
         if size > header.applied:
-            header = recovery.redo(folder, header)
-        if size < header.applied or folder.is_copy or header.boot != now.boot:
-            header = recovery.settle(folder, header, now, kept_count=settings.journals_kept_count)
-            folder.open_journal(header.base, writing=True)
-        elif header.applied > settings.journal_bytes_max:
+            redone = recovery.redo(folder, header)
+            if redone is None:
+                return self._resettled(folder, header, now)
+            header = redone
+        if size < header.applied or folder.is_copy:
+            return self._resettled(folder, header, now)
+        if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
+            return self._resettled(folder, header, now)
+        if header.applied > settings.journal_bytes_max:
             header = recovery.rotate(folder, header, now, kept_count=settings.journals_kept_count)
-            folder.open_journal(header.base, writing=True)
+            folder.open_journal(header.base)
         return header
 
-    def _leave(self) -> None:
-        """Free guard and mutex, whichever of them is held; runs again if a signal cut it short."""
-        if self._mutex._is_owned():
-            if self._folder is not None and self._folder.guard >= 0:
-                guard.unlock(self._folder.guard)
-            self._mutex.release()
+    def _resettled(self, folder: Folder, header: Header, now: Now) -> Header:
+        self._carried_at = 0
+        header = recovery.settle(folder, header, now, kept_count=self._settings.journals_kept_count)
+        folder.open_journal(header.base)
+        return header
 
-    def _reopen_if_changed(self, *, writing: bool) -> Folder | None:
-        if self._folder is not None and self._folder.is_current():
-            return self._folder
+    def _open(self, *, writing: bool) -> Folder:
+        """The folder that is there now."""
+        folder = self._folder
+        if folder is not None and folder.is_current() and (folder.writing or not writing):
+            return folder
         self._drop()
+        folder = self._reopen(writing=writing)
+        assert folder is not None
+        return folder
+
+    def _reopen(self, *, writing: bool) -> Folder | None:
         try:
             self._folder = Folder(self.path, mode=self._mode, writing=writing)
-        except FileNotFoundError:
+        except FileNotFoundError as exc:
+            if writing:
+                raise from_os_error(exc, "open", self.path) from exc
             return None
-        except OSError as exc:
-            raise from_os_error(exc, "open", self.path) from exc
         return self._folder
 
     def _drop(self) -> None:
@@ -211,190 +256,55 @@ class FileStore:
     def _after_fork(self) -> None:
         """In a forked child: the descriptors and the mutex are the parent's."""
         self._mutex = RLock()
+        self._locked = False
         self._drop()
 
-    # -- committing -----------------------------------------------------------------------------------------------------------
+    # -- committing and reading ---------------------------------------------------------------------------------------
 
     def _commit(
         self, folder: Folder, header: Header, view: FileView, at: str, who: str, effect: Callable[[], None] | None
     ) -> None:
-        """Append the line and make the files say the same. `header` is moved on."""
-        bytes_max, revision = self.properties.value_bytes_max, view.revision
-        puts: dict[str, str] = {}
-        deletes: list[str] = []
-        files: dict[str, bytes] = {}
-        replaced: list[str] = []
-        for key, value in view.changes.items():
-            if value is None:
-                deletes.append(key)
-                continue
-            text = puts[key] = records.check_value(key, value, bytes_max)
-            if not key.startswith(TRACE_PREFIX):
-                path = layout.record(key)
-                files[path] = records.pack(key, revision, text)
-                if view.has_file(key, path):
-                    replaced.append(path)
-        line = journal.commit_line(revision, at, who, puts, deletes)
-        try:
-            staged = self._stage(folder, files, replaced)
-            try:
-                if effect is not None:
-                    effect()
-                self._append(folder, header, line)
-                self._create(folder, header, files, staged)
-            except BaseException:
-                for temporary in staged.values():
-                    records.delete(folder.fd, temporary)
-                raise
-        except OSError as exc:
-            raise from_os_error(exc, "write", self.path) from exc
-        self._apply(folder, staged, deletes)
-        header.applied += len(line)
-        header.last = revision
-        guard.write_header(folder.guard, header)
-        self._carry(view, revision, puts)
-
-    def _carry(self, view: FileView, revision: int, puts: dict[str, str]) -> None:
-        """Remember what this commit left: if nobody commits before our next one, that one need not read it again."""
+        plan = commit.Plan(view, at, who, self.properties)
+        self._carried_at = 0
+        commit.commit(folder, header, view, plan, effect)
+        # What this commit left: if nobody commits before our next one, that one need not read it again.
         carried: dict[str, str | None] = {key: None for key, there in view.known.items() if not there}
-        carried.update((key, puts.get(key)) for key in view.changes if not key.startswith(TRACE_PREFIX))
-        self._carried_at, self._carried = (revision, carried) if len(carried) <= _CARRIED_COUNT_MAX else (0, {})
-
-    def _stage(self, folder: Folder, files: dict[str, bytes], replaced: list[str]) -> dict[str, str]:
-        """Write replacements beside the files they replace; path to temporary name."""
-        staged: dict[str, str] = {}
-        try:
-            for path in replaced:
-                staged[path] = records.stage(folder.fd, path, files[path], self._mode)
-        except OSError:
-            for temporary in staged.values():
-                records.delete(folder.fd, temporary)
-            raise
-        return staged
-
-    def _append(self, folder: Folder, header: Header, line: bytes) -> None:
-        """The commit point. A short or failed append is cut back before anybody can see it."""
-        try:
-            written = os.write(folder.journal, line)
-            while written < len(line):
-                written += os.write(folder.journal, line[written:])
-        except BaseException:
-            os.ftruncate(folder.journal, header.applied)
-            raise
-
-    def _create(self, folder: Folder, header: Header, files: dict[str, bytes], staged: dict[str, str]) -> None:
-        """Make the files that replace none; when one cannot be made, the others and the line are taken back."""
-        made: list[str] = []
-        try:
-            for path, data in files.items():
-                if path not in staged:
-                    records.create(folder.fd, path, data, self._mode)
-                    made.append(path)
-        except OSError:
-            os.ftruncate(folder.journal, header.applied)
-            for path in made:
-                records.delete(folder.fd, path)
-            raise
-
-    def _apply(self, folder: Folder, staged: dict[str, str], deletes: list[str]) -> None:
-        """Renames and deletes: they need no space. If one fails the commit stands, and the next writer finishes it."""
-        try:
-            for path, temporary in staged.items():
-                records.publish(folder.fd, temporary, path)
-            for key in deletes:
-                records.delete(folder.fd, layout.record(key))
-        except OSError as exc:
-            error = from_os_error(exc, "finish a commit in", self.path)
-            raise StoreError(
-                f"{error.message}; it is committed and the next writer finishes it", hint=error.hint
-            ) from exc
+        carried.update((key, plan.puts.get(key)) for key in view.changes if not key.startswith(TRACE_PREFIX))
+        if len(carried) <= _CARRIED_COUNT_MAX:
+            self._carried_at, self._carried = view.revision, carried
 
     def _flush(self, journal_fd: int) -> None:
         try:
             os.fdatasync(journal_fd)
         except OSError as exc:
+            if exc.errno is None:
+                raise
             error = from_os_error(exc, "flush the journal in", self.path)
             raise StoreError(
-                f"{error.message}; it is committed but may not survive a power cut", hint=error.hint
+                f"{error.message}; it is committed but may not survive a power cut", hint=error.hint, path=self.path
             ) from exc
 
-    # -- reading --------------------------------------------------------------------------------------------------------------
-
-    def _read_one(self, key: str) -> Snapshot:
-        """One file read, no guard; a record that cannot be read is read again under the guard."""
-        folder = self._reopen_if_changed(writing=False)
-        header = None if folder is None else guard.peek_header(folder.guard)
-        if folder is None or header is None:
-            return FileSnapshot(0, None)
-        view = FileView(folder, header.last)
-        try:
-            view.get(key)
-        except records.MalformedRecord:
-            return self._read_many((key,))
-        return FileSnapshot(header.last, view)
-
-    def _read_many(self, wanted: tuple[str, ...]) -> Snapshot:
-        """Under the shared guard, with what a dead writer left behind `applied` laid over the files in memory."""
-        folder = self._reopen_if_changed(writing=False)
+    def _read(self, wanted: tuple[str, ...], since_s: float) -> Snapshot:
+        """One key without the guard if that is possible, everything else under it."""
+        folder = self._folder
+        if folder is not None and not folder.is_current():
+            self._drop()
+            folder = None
         if folder is None:
-            return FileSnapshot(0, None)
-        guard.lock(folder.guard, shared=True, wait_s_max=self._settings.guard_wait_s_max, path=folder.guard_path)
-        header = guard.read_header(folder.guard)
-        if header is None:
-            return FileSnapshot(0, None)
-        overlay, last = self._unapplied(folder, header)
-        snapshot = FileSnapshot(last, FileView(folder, last, overlay))
-        snapshot.load(wanted)
-        return snapshot
-
-    def _unapplied(self, folder: Folder, header: Header) -> tuple[dict[str, object], int]:
-        """Changes in whole lines behind `applied`, and the revision they lead to."""
-        overlay: dict[str, object] = {}
-        last = header.last
-        if folder.base != header.base:
-            folder.open_journal(header.base, writing=os.access(self.path, os.W_OK))
-        if folder.journal < 0 or (size := os.fstat(folder.journal).st_size) <= header.applied:
-            return overlay, last
-        for _, entry in journal.whole_lines(os.pread(folder.journal, size - header.applied, header.applied)):
-            overlay.update(entry["puts"])
-            overlay.update(dict.fromkeys(entry["deletes"]))
-            last = entry["revision"]
-        return overlay, last
-
-
-class FileSnapshot:
-    """What was read: only the keys and collections asked for."""
-
-    __slots__ = ("_damaged", "_entries", "_view", "revision")
-
-    def __init__(self, revision: int, view: FileView | None) -> None:
-        self.revision = revision
-        self._view = view
-        self._entries: dict[str, list[tuple[str, dict[str, object]]]] = {}
-        self._damaged: dict[str, list[records.MalformedRecord]] = {}
-
-    def load(self, wanted: tuple[str, ...]) -> None:
-        """Read everything now, while the guard is held."""
-        assert self._view is not None
-        for name in wanted:
-            if name.endswith("/"):
-                self._damaged[name] = []
-                self._entries[name] = self._view.scan(name, damaged=self._damaged[name])
-            else:
-                self._view.get(name)
-
-    def get(self, key: str) -> dict[str, object] | None:
-        return None if self._view is None else self._view.get(key)
-
-    def scan(
-        self, prefix: str, *, damaged: list[records.MalformedRecord] | None = None
-    ) -> list[tuple[str, dict[str, object]]]:
-        found = self._damaged.get(prefix, [])
-        if found and damaged is None:
-            raise found[0]
-        if damaged is not None:
-            damaged.extend(found)
-        return self._entries.get(prefix, [])
+            folder = self._reopen(writing=False)
+        if folder is None:
+            return snapshot.FileSnapshot(0).load(None, wanted)
+        try:
+            if len(wanted) == 1 and not wanted[0].endswith("/"):
+                found = snapshot.read_one(folder, wanted[0])
+                if found is not None:
+                    return found
+            folder = self._lock(shared=True, since_s=since_s)
+            if folder is None:
+                return snapshot.FileSnapshot(0).load(None, wanted)
+            return snapshot.read_many(folder, wanted)
+        except OSError as exc:
+            raise_typed(exc, "read", self.path)
 
 
 def _after_fork() -> None:

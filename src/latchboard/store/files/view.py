@@ -6,7 +6,9 @@ import os
 
 from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, UsageError, from_os_error
+from latchboard.store.checks import check_collection
 from latchboard.store.files import layout, records
+from latchboard.store.port import belongs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +26,11 @@ class FileView:
         changes: Key to its new value, None for deleted, in the order of the first change.
         known: Keys that were read: key to whether there is a file.
 
-    `overlay` has values that count instead of the files (a dead writer's); `carried` has what this process's last commit left, as
-    JSON text, where nobody has committed since.
+    `overlay` has values that count instead of the files (a dead writer's); `carried` has what this process's last
+    commit left, as JSON text, where nobody has committed since.
     """
 
-    __slots__ = ("_cached", "_carried", "_folder", "changes", "known", "revision")
+    __slots__ = ("_cached", "_carried", "_folder", "_overlaid", "changes", "known", "revision")
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class FileView:
         self._folder = folder
         self._carried = carried or {}
         self._cached: dict[str, Any] = overlay if overlay is not None else {}
+        self._overlaid = [layout.record(key) for key in overlay] if overlay else ()
         self.revision = revision
         self.changes: dict[str, dict[str, Any] | None] = {}
         self.known: dict[str, bool] = {}
@@ -63,9 +66,10 @@ class FileView:
         return value
 
     def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-        if "/" not in prefix:
-            raise UsageError(f"{prefix!r} is no collection: a slash must end its first part")
+        check_collection(prefix)
         for path in _files(self._folder.fd, prefix):
+            if path in self._overlaid:
+                continue  # the file may be half of what a dead writer had committed
             try:
                 self._read_file(path, prefix)
             except MalformedRecord as exc:
@@ -73,19 +77,18 @@ class FileView:
                     raise
                 damaged.append(exc)
         everything = {**self._cached, **self.changes}
-        return sorted((k, v) for k, v in everything.items() if v is not None and k.startswith(prefix))
+        return sorted((k, v) for k, v in everything.items() if v is not None and belongs(k, prefix))
 
     def _read_file(self, path: str, prefix: str) -> None:
         data = records.read(self._folder.fd, path)
         if data is None:
             return
-        key, value = records.unpack(None, data, path)
-        if layout.record(key) == path and not key.startswith(prefix):
-            return
-        if layout.record(key) != path:
+        key, value, _ = records.unpack(None, data, path)
+        if not _is_path_of(key, path):
             raise records.malformed(path, path, f"it says that it is the record {key!r}")
-        self.known[key] = True
-        self._cached.setdefault(key, value)
+        if key.startswith(prefix):
+            self.known[key] = True
+            self._cached.setdefault(key, value)
 
     def has_file(self, key: str, path: str) -> bool:
         """Whether a record that is put replaces a file."""
@@ -93,10 +96,19 @@ class FileView:
         return records.exists(self._folder.fd, path) if known is None else known
 
     def put(self, key: str, value: dict[str, Any]) -> None:
+        if value is None:
+            raise UsageError(f"nothing cannot be put under {key}", hint="delete it", key=key)
         self.changes[key] = value
 
     def delete(self, key: str) -> None:
         self.changes[key] = None
+
+
+def _is_path_of(key: str, path: str) -> bool:
+    try:
+        return layout.record(key) == path
+    except UsageError:
+        return False
 
 
 def _files(folder: int, prefix: str) -> list[str]:
@@ -124,5 +136,7 @@ def _names(folder: int, where: str) -> list[str]:
         raise from_os_error(exc, "list", where) from exc
     try:
         return os.listdir(fd)
+    except OSError as exc:
+        raise from_os_error(exc, "list", where) from exc
     finally:
         os.close(fd)

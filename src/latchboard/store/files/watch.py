@@ -108,7 +108,7 @@ class FileWatch:
         self._drop()
 
     def __del__(self) -> None:
-        """Forgotten: free the descriptors. Not `close`: it waits for threads, and the collector may run in one of them."""
+        """Forgotten: free the descriptors. Not `close`: it waits for threads, and this may run in one of them."""
         if hasattr(self, "_wakeup"):
             self._wakeup.close()
             self._drop()
@@ -170,7 +170,7 @@ class FileWatch:
 
     def _open(self, folder: Folder, base: int) -> dict[str, Any] | None:
         """Open a journal and stand behind its first line, which is returned; None when it is gone or damaged."""
-        if not folder.open_journal(base, writing=False):
+        if not folder.open_journal(base):
             folder.close_journal()
             return None
         line = os.pread(folder.journal, 4096, 0).split(b"\n", 1)[0]

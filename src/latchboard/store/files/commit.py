@@ -1,0 +1,173 @@
+"""Commit: append one line, make the record files say the same, move the header on. The guard is held exclusively.
+
+Order: stage replacements, effect, line, new files, renames and deletes, header. What can fail for want of space comes
+before the line or is taken back, files first and the line last: at every instant whole lines and files agree, or the
+line is there and the next writer finishes it.
+
+Protocol: protocol/store.md, "Commit".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import StoreError, StoreUnavailable, from_os_error
+from latchboard.store.checks import check_commit, check_value, check_who
+from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files.trouble import raise_typed
+from latchboard.store.port import TRACE_PREFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from latchboard.store.files.folder import Folder
+    from latchboard.store.files.guard import Header
+    from latchboard.store.files.view import FileView
+    from latchboard.store.port import Properties
+
+
+class Plan:
+    """What a commit will write.
+
+    Attributes:
+        puts: Key to value, as JSON text.
+        deletes: Keys.
+        files: Path to content of every record file.
+        replaced: Those that replace a file.
+        line: Of the journal.
+    """
+
+    __slots__ = ("deletes", "files", "line", "puts", "replaced")
+
+    def __init__(self, view: FileView, at: str, who: str, limits: Properties) -> None:
+        """Raises UsageError for what cannot be kept, MalformedRecord for what cannot be replaced or removed."""
+        changes, revision = view.changes, view.revision
+        if len(changes) > limits.transaction_keys_max:
+            check_commit(changes, limits.transaction_keys_max)
+        self.puts: dict[str, str] = {}
+        self.deletes: list[str] = []
+        self.files: dict[str, bytes] = {}
+        self.replaced: list[str] = []
+        for key, value in changes.items():
+            path = layout.record(key)  # refuses a key that cannot be kept
+            trace = key.startswith(TRACE_PREFIX)
+            if value is None:
+                if trace:
+                    check_commit(changes, limits.transaction_keys_max)
+                self.deletes.append(key)
+                if key not in view.known:
+                    view.has_file(key, path)
+                continue
+            text = self.puts[key] = check_value(key, value, limits.value_bytes_max)
+            if not trace:
+                self.files[path] = records.pack(key, revision, text)
+                if view.has_file(key, path):
+                    self.replaced.append(path)
+        if not who.isascii():
+            check_who(who)
+        self.line = journal.commit_line(revision, at, who, self.puts, self.deletes)
+
+
+def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: Callable[[], None] | None) -> None:
+    """Do what `plan` says and move `header` on.
+
+    Raises:
+        StoreError: Nothing was committed, unless the message says otherwise.
+    """
+    staged = _stage(folder, plan)
+    try:
+        if effect is not None:
+            effect()
+        _append(folder, header, plan.line)
+        _create(folder, header, plan.files, staged)
+    except BaseException:
+        for temporary in staged.values():
+            records.discard(folder.fd, temporary)
+        raise
+    _apply(folder, staged, plan.deletes)
+    header.applied += len(plan.line)
+    header.last = view.revision
+    try:
+        guard.write_header(folder.guard, header)
+    except OSError as exc:
+        if exc.errno is None:
+            raise
+        # It is committed and the files say so: no error now. The next writer finds the line and moves the header on.
+
+
+def _stage(folder: Folder, plan: Plan) -> dict[str, str]:
+    """Write replacements beside the files they replace; path to temporary name."""
+    staged: dict[str, str] = {}
+    try:
+        for path in plan.replaced:
+            staged[path] = records.stage(folder.fd, path, plan.files[path], folder.mode)
+    except OSError as exc:
+        for temporary in staged.values():
+            records.discard(folder.fd, temporary)
+        raise_typed(exc, "write", folder.path)
+    return staged
+
+
+def _append(folder: Folder, header: Header, line: bytes) -> None:
+    """The commit point. A short or failed append is cut back before anybody can see it."""
+    try:
+        records.write_all(folder.journal, line)
+    except BaseException as exc:
+        _cut(folder, header, exc)
+        if isinstance(exc, OSError):
+            raise_typed(exc, "write", folder.path)
+        raise
+
+
+def _create(folder: Folder, header: Header, files: dict[str, bytes], staged: dict[str, str]) -> None:
+    """Make the files that replace none; when one cannot be made, they and then the line are taken back."""
+    made: list[str] = []
+    try:
+        for path, data in files.items():
+            if path not in staged:
+                made.append(path)
+                records.create(folder.fd, path, data, folder.mode)
+    except OSError as exc:
+        if isinstance(exc, FileExistsError):
+            made.pop()  # not ours: nobody who has the guard made it
+        try:
+            for path in made:
+                records.delete(folder.fd, path)
+        except OSError:
+            _unknown(folder, exc)  # a file without its line would be a record that nobody committed
+        _cut(folder, header, exc)
+        raise_typed(exc, "write", folder.path)
+
+
+def _cut(folder: Folder, header: Header, cause: BaseException) -> None:
+    """Take the line back."""
+    try:
+        os.ftruncate(folder.journal, header.applied)
+    except OSError:
+        _unknown(folder, cause)
+
+
+def _unknown(folder: Folder, cause: BaseException) -> NoReturn:
+    raise StoreUnavailable(
+        f"cannot write {folder.path}: {cause}; nor could it be taken back: the outcome is unknown till the next commit",
+        hint="look before you try again: if the line was written whole, the next commit finishes it",
+        path=folder.path,
+    ) from cause
+
+
+def _apply(folder: Folder, staged: dict[str, str], deletes: list[str]) -> None:
+    """Renames and deletes: they need no space. If one fails the commit stands, and the next writer finishes it."""
+    try:
+        for path, temporary in staged.items():
+            records.publish(folder.fd, temporary, path)
+        for key in deletes:
+            records.delete(folder.fd, layout.record(key))
+    except OSError as exc:
+        if exc.errno is None:
+            raise
+        error = from_os_error(exc, "finish a commit in", folder.path)
+        raise StoreError(
+            f"{error.message}; it is committed and the next writer finishes it", hint=error.hint, path=folder.path
+        ) from exc

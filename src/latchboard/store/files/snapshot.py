@@ -1,0 +1,127 @@
+"""Snapshot: what was read of the files, all of one revision, with no write.
+
+One key is one file read without the guard. More than that is read under the shared guard, and so is a record that was
+being written at that moment; what a dead writer left behind `applied` is laid over the files in memory.
+
+Protocol: protocol/store.md, "Reading".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import MalformedRecord, UsageError
+from latchboard.store.checks import check_collection
+from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files.view import FileView
+from latchboard.store.port import TRACE_PREFIX, belongs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.store.files.folder import Folder
+    from latchboard.store.files.guard import Header
+    from latchboard.store.port import Entries
+
+
+class FileSnapshot:
+    """The keys and collections that were asked for.
+
+    Attributes:
+        revision: Of the last commit that it has.
+    """
+
+    __slots__ = ("_collections", "_damaged", "_values", "revision")
+
+    def __init__(self, revision: int) -> None:
+        """Empty; see `read_one` and `read_many`."""
+        self.revision = revision
+        self._values: dict[str, dict[str, Any] | MalformedRecord | None] = {}
+        self._collections: dict[str, Entries] = {}
+        self._damaged: dict[str, list[MalformedRecord]] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        if key not in self._values:
+            return self._get_from_collection(key)
+        value = self._values[key]
+        if isinstance(value, MalformedRecord):
+            raise value
+        return value
+
+    def _get_from_collection(self, key: str) -> dict[str, Any] | None:
+        prefixes = [prefix for prefix in self._collections if belongs(key, prefix)]
+        if not prefixes:
+            raise UsageError(f"{key} was not read", hint="name it in the call of read")
+        path = layout.record(key)
+        for damaged in self._damaged[prefixes[0]]:
+            if damaged.fields.get("path") == path:
+                raise damaged
+        return dict(self._collections[prefixes[0]]).get(key)
+
+    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
+        check_collection(prefix)
+        if prefix not in self._collections:
+            raise UsageError(f"{prefix} was not read", hint="name it in the call of read")
+        found = self._damaged[prefix]
+        if found and damaged is None:
+            raise found[0]
+        if damaged is not None:
+            damaged.extend(found)
+        return self._collections[prefix]
+
+    def load(self, view: FileView | None, wanted: tuple[str, ...]) -> FileSnapshot:
+        """Read everything that is wanted; without a view there is nothing."""
+        for name in wanted:
+            layout.record(name)  # refuses a key that cannot be kept
+            if name.endswith("/"):
+                damaged = self._damaged[name] = []
+                self._collections[name] = view.scan(name, damaged=damaged) if view else []
+            try:
+                self._values[name] = view.get(name) if view else None
+            except MalformedRecord as exc:
+                self._values[name] = exc
+        return self
+
+
+def read_one(folder: Folder, key: str) -> FileSnapshot | None:
+    """One key without the guard; None when it must be read under it."""
+    path = layout.record(key)
+    header = guard.peek_header(folder.guard)
+    if header is None:
+        return FileSnapshot(0).load(None, (key,))
+    snapshot = FileSnapshot(header.last)
+    try:
+        data = records.read(folder.fd, path)
+        if data is None:
+            snapshot._values[key] = None
+            return snapshot
+        _, snapshot._values[key], revision = records.unpack(key, data, path)
+    except MalformedRecord:
+        return None
+    # Newer than the header: its commit is under way, and may yet be taken back for want of space.
+    return snapshot if revision <= header.last else None
+
+
+def read_many(folder: Folder, wanted: tuple[str, ...]) -> FileSnapshot:
+    """Everything that is wanted; the guard is held shared."""
+    header = guard.read_header(folder.guard)
+    if header is None:
+        return FileSnapshot(0).load(None, wanted)
+    overlay, last = _unapplied(folder, header)
+    return FileSnapshot(last).load(FileView(folder, last, overlay), wanted)
+
+
+def _unapplied(folder: Folder, header: Header) -> tuple[dict[str, object], int]:
+    """Changes in whole lines behind `applied`, and the revision they lead to."""
+    overlay: dict[str, object] = {}
+    last = header.last
+    if folder.base != header.base:
+        folder.open_journal(header.base)
+    if folder.journal < 0 or (size := os.fstat(folder.journal).st_size) <= header.applied:
+        return overlay, last
+    for _, entry in journal.whole_lines(os.pread(folder.journal, size - header.applied, header.applied)):
+        overlay.update((key, value) for key, value in entry["puts"].items() if not key.startswith(TRACE_PREFIX))
+        overlay.update(dict.fromkeys(entry["deletes"]))
+        last = entry["revision"]
+    return overlay, last
