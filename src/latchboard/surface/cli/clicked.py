@@ -67,6 +67,8 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
     except click.UsageError as exc:
         about = exc.ctx.command_path if exc.ctx is not None else "latchboard"
         raise UsageError(printable(exc.format_message()), hint=f"`{about} --help` shows how") from exc
+    except SystemExit as exc:  # completion ends so
+        return exc.code if isinstance(exc.code, int) else 1
     except click.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError as exc:

@@ -61,7 +61,7 @@ def _lines(call: Call, agent: str, found: Inbox) -> list[str]:
 
 
 def _message(call: Call, agent: str, message: dict[str, Any]) -> list[str]:
-    to = "everybody" if message["to"] is None else printable(message["to"])
+    to = "everybody" if message["to"] is None or message.get("broadcast") else printable(message["to"])
     urgency = "" if message["urgency"] == "normal" else f"  {message['urgency'].upper()}"
     again = "  (again)" if message.get("redelivered") else ""
     lines = [

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from tests.surface.cli.harness import Cli
+
+
+def _story(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner", "--reason", "split")
+    cli("acquire", "src/a.py", "--agent", "builder")
+    cli.clock.advance(240)
+    cli("release", "src/a.py", "--agent", "planner")
+    cli("acquire", "src/b.py", "--agent", "builder")
+
+
+def test_history_tells_what_happened_oldest_first(cli: Cli) -> None:
+    _story(cli)
+
+    assert cli.says("history") == (
+        "01:40:00Z  planner acquired src/a.py (token <token>): split\n"
+        "01:40:00Z  builder was refused src/a.py, held by planner\n"
+        "01:44:00Z  planner released src/a.py after 4 min\n"
+        "01:44:00Z  builder acquired src/b.py (token <token>)\n"
+    )
+
+
+def test_history_of_a_path(cli: Cli) -> None:
+    _story(cli)
+
+    answer = cli("history", "src/b.py", "--json").json
+
+    assert answer["names"] == ["src/b.py"]
+    assert [event["event"] for event in answer["events"]] == ["lock.acquired"]
+
+
+def test_history_of_an_agent_and_a_limit(cli: Cli) -> None:
+    _story(cli)
+
+    events = cli("history", "--agent", "builder", "--json").json["events"]
+    assert [event["event"] for event in events] == ["lock.refused", "lock.acquired"]
+    last = cli("history", "--agent", "builder", "--limit", "1", "--json").json["events"]
+    assert last == events[-1:]
+
+
+def test_nothing_is_said_in_words(cli: Cli) -> None:
+    assert cli.says("history") == "nothing has happened, as far as is kept\n"
+
+
+def test_limit_below_one_is_refused(cli: Cli) -> None:
+    assert cli("history", "--limit", "0").status == 2
