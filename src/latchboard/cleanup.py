@@ -254,15 +254,12 @@ class _Draft:
 def _end_waiter(table: Table, request: str) -> list[dict[str, Any]]:
     """A waiter whose process is gone, or which nobody waits for any more; one that lives leaves by itself."""
     waiter = table.waiter(request)
-    if waiter is None:
+    if waiter is None or table.still_waits(waiter):
         return []
-    if waiter["bound"] == "process":
-        verdict = table.judge(waiter["process"])
-        why = verdict if verdict in rules.GONE else ""
-    else:
-        why = "" if table.still_waits(waiter) else "out of time"
-    if not why:
+    verdict = table.judge(waiter["process"]) if waiter["attended"] else "nobody"
+    if verdict not in (*rules.GONE, "nobody"):
         return []
+    why = "out of time" if verdict == "nobody" else verdict
     table.dequeue(waiter)
     names = [want["name"] for want in waiter["wants"]]
     return [{"request": request, "agent": waiter["agent"], "names": names, "why": why}]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from latchboard.clock import iso, parse_iso
+from latchboard.clock import Now, iso, parse_iso
 from latchboard.codec import decode
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as locks
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
-    from latchboard.clock import Now
     from latchboard.rules.lock import Holding, Judge, LockRecord
     from latchboard.rules.watch import Change, Event
 
@@ -42,7 +41,9 @@ COMMITS_MAX = 1000
 _MODIFIED = ("file.written", "lock.released", "lock.taken_over", "lock.broken", "lock.ended")
 _CONFLICTS = {
     "lock.refused": "refused",
+    "lock.deadlock": "deadlock",
     "lock.waiting": "waiting",
+    "lock.wait_ended": "wait_ended",
     "lock.taken_over": "taken_over",
     "lock.broken": "broken",
 }
@@ -145,7 +146,7 @@ def apply(state: State, commit: Sequence[Change]) -> list[Event]:
         kind = event["event"]
         if kind in _MODIFIED:
             state.history.append((*place, event))
-        if kind in _CONFLICTS:
+        if is_conflict(event):
             state.conflicts.append((*place, conflict(event)))
         elif kind == "message.sent":
             state.messages.append((*place, header(event)))
@@ -156,8 +157,8 @@ def conflict(event: Event) -> dict[str, Any]:
     """An event in which two sides met, with both sides named: who asked, and who had it."""
     kind = _CONFLICTS[event["event"]]
     entry = {"kind": kind, "revision": event["revision"], "at": event["at"]}
-    if kind in ("refused", "waiting"):
-        held_by = event["held_by"] if kind == "refused" else event["blocked_by"]
+    if kind not in ("taken_over", "broken"):
+        held_by = event["blocked_by"] if kind == "waiting" else event["held_by"]
         return {
             **entry,
             "names": event["names"],
@@ -170,8 +171,8 @@ def conflict(event: Event) -> dict[str, Any]:
 
 
 def is_conflict(event: Event) -> bool:
-    """Whether two sides met in it."""
-    return event["event"] in _CONFLICTS
+    """Whether two sides met in it. Of waits that end, only those that ended in vain say who had it."""
+    return event["event"] in _CONFLICTS and (event["event"] != "lock.wait_ended" or bool(event["held_by"]))
 
 
 def header(event: Event) -> dict[str, Any]:
@@ -282,20 +283,16 @@ def lock_entries(state: State, name: str, now: Now, judge: Judge) -> list[tuple[
     return found
 
 
-def last_renewed(held: Holding, lease: leases.Lease | None) -> leases.Moment:
-    """The instant a hold's lease time counts from: a renewal that covers it, or its own beginning."""
-    acquired = held["acquired"]
-    for chain in lease["chains"] if lease else ():
-        covers = chain["ttl_s"] == held["ttl_s"] and leases.seconds_between(acquired, chain["since"]) <= held["ttl_s"]
-        if lease and covers and leases.seconds_between(acquired, lease["renewed"]) > 0:
-            return lease["renewed"]
-    return acquired
-
-
 def expires_at(held: Holding, lease: leases.Lease | None) -> str | None:
     """When a hold ends by the wall clock, for people; None when the record does not say it."""
     try:
-        return iso(parse_iso(last_renewed(held, lease)["at"]) + held["ttl_s"])
+        began = held["acquired"]
+        if lease is not None and leases.seconds_between(began, lease["renewed"]) > 0:
+            renewed = lease["renewed"]
+            then = Now(parse_iso(renewed["at"]), renewed["mono_s"], renewed["boot"])
+            if leases.remaining_s(began, held["ttl_s"], lease, then) >= held["ttl_s"]:
+                began = renewed  # at that moment it had all of its time again, so the renewal counted for it
+        return iso(parse_iso(began["at"]) + held["ttl_s"])
     except ValueError:
         return None
 

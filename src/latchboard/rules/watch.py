@@ -147,13 +147,14 @@ _CHECKS: dict[str, Callable[[str, dict[str, Any]], str]] = {
 class _Scene:
     """One commit while it is told: what its traces and deletions say about its locks."""
 
-    __slots__ = ("_first", "fates", "found", "granted", "left")
+    __slots__ = ("_first", "fates", "found", "granted", "left", "refusal")
 
     def __init__(self, known: Known, commit: Sequence[Change]) -> None:
         self._first = commit[0]
         self.found: list[Event] = []
         self.fates = _fates(commit)
         self.granted: set[str] = set()
+        self.refusal = _refusal(commit)
         # Waiters that leave in this commit: those whose request becomes a hold were granted, the others gave up.
         self.left = {
             request: waiter
@@ -182,14 +183,20 @@ class _Scene:
         """Tell what no record told: traces of holds that were never seen, and waiters that left without a grant."""
         for event, facts in self.fates.values():
             self.tell(event, mode=None, held_s=None, **facts)
+        refusal = self.refusal
         for request, waiter in self.left.items():
             if request not in self.granted:
-                self.tell(
-                    "lock.wait_ended",
-                    agent=waiter["agent"],
-                    names=[want["name"] for want in waiter["wants"]],
-                    waited_s=self.seconds_since(waiter["since"]["at"]),
-                )
+                ended = {
+                    "agent": waiter["agent"],
+                    "names": [want["name"] for want in waiter["wants"]],
+                    "held_by": [],
+                    "reason": waiter["reason"],
+                }
+                if refusal is not None and refusal["agent"] == waiter["agent"]:
+                    ended, refusal = refusal, None
+                self.tell("lock.wait_ended", **ended, waited_s=self.seconds_since(waiter["since"]["at"]))
+        if refusal is not None:
+            self.tell("lock.wait_ended", **refusal, waited_s=None)
 
 
 def _fates(commit: Sequence[Change]) -> Fates:
@@ -204,11 +211,30 @@ def _fates(commit: Sequence[Change]) -> Fates:
                     "name": one["name"],
                     "agent": _text(one.get("from", one.get("agent"))),
                     "token": one.get("token") if type(one.get("token")) is int else None,
-                    "by": _text(change.value.get("by")),
+                    "by": _text(one.get("by", change.value.get("by"))),
                     "why": _text(one.get("why", change.value.get("reason"))),
                 }
                 found[facts["name"], facts["token"]] = (told[0], facts)
     return found
+
+
+def _refusal(commit: Sequence[Change]) -> dict[str, Any] | None:
+    """The trace of a request that waited in vain: who had what it wanted."""
+    for change in commit:
+        if change.key == "log/conflict" and change.value and change.value.get("kind") == "wait-ended":
+            return _both_sides(change.value)
+    return None
+
+
+def _both_sides(value: dict[str, Any]) -> dict[str, Any]:
+    """Who asked for which names, and who had them."""
+    names, held_by = value.get("names"), value.get("held_by")
+    return {
+        "agent": _text(value.get("asked_by")),
+        "names": [n for n in names if isinstance(n, str)] if isinstance(names, list) else [],
+        "held_by": [h for h in held_by if isinstance(h, dict)] if isinstance(held_by, list) else [],
+        "reason": _text(value.get("reason")),
+    }
 
 
 def _lock(scene: _Scene, change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
@@ -227,11 +253,19 @@ def _lock(scene: _Scene, change: Change, before: dict[str, Any] | None, after: d
     for request, held in has.items():
         if request not in had:
             _acquired(scene, change, name, held)
+        if scene.left:
+            scene.granted.update(one for one in _requests_of(held) if one in scene.left)
+
+
+def _requests_of(held: Holding) -> list[str]:
+    """Every request that this hold answers."""
+    more = held.get("entries")
+    found = [held["request"], held.get("claim"), *(more if isinstance(more, list) else ())]
+    return [one for one in found if isinstance(one, str)]
 
 
 def _acquired(scene: _Scene, change: Change, name: str, held: Holding) -> None:
     waiter = scene.left.get(held["request"])
-    scene.granted.add(held["request"])
     scene.tell(
         "lock.acquired",
         **_facts(name, held),
@@ -322,14 +356,9 @@ def _archived(scene: _Scene, change: Change, _before: object, _after: object) ->
 def _trace(scene: _Scene, change: Change, _before: object, _after: object) -> None:
     value = change.value or {}
     if change.key == "log/conflict":
-        names, held_by = value.get("names"), value.get("held_by")
-        scene.tell(
-            "lock.refused",
-            agent=_text(value.get("asked_by")),
-            names=[n for n in names if isinstance(n, str)] if isinstance(names, list) else [],
-            held_by=[h for h in held_by if isinstance(h, dict)] if isinstance(held_by, list) else [],
-            reason=_text(value.get("reason")),
-        )
+        kind = value.get("kind")
+        if kind != "wait-ended":  # that one is told when the waiter leaves
+            scene.tell("lock.deadlock" if kind == "deadlock" else "lock.refused", **_both_sides(value))
     elif change.key == "log/write":
         token = value.get("token")
         scene.tell(
