@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latchboard.surface.demo.show import Report
     from latchboard.surface.demo.tally import Tally
 
-_STYLES = {"waits": "yellow", "thinks": "cyan", "made": "cyan", "middle": "cyan", "killed": "bold red"}
+_STYLES = {"waits": "yellow", "edits": "cyan", "killed": "bold red"}  # by the first word
 _OTHER_LINES = 15  # what is on the board beside the agents and their heading
 _BAR_CELLS = 16
 
@@ -121,11 +121,10 @@ def _agents(phase: Phase, most: int) -> RenderableType:
     grid.add_column("does", width=20)
     grid.add_column("file", ratio=1, no_wrap=True)
     grid.add_column("edits", width=6, justify="right")
-    waits_for = phase.lookout.waits_for if phase.lookout is not None else {}
     for row in list(phase.rows.values())[:most]:
-        style = _STYLES.get(row.state, "dim")
-        file = story.shorter(phase.plan.files[row.number], 38) if row.number is not None else ""
-        grid.add_row(row.agent, Text(story.doing(row, waits_for), style=style), Text(file, style=style), str(row.edits))
+        does, file = story.doing(phase, row)
+        style = next((style for word, style in _STYLES.items() if does.startswith(word)), "dim")
+        grid.add_row(row.agent, Text(does, style=style), Text(story.shorter(file, 38), style=style), f"{row.edits:,}")
     return grid
 
 

@@ -31,14 +31,16 @@ class Lookout:
 
     Attributes:
         takeovers: All so far, in order.
-        waits_for: Waiting agent to the agent that holds what it waits for.
+        holds: Agent to the file it holds.
+        waits_for: Agent to the file it waits for and whoever holds that, if anybody does.
     """
 
     def __init__(self, project: Path) -> None:
         self._latchboard = Latchboard(project, publishes=False)
         self._stream = self._latchboard.stream.events("lock.taken_over", after=0, timeout_s=0)
         self.takeovers: list[Takeover] = []
-        self.waits_for: dict[str, str] = {}
+        self.holds: dict[str, str] = {}
+        self.waits_for: dict[str, tuple[str, str | None]] = {}
 
     def close(self) -> None:
         """Let go of the board."""
@@ -51,12 +53,11 @@ class Lookout:
             self.takeovers.append(Takeover(event["name"], event["agent"], event["by"], parse_iso(event["at"])))
 
     def look_around(self) -> None:
-        """Take in who waits for whom."""
+        """Take in who holds and waits for what, all at one instant."""
         agents = self._latchboard.board.agents()
-        holder = {name: agent["agent"] for agent in agents for name in agent["holds"]}
-        self.waits_for = {
-            agent["agent"]: holder[name] for agent in agents for name in agent["waits_for"] if name in holder
-        }
+        self.holds = {agent["agent"]: name for agent in agents for name in agent["holds"]}
+        holder = {name: agent for agent, name in self.holds.items()}
+        self.waits_for = {agent["agent"]: (name, holder.get(name)) for agent in agents for name in agent["waits_for"]}
 
     def holders(self, file: str) -> list[str]:
         """Who has the lock of a file now."""

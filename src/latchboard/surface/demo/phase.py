@@ -206,6 +206,7 @@ class Phase:
             return
         if word == "made":
             row.edits += 1
+            row.state, row.number = "rests", None
             self.made[int(rest[0])].add(rest[1])
         elif word == "sent":
             self.sent += 1
@@ -268,8 +269,8 @@ class Phase:
         if self.lookout is not None:
             self.lookout.look()
             tally.takeovers = len(self.lookout.takeovers)
-            killed = [self.kill.agent] if self.kill is not None else []
-            tally.count_messages(logs, {agent: self.lookout.mail_of(agent) for agent in killed})
+            ended = [agent for agent, row in self.rows.items() if row.state == "killed" or agent in tally.failed]
+            tally.count_messages(logs, {agent: self.lookout.mail_of(agent) for agent in ended})
         self.tally = tally
         self.stage = "over"
         self.show(self)

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
+_BETWEEN = "between two edits"
+_STATES = {
+    "starts": "starts",
+    "ready": "is ready",
+    "thinks": "edits",
+    "rests": _BETWEEN,
+    "middle": "edits",
+    "killed": "killed, in mid-edit",
+}
+_AT_WORK = ("waits", "thinks", "rests")
+
 NAMES = ("without", "with Latchboard")
 
 
@@ -21,7 +32,8 @@ def title(phase: Phase) -> str:
 
 def explanation(phase: Phase, before: Tally | None) -> list[str]:
     """What happens now and what to look at."""
-    agents, files = count(len(phase.plan.agents), "agent"), count(len(phase.plan.files), "file")
+    agents = count(len(phase.plan.agents), "agent")
+    files = "file" if len(phase.plan.files) == 1 else count(len(phase.plan.files), "file")
     if not phase.plan.coordinated:
         return [
             f"{agents.capitalize()} edit the same {files}: read, think, write back one more line.",
@@ -36,20 +48,19 @@ def explanation(phase: Phase, before: Tally | None) -> list[str]:
     ]
 
 
-def doing(row: Row, waits_for: dict[str, str]) -> str:
-    """What an agent does, for its line on the board."""
-    if row.state == "waits":
-        holder = waits_for.get(row.agent)
-        return f"waits for {holder}" if holder else "asks for the lock"
-    return {
-        "starts": "starts",
-        "ready": "is ready",
-        "thinks": "edits",
-        "made": "edits",
-        "rests": "between two edits",
-        "middle": "edits",
-        "killed": "killed, in mid-edit",
-    }.get(row.state, "is done")
+def doing(phase: Phase, row: Row) -> tuple[str, str]:
+    """What an agent does and with which file, for its line on the board.
+
+    With Latchboard this is read off the real board, so that no two agents are ever seen to edit one file.
+    """
+    file = phase.plan.files[row.number] if row.number is not None else ""
+    if row.state in _AT_WORK and phase.lookout is not None:
+        if row.agent in phase.lookout.waits_for:
+            file, holder = phase.lookout.waits_for[row.agent]
+            return f"waits for {holder}" if holder else "waits in line", file
+        file = phase.lookout.holds.get(row.agent, "")
+        return "edits" if file else _BETWEEN, file
+    return _STATES.get(row.state, "is done"), file
 
 
 def killed(kill: Kill | None) -> str:

@@ -34,7 +34,7 @@ class Tally:
         takeovers: Locks that passed from a dead holder to another agent.
         messages_sent: Messages that were accepted.
         messages_received: Of these, how many their recipient has got.
-        messages_kept: Of these, how many lie in the mailbox of the agent that was killed.
+        messages_kept: Of these, how many lie in the mailbox of an agent that was killed (or ended with an error).
         messages_lost: Of these, how many are nowhere, or came twice.
         failed: Agents that ended by themselves with an error, with its text.
     """

@@ -108,7 +108,6 @@ class Worker:
                 self.edit_alone(number)
             else:
                 self.edit_with_others(self.me, number)
-            tell("rests")
             time.sleep(self.think_s() * _BREAK)
         tell("idle")
         if self.me is not None:
@@ -186,17 +185,11 @@ class Worker:
 
 def tell(*words: object) -> None:
     """Say what is done, for whoever watches."""
-    os.write(1, " ".join(map(str, words)).encode() + b"\n")
-
-
-def main() -> int:
-    """Work until told to stop."""
     try:
-        Worker(json.loads(sys.argv[1])).run()
+        os.write(1, " ".join(map(str, words)).encode() + b"\n")
     except BrokenPipeError:  # whoever watched is gone
-        return 1
-    return 0
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    Worker(json.loads(sys.argv[1])).run()
