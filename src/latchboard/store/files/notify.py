@@ -55,7 +55,7 @@ class _Hub:
         self.lock = RLock()
         self.observer: Any = None
         self.places: dict[str, _Place] = {}
-        self.refused: dict[int, tuple[tuple[str, int, int], str]] = {}  # wakeup id -> where it was refused, and why
+        self.refused: dict[Wakeup, tuple[tuple[str, int, int], str]] = {}  # where it was refused, and why
 
     def subscribe(self, wakeup: Wakeup, folder: str) -> str:
         for _ in range(_TRIES):
@@ -63,7 +63,7 @@ class _Hub:
             place = self.places.get(path)
             if place is not None and place.identity == identity and wakeup in place.wakeups:
                 return ""
-            refused = self.refused.get(id(wakeup))
+            refused = self.refused.get(wakeup)
             if refused is not None and refused[0] == (path, *identity):
                 return refused[1]
             self.unsubscribe(wakeup)
@@ -73,7 +73,7 @@ class _Hub:
                 continue  # gone meanwhile: look again
             except (OSError, RuntimeError, ImportError) as exc:
                 reason = f"{folder} is polled: {exc}"
-                self.refused[id(wakeup)] = ((path, *identity), reason)
+                self.refused[wakeup] = ((path, *identity), reason)
                 return reason
         return f"{folder} is polled: it comes and goes"
 
@@ -108,7 +108,7 @@ class _Hub:
             self._rest()
 
     def unsubscribe(self, wakeup: Wakeup) -> None:
-        self.refused.pop(id(wakeup), None)
+        self.refused = {w: why for w, why in self.refused.items() if w is not wakeup and w.fileno() >= 0}
         for place in list(self.places.values()):
             place.wakeups = tuple(w for w in place.wakeups if w is not wakeup and w.fileno() >= 0)
             if not place.wakeups:

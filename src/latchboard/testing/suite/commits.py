@@ -167,7 +167,8 @@ class Commits(Backend):
 
         store.transact(fn, who="a", effect=lambda: steps.append("effect"))
 
-        assert steps == ["fn", "effect"]
+        assert steps[-1] == "effect"
+        assert set(steps[:-1]) == {"fn"}  # a backend may run it again
         assert value_of(store, "agents/a") == {"n": 2}
 
     def test_effect_runs_before_anybody_else_can_commit(self, store: Store, other: Store) -> None:
