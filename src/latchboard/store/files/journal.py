@@ -67,8 +67,8 @@ def whole_lines(data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def commits(data: bytes) -> Iterator[dict[str, Any]]:
-    """Every commit in `data`, also behind lines that are damaged."""
-    for line in data.split(b"\n"):
+    """Every commit in `data`, also behind lines that are damaged; a line without its newline is none."""
+    for line in data.split(b"\n")[:-1]:
         entry = unpack(line)
         if entry is not None and "revision" in entry:
             yield entry

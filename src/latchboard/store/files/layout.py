@@ -45,7 +45,11 @@ _PATHS_COUNT_MAX = 4096
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-#~@=+,")
 _PLAIN_COLLECTION = _PLAIN - {"."}
 _STATUS_BOARD_KEY = STATUS_BOARD.removesuffix(".json")
-_SLUG = {c: chr(c) if chr(c).isalnum() or chr(c) in "._-" else "_" for c in range(128)} | {ord("/"): "__"}
+# Beyond ASCII no table of letters is asked: two versions of Unicode would give one key two files.
+_SLUG = {c: chr(c) if chr(c).isascii() and (chr(c).isalnum() or chr(c) in "._-") else "_" for c in range(0xA0)} | {
+    ord("/"): "__"
+}
+_LOWER = {c: c + 32 for c in range(ord("A"), ord("Z") + 1)}
 
 
 def journal(base: int) -> str:
@@ -137,15 +141,14 @@ def digest(key: str) -> str:
 def _slug(name: str) -> str:
     if name.isascii():
         return name.translate(_SLUG)[-SLUG_BYTES_MAX:]
-    kept = "".join(_SLUG.get(ord(c), c if c.isalnum() else "_") for c in name)
-    return kept.encode("utf-8", "replace")[-SLUG_BYTES_MAX:].decode("utf-8", "ignore")
+    return name.translate(_SLUG).encode("utf-8", "replace")[-SLUG_BYTES_MAX:].decode("utf-8", "ignore")
 
 
 def _file_name(name: str, key: str) -> str:
     if name and name[0] != "." and len(name) <= PLAIN_BYTES_MAX and _PLAIN.issuperset(name):
         return name
-    return f"{_slug(name).lower().lstrip('.')}%{digest(key)}"
+    return f"{_slug(name).translate(_LOWER).lstrip('.')}%{digest(key)}"
 
 
 def _escaped(collection: str) -> str:
-    return f"{_slug(collection).lower().lstrip('.')}%{digest(collection + '/')}"
+    return f"{_slug(collection).translate(_LOWER).lstrip('.')}%{digest(collection + '/')}"

@@ -1,0 +1,138 @@
+"""protocol/vectors/store/ against the file store: names, header, journal lines, recovery."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latchboard.errors import ProtocolError, UsageError
+from latchboard.store.files import guard, journal, layout
+from latchboard.store.files.store import FileStore
+from latchboard.testing import ManualClock
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "store"
+FIRST_LINE_BYTES = 400
+AT = "2026-11-21T02:51:04.985536Z"
+
+
+def cases(name: str) -> list[Any]:
+    vector = json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))
+    return [pytest.param(case["given"], case["expect"], id=case["description"]) for case in vector["cases"]]
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("file_names"))
+def test_each_key_has_its_file_and_its_bell(given: dict[str, str], expect: dict[str, str | None] | None) -> None:
+    key = given["key"]
+    if expect is None:
+        with pytest.raises(UsageError):
+            layout.record(key)
+        return
+
+    assert layout.record(key) == expect["file"]
+    assert (layout.bell(key) if layout.has_bell(key) else None) == expect["bell"]
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("header"))
+def test_a_header_is_read_and_written(given: dict[str, str], expect: dict[str, Any] | str | None) -> None:
+    data = given["text"].encode()
+    if expect == "unreadable":
+        with pytest.raises(ProtocolError):
+            guard.Header.unpack(data)
+        return
+
+    header = guard.Header.unpack(data)
+
+    assert (None if header is None else {name: getattr(header, name) for name in guard.Header.__slots__}) == expect
+    assert header is None or header.pack() == data
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("journal_lines"))
+def test_a_line_is_whole_or_was_never_committed(given: dict[str, str], expect: dict[str, Any] | None) -> None:
+    entry = journal.unpack(given["line"].encode())
+
+    assert (None if entry is None else {name: value for name, value in entry.items() if name != "crc"}) == expect
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("journal_tails"))
+def test_a_tail_is_read_up_to_the_first_line_that_is_not_whole(given: dict[str, str], expect: Any) -> None:
+    assert [end for end, _ in journal.whole_lines(given["data"].encode())] == expect["ends"]
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("recovery"))
+def test_the_next_commit_finds_the_folder_and_leaves_it_so(
+    tmp_path: Path, given: dict[str, Any], expect: dict[str, Any]
+) -> None:
+    folder = make(tmp_path, given)
+    clock = ManualClock(wall_s=given["now"]["wall_s"], boot=given["now"]["boot"])
+    store = FileStore(str(tmp_path), clock=clock)
+
+    store.transact(lambda view: None, who="vectors")
+    store.close()
+
+    header_bytes = (folder / "journal" / "guard").read_bytes()
+    header = guard.Header.unpack(header_bytes)
+    assert header is not None
+    if isinstance(expect["header"], str):
+        assert header_bytes.decode() == expect["header"]
+    else:
+        assert {name: getattr(header, name) for name in expect["header"]} == expect["header"]
+        assert header.applied == (folder / layout.journal(header.base)).stat().st_size
+    assert found_journals(folder, expect["journals"]) == expect["journals"]
+    assert found_records(folder) == expect["records"]
+    store_id = json.loads((folder / "FORMAT").read_text())["store_id"]
+    assert (store_id == "vectors") == (expect["store_id"] == "kept")
+
+
+def make(root: Path, given: dict[str, Any]) -> Path:
+    """The folder that a vector describes."""
+    folder = root / layout.FOLDER
+    (folder / "journal").mkdir(parents=True)
+    (folder / "FORMAT").write_text('{"format":1,"store_id":"vectors"}\n')
+    header = folder / "journal" / "guard"
+    header.write_text(given["header"])
+    for each in given["journals"]:
+        mine = 0 if each.get("marks") != "other" else 1
+        first = {
+            "format": 1,
+            "base": each["base"],
+            "previous": each["previous"],
+            "store_id": "vectors",
+            "boot": "boot-1",
+            "inode": header.stat().st_ino + mine,
+            "made": (folder / "FORMAT").stat().st_ctime_ns,
+            "at": AT,
+            "pad": "",
+        }
+        missing = FIRST_LINE_BYTES - len(journal.seal(json.dumps(first)[:-1]))
+        line = journal.seal(json.dumps({**first, "pad": "." * missing})[:-1])
+        (folder / layout.journal(each["base"])).write_bytes(line + each["lines"].encode())
+    for path, text in given["records"].items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def found_journals(folder: Path, expected: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Each journal, told by what the vector tells of it."""
+    found = []
+    for path in sorted((folder / "journal").glob("*.jsonl")):
+        data = path.read_bytes()
+        first = journal.unpack(data.split(b"\n", 1)[0])
+        assert first is not None
+        facts = {"base": int(path.stem), "size": len(data), "previous": first["previous"]}
+        asked = next((each for each in expected if each["base"] == facts["base"]), facts)
+        found.append({name: facts[name] for name in asked})
+    return found
+
+
+def found_records(folder: Path) -> dict[str, str]:
+    """Every file that is neither FORMAT nor in the journal's folder."""
+    return {
+        os.path.relpath(path, folder): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.parent.name != "journal" and path.name != "FORMAT"
+    }
