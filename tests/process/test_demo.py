@@ -15,8 +15,9 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import jsonschema
 import psutil
 import pytest
 
@@ -51,6 +52,11 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "TMPDIR": str(folder), "TERM": "xterm-256color", **more}
 
 
+def schema(name: str) -> dict[str, Any]:
+    path = Path(__file__).parents[2] / "protocol" / "schema" / f"{name}.json"
+    return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+
+
 def agents_of(folder: Path) -> list[psutil.Process]:
     """Agents at work on something below a folder: it is in their command line."""
     found = []
@@ -82,6 +88,7 @@ def test_edits_are_lost_without_latchboard_and_none_with_it(start: Start, tmp_pa
     told, complaints = demo.communicate(timeout=ENDS_S_MAX)
 
     report = json.loads(told)
+    jsonschema.validate(report, schema("demo"))
     assert (report["ok"], report["problems"], complaints) == (True, [], "")
     assert demo.returncode == 0
     without, coordinated = report["without"], report["with"]
@@ -116,8 +123,22 @@ def test_interrupted_demo_leaves_nothing(start: Start, tmp_path: Path, number: s
     demo.send_signal(number)
     _, complaints = demo.communicate(timeout=GONE_S_MAX)
 
-    assert demo.returncode == 130
-    assert complaints == "Interrupted. Every agent was ended and the temporary folder removed.\n"
+    assert demo.returncode == 128 + number
+    assert complaints == f"Ended by {number.name}. Every agent was ended and the temporary folder removed.\n"
+    assert_nothing_is_left(tmp_path)
+
+
+def test_interrupted_demo_says_so_in_json(start: Start, tmp_path: Path) -> None:
+    demo = start("--seconds", "5", "--json")
+    while not agents_of(tmp_path):
+        assert demo.poll() is None
+
+    demo.terminate()
+    told, complaints = demo.communicate(timeout=GONE_S_MAX)
+
+    answer = json.loads(told)
+    jsonschema.validate(answer, schema("error"))
+    assert (answer["code"], answer["signal"], demo.returncode, complaints) == ("interrupted", "SIGTERM", 143, "")
     assert_nothing_is_left(tmp_path)
 
 
@@ -180,7 +201,7 @@ def test_interrupt_gives_the_terminal_back(tmp_path: Path) -> None:
     shown, status = in_a_terminal(tmp_path, "--seconds", "5", interrupt_at="edits made")
 
     assert status == 130
-    assert shown.rstrip().endswith("Interrupted. Every agent was ended and the temporary folder removed.")
+    assert shown.rstrip().endswith("Ended by SIGINT. Every agent was ended and the temporary folder removed.")
     assert shown.count("\x1b[?1049h") == shown.count("\x1b[?1049l") == 1
     assert shown.count("\x1b[?25l") <= shown.count("\x1b[?25h")  # the cursor is seen again
     assert_nothing_is_left(tmp_path)

@@ -28,10 +28,11 @@ def run(
 
     Returns:
         0: without coordination edits were lost, with Latchboard none, and no message. 1: anything else, said in
-        plain words. 130: interrupted; nothing is left behind.
+        plain words. 130, 143, 129: ended by SIGINT, SIGTERM or SIGHUP; nothing is left behind.
 
     Raises:
         UsageError: A number is out of range, or there is nothing to edit.
+        StoreError: The folder for temporary files cannot be used.
     """
     # Imported late: the agents' processes import this package, too.
     from latchboard.surface.demo.show import run as show

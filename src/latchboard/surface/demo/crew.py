@@ -13,6 +13,7 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latchboard.surface.demo.interruption import postponed
 from latchboard.surface.demo.project import PACKAGE
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ class Crew:
 
     def __enter__(self) -> Crew:
         try:
-            for job in self._jobs:
-                member = self.members[job["agent"]] = Member(job)
-                assert member.process.stdout is not None
-                self._selector.register(member.process.stdout, selectors.EVENT_READ, member)
+            with postponed():
+                for job in self._jobs:
+                    member = self.members[job["agent"]] = Member(job)
+                    assert member.process.stdout is not None
+                    self._selector.register(member.process.stdout, selectors.EVENT_READ, member)
         except BaseException:
             self.close()
             raise

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from latchboard.surface.demo import SECONDS
 from latchboard.surface.demo.board import svg
+from latchboard.surface.demo.interruption import interruptible
 from latchboard.surface.demo.project import find_source
-from latchboard.surface.demo.show import interruptible, perform, temporary_folder
+from latchboard.surface.demo.show import perform, temporary_folder
 
 if TYPE_CHECKING:
     from latchboard.surface.demo.phase import Phase

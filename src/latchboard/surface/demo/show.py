@@ -8,7 +8,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +15,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from latchboard.errors import UsageError
+from latchboard.errors import CoordinationError, UsageError, from_os_error
+from latchboard.surface.demo.interruption import ignore_signals, interruptible
 from latchboard.surface.demo.phase import Kill, Phase, Plan
 from latchboard.surface.demo.project import Source, find_source
 from latchboard.surface.demo.tally import Tally, problems
 
 if TYPE_CHECKING:
-    from types import FrameType
 
     class Screen(Protocol):
         """Where the demo is watched."""
@@ -43,7 +42,6 @@ AGENTS_MIN, AGENTS_MAX = 2, 32
 _FILES = 3
 _TOTAL_S_MAX = 55.0  # whatever hangs, it ends in under a minute
 _PRESSURE_S = (0.040, 0.120)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -77,6 +75,7 @@ class Report:
             "format": 1,
             "ok": not self.problems,
             "problems": self.problems,
+            "pressed": self.pressed,
             "agents": self.agents,
             "files": self.files,
             "without": self.without.to_json(),
@@ -103,12 +102,13 @@ def run(*, seconds: float, agents: int, root: str | None, as_json: bool, plain: 
     try:
         with interruptible(), _screen(as_json, plain) as screen, temporary_folder() as folder:
             report = perform(source, folder, screen, seconds=seconds, agents=agents)
-    except KeyboardInterrupt:
-        print("Interrupted. Every agent was ended and the temporary folder removed.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as exc:
+        return _interrupted(exc, as_json)
     except BrokenPipeError:  # whoever read the output is gone; the interpreter must not complain about it, too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as exc:
+        raise from_os_error(exc, "run the demo in", tempfile.gettempdir()) from exc
     return 1 if report.problems else 0
 
 
@@ -142,6 +142,25 @@ def perform(source: Source, folder: Path, screen: Screen, *, seconds: float, age
     report.problems = problems(report.without, report.coordinated)
     screen.end(report)
     return report
+
+
+class Interrupted(CoordinationError):
+    """A signal ended the demo. Fields: signal."""
+
+    code = "interrupted"
+    retryable = True
+
+
+def _interrupted(exc: KeyboardInterrupt, as_json: bool) -> int:
+    """Say so; returns the exit status."""
+    number = exc.args[0] if exc.args else signal.SIGINT
+    name = signal.Signals(number).name
+    error = Interrupted(f"Ended by {name}. Every agent was ended and the temporary folder removed.", signal=name)
+    if as_json:
+        print(json.dumps(error.to_json()))
+    else:
+        print(error.message, file=sys.stderr)
+    return 128 + int(number)
 
 
 class JsonScreen:
@@ -180,33 +199,5 @@ def temporary_folder() -> Generator[Path, None, None]:
     try:
         yield Path(folder)
     finally:
-        _ignore_signals()
+        ignore_signals()
         shutil.rmtree(folder)
-
-
-@contextmanager
-def interruptible() -> Generator[None, None, None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does, and the first of them is the last: nothing interrupts the tidying."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        _ignore_signals()
-        raise KeyboardInterrupt
-
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup, or a shell's background job: whoever started it wants it so
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ignore_signals() -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
