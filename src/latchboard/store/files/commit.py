@@ -1,8 +1,8 @@
 """Commit: append one line, make the record files say the same, move the header on. The guard is held exclusively.
 
-Order: stage replacements, effect, line, new files, renames and deletes, header. What can fail for want of space comes
-before the line or is taken back, files first and the line last: at every instant whole lines and files agree, or the
-line is there and the next writer finishes it.
+Order: stage every file, effect, line, renames and deletes, header. What can fail for want of space comes before the
+line: at every instant whole lines and files agree, or the line is there and the next writer finishes it. A file shows
+its name only when it is whole, so that whoever reads it by itself never meets half a record (K43, failures 3.14).
 
 Protocol: protocol/store.md, "Commit".
 """
@@ -81,7 +81,6 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
         if effect is not None:
             effect()
         _append(folder, header, plan.line)
-        _create(folder, header, plan.files, staged)
     except BaseException:
         for temporary in staged.values():
             records.discard(folder.fd, temporary)
@@ -98,11 +97,11 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
 
 
 def _stage(folder: Folder, plan: Plan) -> dict[str, str]:
-    """Write replacements beside the files they replace; path to temporary name."""
+    """Write every file under a name that nobody reads; path to temporary name."""
     staged: dict[str, str] = {}
     try:
-        for path in plan.replaced:
-            staged[path] = records.stage(folder.fd, path, plan.files[path], folder.mode)
+        for path, data in plan.files.items():
+            staged[path] = records.stage(folder.fd, path, data, folder.mode, replaces=path in plan.replaced)
     except OSError as exc:
         for temporary in staged.values():
             records.discard(folder.fd, temporary)
@@ -119,26 +118,6 @@ def _append(folder: Folder, header: Header, line: bytes) -> None:
         if isinstance(exc, OSError):
             raise_typed(exc, "write", folder.path)
         raise
-
-
-def _create(folder: Folder, header: Header, files: dict[str, bytes], staged: dict[str, str]) -> None:
-    """Make the files that replace none; when one cannot be made, they and then the line are taken back."""
-    made: list[str] = []
-    try:
-        for path, data in files.items():
-            if path not in staged:
-                made.append(path)
-                records.create(folder.fd, path, data, folder.mode)
-    except OSError as exc:
-        if isinstance(exc, FileExistsError):
-            made.pop()  # not ours: nobody who has the guard made it
-        try:
-            for path in made:
-                records.delete(folder.fd, path)
-        except OSError:
-            _unknown(folder, exc)  # a file without its line would be a record that nobody committed
-        _cut(folder, header, exc)
-        raise_typed(exc, "write", folder.path)
 
 
 def _cut(folder: Folder, header: Header, cause: BaseException) -> None:

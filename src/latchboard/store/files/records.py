@@ -108,8 +108,11 @@ def create(folder: int, path: str, data: bytes, mode: int) -> None:
         os.close(fd)
 
 
-def stage(folder: int, path: str, data: bytes, mode: int) -> str:
-    """Write the file that is to replace `path` beside it; returns its name. Raises OSError and leaves nothing."""
+def stage(folder: int, path: str, data: bytes, mode: int, *, replaces: bool = True) -> str:
+    """Write the file that is to stand at `path` beside it; returns its name. Raises OSError and leaves nothing.
+
+    `replaces`: there is a file already, so that the rename is cheap only with allocated blocks.
+    """
     temporary = f"{path}.tmp"
     try:
         fd = _open_new(folder, temporary, mode)
@@ -120,7 +123,8 @@ def stage(folder: int, path: str, data: bytes, mode: int) -> str:
             set_aside(folder, temporary)
         fd = _open_new(folder, temporary, mode)
     try:
-        _allocate(fd, len(data))
+        if replaces:
+            _allocate(fd, len(data))
         write_all(fd, data)
     except OSError:
         discard(folder, temporary)
@@ -131,7 +135,7 @@ def stage(folder: int, path: str, data: bytes, mode: int) -> str:
 
 
 def publish(folder: int, temporary: str, path: str) -> None:
-    """Rename a staged file over the one it replaces."""
+    """Rename a staged file to its place."""
     os.rename(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
 
 

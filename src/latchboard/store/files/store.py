@@ -97,8 +97,7 @@ class FileStore:
                         elif effect is not None:
                             effect()
                         if view.changes and (durable or self._settings.durable):
-                            self._leave()  # others may commit while this one is flushed
-                            self._flush(folder.journal)
+                            self._flush(folder)
                     finally:
                         self._leave()
                 finally:
@@ -190,7 +189,12 @@ class FileStore:
         if self._locked:
             folder = self._folder
             if folder is not None and folder.guard >= 0:
-                guard.unlock(folder.guard)
+                try:
+                    guard.unlock(folder.guard)
+                except OSError as exc:
+                    if exc.errno is None:
+                        raise
+                    self._drop()  # closing frees it as well
             self._locked = False
 
     def _settled(self, folder: Folder, now: Now) -> Header:
@@ -273,9 +277,11 @@ class FileStore:
         if len(carried) <= _CARRIED_COUNT_MAX:
             self._carried_at, self._carried = view.revision, carried
 
-    def _flush(self, journal_fd: int) -> None:
+    def _flush(self, folder: Folder) -> None:
+        """Have the commit on the disk; others may commit meanwhile."""
         try:
-            os.fdatasync(journal_fd)
+            guard.unlock(folder.guard)
+            os.fdatasync(folder.journal)
         except OSError as exc:
             if exc.errno is None:
                 raise
