@@ -29,8 +29,9 @@ def sweep(store: Store, now: Now, archive_ttl_s: float, *, dry_run: bool) -> dic
     dead = [m for m in messages(source, "messages/", damaged) if rules.is_expired(m, now)]
     counts = {"archived": len(old), "broadcasts": len(over), "dead_letters": len(dead), "damaged": len(damaged)}
     if not dry_run:
-        counts["archived"] = _in_batches(store, [rules.archive_key(m) for m in old], _remove)
+        # Broadcasts before their copies: a copy that is gone first would let its broadcast be delivered again.
         counts["broadcasts"] = _in_batches(store, [rules.broadcast_key(m["id"]) for m in over], _remove)
+        counts["archived"] = _in_batches(store, [rules.archive_key(m) for m in old], _remove)
         counts["dead_letters"] = _in_batches(store, [rules.key(m) for m in dead], lambda v, key: _bury(v, key, now))
     return counts
 
