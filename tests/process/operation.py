@@ -1,0 +1,286 @@
+"""Operation: one thing that an agent does, as the sweeps interrupt it at every system call.
+
+`prepare` and `run` happen in the process that is killed (the victim), `meanwhile` in the test while `run` is under way.
+An operation says what must be true once it was interrupted: which paths anybody can lock at once, and what the whole
+operation, had it ended, would have changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from latchboard.compose import Latchboard
+from latchboard.errors import CoordinationError
+from latchboard.locks.hold import Hold
+from latchboard.settings import Settings
+from tests.process.nursery import Channel, Child, Nursery, until
+
+VICTIM, RIVAL, PROBE = "victim", "rival", "probe"
+FILE = "src/a.py"
+OTHER = "src/other.py"
+OLD, NEW = "old content\n" * 40, "new content\n" * 50
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the sweeps.
+
+    Attributes:
+        name: What it is called in reports.
+        run: The operation; gets what `prepare` returned.
+        prepare: Brings the store into the state in which the operation starts.
+        free: Paths that anybody can lock at once when the victim is dead.
+        free_after_error: Paths that anybody can lock at once when the victim lives, but was told that it failed.
+        kept: Paths that must stay held, since their hold does not end with the victim.
+        settings: Of every process in the scene.
+        rival: Holds or waits in a process of its own: "" (nobody), "waits" for FILE, "holds" FILE.
+        check: Problems with what files outside the store say.
+        is_long: It commits more than once, so that an error may come after its first commit.
+        is_first: The store does not exist before it.
+        is_main: Belongs to `make test`; the others run in the soak.
+    """
+
+    name: str
+    run: Callable[[Latchboard, Any], Any]
+    prepare: Callable[[Latchboard], Any] = lambda board: None
+    free: tuple[str, ...] = (FILE,)
+    free_after_error: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    rival: str = ""
+    check: Callable[[str, list[dict[str, Any]], bool], list[str]] = lambda root, commits, done: []
+    is_long: bool = False
+    is_first: bool = False
+    is_main: bool = True
+
+    def board(self, root: str) -> Latchboard:
+        return Latchboard(root, settings=Settings(**{"guard_wait_s_max": 1.0, **self.settings}), publishes=False)
+
+
+# -- in the processes --------------------------------------------------------------------------------------------------
+
+
+def victim(channel: Channel, root: str, name: str) -> None:
+    """Prepare, wait for the word, run, tell; then again for every further word."""
+    operation = OPERATIONS[name]
+    board = operation.board(root)
+    if not operation.is_first:
+        with board.agent(VICTIM).lock("src/warm.py"):
+            pass
+    prepared = operation.prepare(board)
+    channel.send(ready=True, open_files=_open_files())
+    while True:
+        word = channel.receive(3600)
+        if "prepare" in word:
+            prepared = operation.prepare(board)
+        answer: dict[str, Any] = {"done": True}
+        try:
+            operation.run(board, prepared)
+        except (CoordinationError, OSError) as exc:
+            families = [kind.__name__ for kind in type(exc).__mro__]
+            answer = {"done": False, "error": type(exc).__name__, "families": families, "message": str(exc)}
+        channel.send(**answer)
+        channel.receive(3600)  # nothing may be asked of the system here: it may still refuse
+        channel.send(open_files=_open_files())
+
+
+def rival(channel: Channel, root: str, name: str) -> None:
+    """Wait for FILE, or hold it until told."""
+    operation = OPERATIONS[name]
+    me = operation.board(root).agent(RIVAL)
+    if operation.rival == "holds":
+        hold = me.lock(FILE)
+        channel.send(holds=True)
+        channel.receive()
+        hold.release()
+        channel.send(released=True)
+        return
+    channel.send(asks=True)
+    hold = me.lock(FILE, wait_s_max=60)
+    channel.send(token=hold.token)
+    channel.receive()
+    hold.release()
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# -- what the test does ------------------------------------------------------------------------------------------------
+
+
+def start_rival(operation: Operation, nursery: Nursery, root: str) -> Child | None:
+    """Start the other process of the scene, and return when it holds or stands in line."""
+    if not operation.rival:
+        return None
+    child = nursery.start(rival, root=root, name=operation.name)
+    child.receive()
+    if operation.rival == "waits":
+        until(lambda: _waiters(operation, root), "the rival stands in line")
+    return child
+
+
+def meanwhile(operation: Operation, root: str, child: Child | None, has_spoken: Callable[[], bool]) -> None:
+    """What happens while the victim is busy: a rival who holds lets go once the victim stands in line, or gave up."""
+    if child is not None and operation.rival == "holds":
+        until(lambda: has_spoken() or _waiters(operation, root), "the victim stands in line, or gave up")
+        child.ask(release=True)
+
+
+def _waiters(operation: Operation, root: str) -> list[Any]:
+    board = operation.board(root)
+    try:
+        return board.store.read("waiters/").scan("waiters/", damaged=[])
+    finally:
+        board.close()
+
+
+# -- the operations ----------------------------------------------------------------------------------------------------
+
+
+def _locked(board: Latchboard) -> Hold:
+    return board.agent(VICTIM).lock(FILE)
+
+
+def _write_file(board: Latchboard) -> Hold:
+    os.makedirs(f"{board.root}/src", exist_ok=True)
+    with open(f"{board.root}/{FILE}", "w", encoding="utf-8") as file:
+        file.write(OLD)
+    return _locked(board)
+
+
+def _check_file(root: str, commits: list[dict[str, Any]], done: bool) -> list[str]:
+    with open(f"{root}/{FILE}", encoding="utf-8") as file:
+        text = file.read()
+    if text not in (OLD, NEW):
+        return [f"the file is neither old nor new: {text[:40]!r}... of {len(text)} characters"]
+    is_recorded = any("log/write" in commit["puts"] for commit in commits)
+    return ["the write is in the history, but the file is old"] if (is_recorded or done) and text == OLD else []
+
+
+def _expired(board: Latchboard) -> None:
+    board.agent(RIVAL).lock(FILE, bound="agent", ttl_s=0.001)
+
+
+def _asked(board: Latchboard) -> str:
+    """A holder who is asked for its lock by an agent that needs no process."""
+    from latchboard.locks import handoff
+
+    _locked(board)
+    locks = board.locks
+    request = locks.request(RIVAL, [FILE], bound="agent")
+    handoff.ask_and_go(locks, request)
+    return request.request
+
+
+def _grant(board: Latchboard, request: str) -> None:
+    from latchboard.locks import handoff
+
+    handoff.grant(board.locks, request, by=VICTIM)
+
+
+def _decline(board: Latchboard, request: str) -> None:
+    from latchboard.locks import handoff
+
+    handoff.decline(board.locks, request, by=VICTIM, reason="busy")
+
+
+def _break(board: Latchboard, prepared: Any) -> None:
+    from latchboard.locks import handoff
+
+    handoff.break_lock(board.locks, FILE, by="operator", reason="a test")
+
+
+def _mail(board: Latchboard) -> str:
+    sent = board.mailbox.send(RIVAL, VICTIM, "please look", ack="required")
+    board.mailbox.send(RIVAL, VICTIM, "no answer needed")
+    board.mailbox.broadcast(RIVAL, "to everybody")
+    return str(sent["id"])
+
+
+def _received(board: Latchboard) -> str:
+    message = _mail(board)
+    board.mailbox.receive(VICTIM)
+    return message
+
+
+def _fill(board: Latchboard) -> None:
+    """A journal so full that the next commit starts a new one."""
+    fill(board)
+
+
+def fill(board: Latchboard) -> None:
+    """Commit until the journal is past its limit."""
+    for number in range(4):
+        board.store.transact(lambda view, n=number: view.put("log/fill", {"n": n, "text": "x" * 400}), who="filler")
+
+
+def _wait(board: Latchboard, prepared: Any) -> None:
+    board.agent(VICTIM).lock(FILE, wait_s_max=60)
+
+
+def _wait_in_vain(board: Latchboard, prepared: Any) -> None:
+    try:
+        board.agent(VICTIM).lock(FILE, wait_s_max=0.01)
+    except CoordinationError as exc:
+        if exc.code != "wait-ended":
+            raise
+
+
+_ALL = [
+    Operation("create", lambda board, _: _locked(board), free_after_error=(FILE,), is_first=True),
+    Operation("acquire", lambda board, _: _locked(board), free_after_error=(FILE,)),
+    Operation(
+        "acquire-several",
+        lambda b, _: b.agent(VICTIM).lock(FILE, "docs/", "glob:lib/**/*.py", shared=True),
+        free_after_error=(FILE,),
+    ),
+    Operation("acquire-again", lambda board, hold: _locked(board), prepare=_locked, is_main=False),
+    Operation("acquire-expired", lambda board, _: _locked(board), prepare=_expired, free_after_error=(FILE,)),
+    Operation(
+        "acquire-agent-bound",
+        lambda b, _: b.agent(VICTIM).lock(FILE, bound="agent"),
+        free=(),
+        free_after_error=(FILE,),
+        is_main=False,
+    ),
+    Operation("wait", _wait, rival="holds", is_long=True, free_after_error=(FILE,)),
+    Operation(
+        "wait-in-vain",
+        _wait_in_vain,
+        is_long=True,
+        prepare=lambda b: b.agent(RIVAL).lock(FILE, bound="agent"),
+        free=(),
+        kept=(FILE,),
+        is_main=False,
+    ),
+    Operation("release", lambda board, hold: hold.release(), prepare=_locked),
+    Operation("release-contended", lambda board, hold: hold.release(), prepare=_locked, rival="waits", free=()),
+    Operation(
+        "release-several",
+        lambda board, hold: hold.release(),
+        prepare=lambda b: b.agent(VICTIM).lock(FILE, "docs/", "glob:lib/**/*.py"),
+        is_main=False,
+    ),
+    Operation("renew", lambda board, hold: hold.renew(), prepare=_locked),
+    Operation("guarded-write", lambda board, hold: hold.write(FILE, NEW), prepare=_write_file, check=_check_file),
+    Operation("handoff-grant", _grant, prepare=_asked, free=()),
+    Operation("handoff-decline", _decline, prepare=_asked, is_main=False),
+    Operation("break", _break, prepare=lambda b: b.agent(RIVAL).lock(FILE, bound="agent"), free=(), is_main=False),
+    Operation("send", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello")),
+    Operation("send-first", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello"), is_first=True, is_main=False),
+    Operation("broadcast", lambda board, _: board.mailbox.broadcast(VICTIM, "hello"), is_main=False),
+    Operation("receive", lambda board, _: board.mailbox.receive(VICTIM), prepare=_mail),
+    Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),
+    Operation(
+        "rotate",
+        lambda board, _: _locked(board),
+        prepare=_fill,
+        free_after_error=(FILE,),
+        settings={"journal_bytes_max": 2000, "journals_kept_count": 2},
+    ),
+]
+OPERATIONS = {operation.name: operation for operation in _ALL}

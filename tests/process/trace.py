@@ -1,0 +1,60 @@
+"""Trace: strace(1) attached to one process, to list its system calls, or to interrupt it at one of them.
+
+strace counts the calls of each name by itself: the third `write` is `write:when=3`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from tests.process.nursery import PATIENCE_S
+
+_CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?([a-z_0-9]+)\(")
+
+
+class Trace:
+    """strace on a process; ends with the process, or when it is closed.
+
+    Args:
+        pid: Which process.
+        log: Where the system calls are written.
+        injections: What to do to which of them, as strace's `-e inject=` takes it.
+    """
+
+    def __init__(self, pid: int, log: Path, *injections: str) -> None:
+        options = [word for injection in injections for word in ("-e", f"inject={injection}")]
+        self._log = log
+        self._process = subprocess.Popen(
+            ["strace", "-f", "-p", str(pid), "-o", str(log), *options], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        assert self._process.stderr is not None
+        line = self._process.stderr.readline()
+        if b"attached" not in line:
+            self.close()
+            raise AssertionError(f"strace did not attach: {line!r}")
+
+    def calls(self) -> list[tuple[str, str]]:
+        """(name, line of the log) of every system call so far, in order."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [(found.group(1), line) for line in lines if (found := _CALL.match(line))]
+
+    def last_calls(self, count: int = 3) -> str:
+        """The last system calls, for a report."""
+        return " | ".join(self._log.read_text(errors="replace").splitlines()[-count:])
+
+    def close(self) -> None:
+        """Let the process go on without us."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(PATIENCE_S)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
