@@ -18,7 +18,7 @@ from latchboard.locks import notices
 from latchboard.locks.table import Table
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
-from latchboard.rules.watch import check_status_entry
+from latchboard.rules.known import check_status_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ Protocol: protocol/watch.md.
 from __future__ import annotations
 
 from latchboard.errors import UsageError
-from latchboard.rules.watch import Known, by_commit, events
+from latchboard.rules.known import Known, by_commit
+from latchboard.rules.watch import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Stream:
         def tell(commit: list[Change]) -> list[Change]:
             return [change for change in commit if change.key.startswith(prefix)]
 
-        return Feed(self, watch, place, timeout_s, tell)
+        return Feed(self, watch, place, timeout_s, tell, [])
 
     def events(self, prefix: str = "", *, after: int | None = None, timeout_s: float | None = None) -> Feed[Event]:
         """What the changes mean, as named events: `lock.acquired`, `lock.released`, `message.sent`, ...
@@ -79,33 +80,32 @@ class Stream:
 
         Returns:
             An iterator of objects with `event`, `revision`, `at`, `who` and the fields of that event
-            (protocol/schema/history.json).
+            (protocol/schema/event.json).
 
         Raises:
             Compacted, StoreError: As for `changes`.
 
         Protocol: protocol/watch.md, "Events".
         """
-        known = Known()
-        place = 0 if after is None else _revision(after)
+        known, first = Known(), []
         if after is None:
             snapshot = self._store.read(*_KEPT)
             place = snapshot.revision
-            _learn(known, snapshot, set())
-        watch = self._store.watch("", after=place)
+            watch = self._store.watch("", after=place)
+        else:
+            place = _revision(after)
+            watch = self._store.watch("", after=place)
+            snapshot = self._store.read(*_KEPT)
+            first = watch.poll()
+        # What has not changed since the place is what it was there; of the rest it is not known what it was.
+        _learn(known, snapshot, {change.key for change in first if change.revision <= snapshot.revision})
 
         def tell(commit: list[Change]) -> list[Event]:
+            if commit[0].revision > snapshot.revision:
+                known.seen = None
             return [event for event in events(known, commit) if event["event"].startswith(prefix)]
 
-        feed: Feed[Event] = Feed(self, watch, place, timeout_s, tell)
-        if after is not None:
-            feed.prepare(lambda first: self._recall(known, first))
-        return feed
-
-    def _recall(self, known: Known, first: list[Change]) -> None:
-        """What has not changed since the place from which a stream goes on is what it was there."""
-        snapshot = self._store.read(*_KEPT)
-        _learn(known, snapshot, {change.key for change in first if change.revision <= snapshot.revision})
+        return Feed(self, watch, place, timeout_s, tell, first)
 
     def wait(self, watch: Watch, timeout_s: float) -> None:
         """Until there may be something to read, or the time is over."""
@@ -140,7 +140,7 @@ class Feed(_Of[T]):
         revision: The last commit of which everything was given out: go on `after` it.
     """
 
-    __slots__ = ("_commits", "_prepare", "_ready", "_stream", "_tell", "_timeout_s", "_watch", "revision")
+    __slots__ = ("_commits", "_ready", "_stream", "_tell", "_timeout_s", "_watch", "revision")
 
     def __init__(
         self,
@@ -149,6 +149,7 @@ class Feed(_Of[T]):
         place: int,
         timeout_s: float | None,
         tell: Callable[[list[Change]], list[T]],
+        first: list[Change],
     ) -> None:
         from collections import deque
 
@@ -156,8 +157,7 @@ class Feed(_Of[T]):
         self._watch = watch
         self._timeout_s = timeout_s
         self._tell = tell
-        self._prepare: Callable[[list[Change]], None] | None = None
-        self._commits: deque[list[Change]] = deque()
+        self._commits: deque[list[Change]] = deque(by_commit(first))
         self._ready: deque[T] = deque()
         self.revision = place
 
@@ -165,10 +165,6 @@ class Feed(_Of[T]):
     def mode(self) -> str:
         """`notify`, or `poll` where the system does not tell of changes."""
         return self._watch.mode
-
-    def prepare(self, prepare: Callable[[list[Change]], None]) -> None:
-        """Have `prepare` called once, with the first changes read."""
-        self._prepare = prepare
 
     def __iter__(self) -> Feed[T]:
         return self
@@ -190,9 +186,6 @@ class Feed(_Of[T]):
 
     def _read(self) -> bool:
         changes = self._watch.poll()
-        if self._prepare is not None:
-            self._prepare(changes)
-            self._prepare = None
         self._commits.extend(by_commit(changes))
         return bool(changes)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from latchboard.clock import Now
 from latchboard.rules import board
 from latchboard.rules import lease as leases
-from latchboard.rules.watch import by_commit
+from latchboard.rules.known import by_commit
 from latchboard.store.port import Change
 from tests.rules.test_watch import NOW, PROCESS, at, commit, entry, holding, lock, waiter
 
@@ -132,7 +132,7 @@ def test_history_has_what_may_have_modified_files_and_conflicts_have_both_sides(
         commit(1, {"locks/x": lock("x", holding())}),
         commit(2, {"log/conflict": refused}, who="b"),
         commit(3, {"log/write": {"name": "x", "agent": "a", "token": 1}}),
-        commit(4, {"waiters/b.9": waiter()}, who="b"),
+        commit(4, {"waiters/b.9": waiter(seq=4)}, who="b"),
         commit(
             5,
             {"locks/x": lock("x", holding("b", 5, request="b.9")), "waiters/b.9": None, "log/takeover": taken},
@@ -224,7 +224,7 @@ def test_a_lone_old_conflict_does_not_make_everybody_fold_a_thousand_commits_and
     beats = [commit(n, {"agents/a": entry(s=n)}) for n in range(2, board.COMMITS_MAX + 5)]
     state = folded(commit(1, {"log/conflict": refused}), *beats)
 
-    assert board.history_from(state) == state.revision
+    assert board.history_from(state) == state.revision - 1
 
 
 @pytest.mark.parametrize(
@@ -247,10 +247,10 @@ def test_a_board_that_somebody_scribbled_on_says_nothing(data: bytes) -> None:
 
 
 def test_a_head_is_read_from_the_first_line_alone() -> None:
-    state = folded(commit(7, {"agents/a": entry()}))
+    state = folded(commit(6, {"agents/a": entry()}), commit(7, {"agents/a": entry(s=1)}))
     line = json.dumps(board.head(state))[:-1] + ",\n"
 
-    assert board.read_head((line + '"active_locks":[garbage').encode()) == (7, 7)
+    assert board.read_head((line + '"active_locks":[garbage').encode()) == (7, 6)
 
 
 # -- folding
@@ -260,31 +260,38 @@ NAMES = ("x", "y/")
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Change]:
-    """A stream of commits that puts and deletes records, some of them damaged."""
+def histories(draw: st.DrawFn, first: int = 1) -> list[Change]:
+    """A stream of commits, from revision `first` on, that puts and deletes records, some of them damaged."""
     changes: list[Change] = []
-    for revision in range(1, draw(st.integers(1, 20))):
+    there: set[str] = set()
+    for _ in range(draw(st.integers(0, 20))):
+        revision = changes[-1].revision + 1 if changes else first
         puts: dict[str, Any] = {}
         for _ in range(draw(st.integers(1, 3))):
-            agent, name = draw(st.sampled_from(AGENTS)), draw(st.sampled_from(NAMES))
-            held = [holding(one, revision, mode="shared") for one in draw(st.sets(st.sampled_from(AGENTS)))]
-            request = f"{agent}.{draw(st.integers(1, 2))}"
-            puts |= draw(
-                st.sampled_from(
-                    [
-                        {f"locks/{name}": lock(name, *held) if held else None},
-                        {f"locks/{name}": {"name": name}},
-                        {f"waiters/{request}": waiter(request, agent, seq=revision)},
-                        {f"waiters/{request}": None},
-                        {f"agents/{agent}": entry(agent, status=f"s{revision % 3}")},
-                        {f"agents/{agent}": None},
-                        {f"messages/{agent}/m{revision}": {"id": f"m{revision}", "revision": revision, "body": "x"}},
-                        {"log/conflict": {"names": [name], "asked_by": agent, "held_by": []}},
-                    ]
-                )
-            )
-        changes += commit(revision, puts, who=draw(st.sampled_from(AGENTS)), s=revision)
+            key, value = draw(st.sampled_from(_could_be(revision, draw(st.sampled_from(AGENTS)))))
+            if value is not None or key in there:
+                puts[key] = value
+        there = (there | puts.keys()) - {key for key, value in puts.items() if value is None}
+        changes += commit(revision, puts, who=draw(st.sampled_from(AGENTS)), s=revision - first)
     return changes
+
+
+def _could_be(revision: int, agent: str) -> list[tuple[str, Any]]:
+    request = f"{agent}.{revision % 2}"
+    message = {"id": f"m{revision}", "revision": revision, "body": "x"}
+    found: list[tuple[str, Any]] = [
+        (f"waiters/{request}", waiter(request, agent, seq=revision)),
+        (f"waiters/{request}", None),
+        (f"agents/{agent}", entry(agent, status=f"s{revision % 3}")),
+        (f"agents/{agent}", None),
+        (f"messages/{agent}/m{revision}", message),
+        ("log/conflict", {"names": ["x"], "asked_by": agent, "held_by": []}),
+    ]
+    for name in NAMES:
+        both = [holding(one, revision, mode="shared") for one in AGENTS]
+        found += [(f"locks/{name}", lock(name, *both[:count])) for count in (1, 2)]
+        found += [(f"locks/{name}", None), (f"locks/{name}", {"name": name})]
+    return found
 
 
 @settings(max_examples=40)

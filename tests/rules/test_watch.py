@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from latchboard.clock import Now, iso
 from latchboard.rules import lease as leases
-from latchboard.rules.watch import Known, by_commit, check_status_entry, events
+from latchboard.rules.known import Known, by_commit, check_status_entry
+from latchboard.rules.watch import events
 from latchboard.store.port import Change
 
 NOW = Now(1_795_225_200.0, 1000.0, "boot-1")

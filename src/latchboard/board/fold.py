@@ -14,7 +14,7 @@ from __future__ import annotations
 from latchboard.clock import iso
 from latchboard.errors import Compacted
 from latchboard.rules import board as rules
-from latchboard.rules.watch import by_commit
+from latchboard.rules.known import by_commit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,10 +131,12 @@ class Fold:
         for commit in by_commit(changes):
             if not is_exact and commit[0].revision > snapshot.revision:
                 _correct(state, records, changed)
+                state.known.seen = None
                 is_exact = True
             rules.apply(state, commit)
         if not is_exact:
             _correct(state, records, changed)
+        state.known.seen = None
         self._note_damage(state, damaged)
         state.revision = max(state.revision, snapshot.revision)
         return state
@@ -148,6 +150,7 @@ class Fold:
         state = rules.State(self._history_count)
         records, damaged = _records(snapshot)
         state.learn(records.items())
+        state.known.seen = None
         self._note_damage(state, damaged)
         if old is not None:
             state.history.extend(old.history)

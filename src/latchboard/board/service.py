@@ -20,7 +20,8 @@ from latchboard.rules import board as rules
 from latchboard.rules import lease as leases
 from latchboard.rules import pattern
 from latchboard.rules.agent import check_agent
-from latchboard.rules.watch import Known, by_commit, check_status_entry, events
+from latchboard.rules.known import Known, by_commit, check_status_entry
+from latchboard.rules.watch import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,10 +141,11 @@ class Board:
             return rules.render(state, self.clock.now(), judge=self.host.verdict, quiet_s=self.settings.agent_quiet_s)
 
     def agents(self) -> list[dict[str, Any]]:
-        """Every agent that has a status, holds something or waits, sorted by id (protocol/schema/agent.json, "view").
+        """Every agent that has a status, holds something or waits, sorted by id.
 
-        Each: agent, status, files, holds (in force), waits_for, heartbeat_at, heartbeat_age_s, started_at, pid, quiet,
-        process (a verdict).
+        Returns:
+            Objects with agent, status, files, holds (in force), waits_for, heartbeat_at, heartbeat_age_s, started_at,
+            pid, quiet, process (a verdict); protocol/schema/agent.json, `$defs/view`.
         """
         with self._mutex:
             state, now, judge = self._advance(), self.clock.now(), self.host.verdict
@@ -176,7 +178,7 @@ class Board:
             limit: The newest so many; settings.board_history_count when None.
 
         Returns:
-            Events (protocol/schema/history.json).
+            Events (protocol/schema/event.json).
         """
         limit = self.settings.board_history_count if limit is None else limit
         if limit < 1:

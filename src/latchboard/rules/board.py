@@ -18,18 +18,22 @@ from latchboard.clock import Now, iso, parse_iso
 from latchboard.codec import decode
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as locks
-from latchboard.rules.watch import Known, events
+from latchboard.rules.known import Known, pid_of
+from latchboard.rules.watch import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
+    from latchboard.rules.known import Change
     from latchboard.rules.lock import Holding, Judge, LockRecord
-    from latchboard.rules.watch import Change, Event
+    from latchboard.rules.watch import Event
 
-    Shown: TypeAlias = tuple[int, int, dict[str, Any]]
-    """Revision before the commit, number of the commit, entry."""
+    Place: TypeAlias = tuple[int, int]
+    """Before a commit: the revision, and how many commits were folded in."""
+    Shown: TypeAlias = tuple[dict[str, Any], tuple[Place, ...]]
+    """An entry, and the places from which it can be folded again; the earliest tells the most."""
 
 VERSION = 1
 COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
@@ -54,6 +58,7 @@ class State:
 
     Attributes:
         revision: Of the last commit in it.
+        previous: The revision before that commit.
         at: Time of that commit, ISO 8601 UTC; empty when none was seen.
         commits_count: How many commits were folded in.
         known: The records.
@@ -65,6 +70,7 @@ class State:
 
     __slots__ = (
         "_names_of_lease",
+        "_put_at",
         "at",
         "commits_count",
         "conflicts",
@@ -72,6 +78,7 @@ class State:
         "holds_of",
         "known",
         "messages",
+        "previous",
         "revision",
         "touched",
         "waits_of",
@@ -79,6 +86,7 @@ class State:
 
     def __init__(self, history_count: int) -> None:
         self.revision = 0
+        self.previous = 0
         self.at = ""
         self.commits_count = 0
         self.known = Known()
@@ -89,6 +97,7 @@ class State:
         self.waits_of: dict[str, dict[str, None]] = {}
         self.touched: set[str] = set()
         self._names_of_lease: dict[str, dict[str, None]] = {}
+        self._put_at: dict[str, Place] = {}
 
     def learn(self, records: Iterable[tuple[str, dict[str, Any] | None]]) -> None:
         """Take in records as they are; tells nothing."""
@@ -139,17 +148,20 @@ def apply(state: State, commit: Sequence[Change]) -> list[Event]:
         collection, _, name = key.partition("/")
         state._index(key, was, getattr(state.known, collection).get(name))
     place = (state.revision, state.commits_count)
+    state.previous = state.revision
+    places = {key[6:]: (place, state._put_at.pop(key[6:], place)) for key in before if key.startswith("locks/")}
+    state._put_at.update((key[6:], place) for key in before if key[6:] in places and key[6:] in state.known.locks)
     state.revision = max(state.revision, commit[0].revision)
     state.commits_count += 1
     state.at = commit[0].at
     for event in found:
         kind = event["event"]
         if kind in _MODIFIED:
-            state.history.append((*place, event))
+            state.history.append((event, places.get(event["name"], (place,))))
         if is_conflict(event):
-            state.conflicts.append((*place, conflict(event)))
+            state.conflicts.append((conflict(event), (place,)))
         elif kind == "message.sent":
-            state.messages.append((*place, header(event)))
+            state.messages.append((header(event), (place,)))
     return found
 
 
@@ -184,16 +196,19 @@ def header(event: Event) -> dict[str, Any]:
 def skipped(state: State, revision: int, at: str) -> None:
     """Go on at `revision` and say in the history that what lies before it was not folded: the journal has it."""
     entry = {"event": "gap", "revision": revision, "at": at, "who": "", "after": state.revision}
-    state.history.append((state.revision, state.commits_count, entry))
-    state.revision, state.at = revision, at
+    state.history.append((entry, ()))
+    state.revision, state.previous, state.at = revision, revision, at
 
 
 def history_from(state: State) -> int:
-    """From which revision the entries shown can be folded again, or those of them in the last `COMMITS_MAX` commits."""
+    """From which revision the entries shown can be folded again, or those of them in the last `COMMITS_MAX` commits.
+
+    It is before the last commit at least, so that whoever folds from it knows when that was.
+    """
     oldest = state.commits_count - COMMITS_MAX
     shown = (state.history, state.conflicts, state.messages)
-    recent = (before for entries in shown for before, number, _ in entries if number >= oldest)
-    return min(recent, default=state.revision)
+    recent = (b for entries in shown for _, places in entries for b, number in places if number >= oldest)
+    return min(recent, default=state.previous)
 
 
 def read_head(data: bytes) -> tuple[int, int] | None:
@@ -253,9 +268,9 @@ def tail(state: State) -> dict[str, Any]:
     waiters = sorted(state.known.waiters.values(), key=lambda w: (w["seq"], w["request"]))
     return {
         "waiters": [waiter_entry(waiter) for waiter in waiters],
-        "file_modification_history": [entry for *_, entry in state.history],
-        "conflicts": [entry for *_, entry in state.conflicts],
-        "messages": [entry for *_, entry in state.messages],
+        "file_modification_history": [entry for entry, _ in state.history],
+        "conflicts": [entry for entry, _ in state.conflicts],
+        "messages": [entry for entry, _ in state.messages],
         "damaged": [{"key": key, "reason": why} for key, why in sorted(state.known.damaged.items())],
     }
 
@@ -276,7 +291,7 @@ def lock_entries(state: State, name: str, now: Now, judge: Judge) -> list[tuple[
             "since": held["acquired"]["at"],
             "expires_at": expires_at(held, lease),
             "reason": held["reason"],
-            "pid": held["process"].get("pid"),
+            "pid": pid_of(held["process"]),
             "waiters_count": len(record["waiters"]),
         }
         found.append((why, {**entry, "why": why} if why else entry))
@@ -327,7 +342,7 @@ def agent_entry(state: State, agent: str, now: Now, quiet_s: float) -> dict[str,
         "waits_for": sorted({want["name"] for waiter in waits for want in waiter["wants"]}),
         "heartbeat_at": record["heartbeat"]["at"] if record else None,
         "started_at": record["started"]["at"] if record else None,
-        "pid": record["process"].get("pid") if record else None,
+        "pid": pid_of(record["process"]) if record else None,
         "quiet": record is not None and leases.age_s(record["heartbeat"], now) > quiet_s,
     }
 

@@ -14,30 +14,19 @@ Protocol: protocol/watch.md, "Events".
 from __future__ import annotations
 
 from latchboard.clock import parse_iso
-from latchboard.rules import lease as leases
-from latchboard.rules import lock as rules
 from latchboard.rules import mailbox
+from latchboard.rules.known import pid_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any, Protocol, TypeAlias, TypeVar
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeAlias
 
+    from latchboard.rules.known import Change, Known
     from latchboard.rules.lock import Holding
 
     Event: TypeAlias = dict[str, Any]
     Fates: TypeAlias = dict[tuple[Any, Any], tuple[str, dict[str, Any]]]
-
-    class Change(Protocol):
-        """One key's change in one commit, as the store port gives it."""
-
-        revision: int
-        at: str
-        who: str
-        key: str
-        value: dict[str, Any] | None
-
-    C = TypeVar("C", bound=Change)
 
 
 EXCERPT_CHARS_MAX = 200
@@ -50,54 +39,6 @@ _TRACES = {
 }
 
 
-class Known:
-    """The records that give a change its meaning: what was there before it.
-
-    Attributes:
-        locks, waiters, leases, agents: Records that can be read, by name, request, lease id and agent id.
-        damaged: Key to what is wrong with the record.
-    """
-
-    __slots__ = ("agents", "damaged", "leases", "locks", "waiters")
-
-    def __init__(self) -> None:
-        self.locks: dict[str, dict[str, Any]] = {}
-        self.waiters: dict[str, dict[str, Any]] = {}
-        self.leases: dict[str, dict[str, Any]] = {}
-        self.agents: dict[str, dict[str, Any]] = {}
-        self.damaged: dict[str, str] = {}
-
-    def learn(self, key: str, value: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Take in one record; None: it was deleted. Returns what was known of it before, and now."""
-        collection, _, name = key.partition("/")
-        if collection not in _CHECKS:
-            return None, None
-        kept: dict[str, dict[str, Any]] = getattr(self, collection)
-        before = kept.get(name)
-        wrong = "" if value is None else _CHECKS[collection](name, value)
-        if wrong:
-            self.damaged[key] = wrong
-        elif self.damaged:
-            self.damaged.pop(key, None)
-        if value is None or wrong:
-            kept.pop(name, None)
-            return before, None
-        kept[name] = value
-        return before, value
-
-
-def by_commit(changes: Iterable[C]) -> Iterator[list[C]]:
-    """The changes of each commit together; they come in the order of revisions."""
-    commit: list[C] = []
-    for change in changes:
-        if commit and commit[0].revision != change.revision:
-            yield commit
-            commit = []
-        commit.append(change)
-    if commit:
-        yield commit
-
-
 def events(known: Known, commit: Sequence[Change]) -> list[Event]:
     """What one commit means, given what was known before it; `known` is brought up to date.
 
@@ -106,6 +47,7 @@ def events(known: Known, commit: Sequence[Change]) -> list[Event]:
     commit = sorted(commit, key=_key) if len(commit) > 1 else commit
     scene = _Scene(known, commit)
     for change in commit:
+        scene.knew_before = known.is_seen(change.key)
         before, after = known.learn(change.key, change.value)
         teller = _TELLERS.get(change.key.partition("/")[0])
         if teller is not None:
@@ -114,46 +56,20 @@ def events(known: Known, commit: Sequence[Change]) -> list[Event]:
     return scene.found
 
 
-def check_status_entry(value: dict[str, Any]) -> str:
-    """What is wrong with what an agent said (`agents/<id>`); empty: nothing."""
-    if not isinstance(value.get("agent"), str) or not isinstance(value.get("status"), str):
-        return "agent or status is no text"
-    files = value.get("files")
-    if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
-        return "files is no list of texts"
-    if not leases.check_moment(value.get("heartbeat")) or not leases.check_moment(value.get("started")):
-        return "heartbeat or started is no moment"
-    return "" if isinstance(value.get("process"), dict) else "process is missing"
-
-
-def _check_named(check: Callable[[dict[str, Any]], str], field: str) -> Callable[[str, dict[str, Any]], str]:
-    def checked(name: str, value: dict[str, Any]) -> str:
-        return check(value) or ("" if value[field] == name else "it has another name inside")
-
-    return checked
-
-
-_CHECKS: dict[str, Callable[[str, dict[str, Any]], str]] = {
-    "agents": _check_named(check_status_entry, "agent"),
-    "leases": lambda _, value: leases.check_lease(value),
-    "locks": _check_named(rules.check_record, "name"),
-    "waiters": _check_named(rules.check_waiter, "request"),
-}
-
-
 # -- one commit -------------------------------------------------------------------------------------------------------
 
 
 class _Scene:
     """One commit while it is told: what its traces and deletions say about its locks."""
 
-    __slots__ = ("_first", "fates", "found", "granted", "left", "refusal")
+    __slots__ = ("_first", "fates", "found", "granted", "knew_before", "left", "refusal")
 
     def __init__(self, known: Known, commit: Sequence[Change]) -> None:
         self._first = commit[0]
         self.found: list[Event] = []
         self.fates = _fates(commit)
         self.granted: set[str] = set()
+        self.knew_before = True  # what the record at hand was
         self.refusal = _refusal(commit)
         # Waiters that leave in this commit: those whose request becomes a hold were granted, the others gave up.
         self.left = {
@@ -182,7 +98,7 @@ class _Scene:
     def close(self) -> None:
         """Tell what no record told: traces of holds that were never seen, and waiters that left without a grant."""
         for event, facts in self.fates.values():
-            self.tell(event, mode=None, held_s=None, **facts)
+            self.tell(event, mode=None, bound=None, held_s=None, **facts)
         refusal = self.refusal
         for request, waiter in self.left.items():
             if request not in self.granted:
@@ -243,6 +159,9 @@ def _lock(scene: _Scene, change: Change, before: dict[str, Any] | None, after: d
     name = change.key[6:]
     if change.value is not None and after is None:
         return  # it cannot be read: who holds it is not known, so nobody lost it
+    if not scene.knew_before:
+        _first_seen(scene, change, name, has)
+        return
     # Whoever takes a name anew without having waited takes the place of its own hold, which was over.
     newcomers = {h["agent"] for request, h in has.items() if request not in had and request not in scene.left}
     for request, held in had.items():
@@ -255,6 +174,19 @@ def _lock(scene: _Scene, change: Change, before: dict[str, Any] | None, after: d
             _acquired(scene, change, name, held)
         if scene.left:
             scene.granted.update(one for one in _requests_of(held) if one in scene.left)
+
+
+def _first_seen(scene: _Scene, change: Change, name: str, has: dict[str, Holding]) -> None:
+    """A lock whose holders before are not known: a token is the revision of the commit that gave it."""
+    for held in has.values():
+        if held["token"] == change.revision:
+            if "first_token" in held:
+                scene.tell("lock.upgraded", **_facts(name, held))
+            else:
+                _acquired(scene, change, name, held)
+    if change.value is None and all(told != name for told, _ in scene.fates):
+        nothing = {"mode": None, "bound": None, "token": None, "held_s": None}
+        scene.tell("lock.released", name=name, agent=change.who, **nothing)
 
 
 def _requests_of(held: Holding) -> list[str]:
@@ -270,7 +202,7 @@ def _acquired(scene: _Scene, change: Change, name: str, held: Holding) -> None:
         "lock.acquired",
         **_facts(name, held),
         reason=held["reason"],
-        pid=held["process"].get("pid"),
+        pid=pid_of(held["process"]),
         waited_s=None if waiter is None else scene.seconds_since(waiter["since"]["at"]),
         granted_by=None if change.who == held["agent"] else change.who,
     )
@@ -311,7 +243,7 @@ def _waiter(scene: _Scene, change: Change, before: dict[str, Any] | None, after:
     }
     blocked_by = [one for one in after["blocked_by"] if isinstance(one, dict)]
     handoff = after["handoff"] or {}
-    if before is None:
+    if before is None and (scene.knew_before or after["seq"] == change.revision):
         scene.tell("lock.waiting", **facts, blocked_by=blocked_by)
     if handoff.get("state") != ((before or {}).get("handoff") or {}).get("state"):
         if handoff.get("state") == "asked":
@@ -324,7 +256,10 @@ def _agent(scene: _Scene, change: Change, before: dict[str, Any] | None, after: 
     if after is None:
         if change.value is None:
             scene.tell("agent.left", agent=change.key[7:])
-    elif before is None or any(before[field] != after[field] for field in ("status", "files")):
+    elif before is None:
+        if scene.knew_before or after["heartbeat"] == after["started"]:
+            scene.tell("agent.status", agent=after["agent"], status=after["status"], files=after["files"])
+    elif before["status"] != after["status"] or before["files"] != after["files"]:
         scene.tell("agent.status", agent=after["agent"], status=after["status"], files=after["files"])
 
 
