@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tests.surface.cli.harness import Cli
+from tests.surface.cli.real import Real
 
 
 @pytest.fixture
@@ -19,3 +21,14 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     (project / "src" / "b.py").write_text("b\n", encoding="utf-8")
     monkeypatch.chdir(project)
     return Cli(project)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Generator[Real, None, None]:
+    """The command line as processes, in a fresh project."""
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    runner = Real(project)
+    runner("init", "--root", ".")
+    yield runner
+    runner.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,23 @@ class Cli:
         self.settings = Settings()
         self.environment: dict[str, str | None] = {"AGENT_ID": None, "NO_COLOR": None, "COLUMNS": "80"}
 
-    def __call__(self, *words: str, stdin: str | bytes = "", **environment: str) -> Outcome:
+    def __call__(
+        self,
+        *words: str,
+        stdin: str | bytes = "",
+        compose: Callable[[str], Latchboard] | None = None,
+        **environment: str,
+    ) -> Outcome:
         process = self.machine.spawn()
         host = self.machine.as_process(process)
 
-        def compose(root: str) -> Latchboard:
+        def composed(root: str) -> Latchboard:
             return Latchboard(root, settings=self.settings, clock=self.clock, host=host, publishes=False)
 
         runner = CliRunner(env={**self.environment, **environment})
         with runner.isolation(input=stdin) as (out, err, _):
             try:
-                status = dispatch.run(list(words), compose=compose)
+                status = dispatch.run(list(words), compose=compose or composed)
             finally:
                 self.machine.kill(process)
             outcome = Outcome(status, out.getvalue().decode(), err.getvalue().decode())
@@ -96,7 +103,8 @@ class Cli:
 
 def hold_to_schema(words: tuple[str, ...], outcome: Outcome) -> None:
     """Every line on standard output of a call with --json is what protocol/schema says, to the last field."""
-    if "--json" not in words[: words.index("--") if "--" in words else len(words)]:
+    ours = words[: words.index("--") if "--" in words else len(words)]
+    if "--json" not in ours or "--help" in ours:
         return
     for line in outcome.out.splitlines():
         answer = json.loads(line)

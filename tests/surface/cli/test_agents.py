@@ -11,8 +11,8 @@ def test_agents_are_listed_with_their_last_sign_of_life(cli: Cli) -> None:
     said = cli.says("agents")
 
     assert "planner  splitting the parser  src/a.py" in said
-    assert "01:40:00Z (5 min ago), quiet  dead" in said
-    assert "never said anything" in said
+    assert "5 min ago, quiet  dead" in said
+    assert "never" in said
 
 
 def test_json_lists_them_sorted(cli: Cli) -> None:

@@ -23,14 +23,14 @@ def test_status_shows_agents_locks_and_the_line(cli: Cli) -> None:
         "<project>: 2 agents, 1 lock, 1 waiting\n"
         "Agents\n"
         "  agent    status                holds     waits for  last seen\n"
-        "  builder                                  src/a.py   never said anything\n"
-        "  planner  splitting the parser  src/a.py             01:40:00Z (1 min 30 s ago)\n"
+        "  builder                                  src/a.py   never\n"
+        "  planner  splitting the parser  src/a.py             1 min 30 s ago\n"
         "Locks\n"
         "  path      holder   since      until      waiting  what for\n"
         "  src/a.py  planner  01:40:00Z  02:40:00Z  1        two modules\n"
         "In line\n"
-        "  agent    for       since                behind   what for\n"
-        "  builder  src/a.py  01:41:30Z (0 s ago)  planner  the build\n"
+        "  agent    for       since    behind   what for\n"
+        "  builder  src/a.py  0 s ago  planner  the build\n"
     )
 
 
@@ -76,7 +76,7 @@ def test_terminal_gets_a_table_that_fits_and_respects_no_color(
     monkeypatch.setattr(table, "is_terminal", lambda: True)
     environment = {"TERM": "xterm-256color", **({"NO_COLOR": "1"} if no_color else {})}
 
-    out = cli("status", **environment).out
+    out = cli.shown(cli("status", **environment).out)
 
     assert "─" in out
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", out)) is False or not no_color

@@ -32,12 +32,27 @@ class Call:
         words: What was typed after the verb, as the user typed it.
         as_json: Whether the answer is for a program.
         commits: Something may have been committed, so that the published board is to be brought up to date.
+        compose: Makes the services for a root.
+        check_signals: Raises when a signal came meanwhile.
         anywhere: Any folder will do, also one in which nobody ever made a project.
     """
 
-    __slots__ = ("_agent", "_board", "_compose", "_root", "anywhere", "as_json", "commits", "verb", "words")
+    __slots__ = (
+        "_agent",
+        "_board",
+        "_root",
+        "anywhere",
+        "as_json",
+        "check_signals",
+        "commits",
+        "compose",
+        "verb",
+        "words",
+    )
 
-    def __init__(self, verb: Verb, words: Sequence[str], values: dict[str, Any], compose: Compose) -> None:
+    compose: Compose
+
+    def __init__(self, verb: Verb, words: Sequence[str], values: dict[str, Any]) -> None:
         """Take the common options out of `values`."""
         self.verb = verb
         self.words = list(words)
@@ -46,7 +61,7 @@ class Call:
         self.as_json: bool = values.pop("as_json")
         self._agent: str | None = values.pop("agent")
         self._root: str | None = values.pop("root")
-        self._compose = compose
+        self.check_signals: Callable[[], None] = _nothing
         self._board: Latchboard | None = None
 
     # -- where --------------------------------------------------------------------------------------------------------
@@ -59,7 +74,7 @@ class Call:
             UsageError: There is no such folder, or no project here.
         """
         if self._board is None:
-            self._board = self._compose(self._find_root())
+            self._board = self.compose(self._find_root())
         return self._board
 
     def close(self) -> None:
@@ -181,6 +196,10 @@ class Call:
         if as_agent and self._agent is not None:
             common += ["--agent", self._agent]
         return f"latchboard {verb} {wording.command(*words, *common)}".rstrip()
+
+
+def _nothing() -> None:
+    """No signal is waited for."""
 
 
 def _is_inside(folder: str, root: str) -> bool:

@@ -84,7 +84,13 @@ class Beside:
             before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda _n, _frame: None)
             wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
             try:
-                return self._stand_by(_start(command, environment), reader)
+                child = _start(command, environment)
+                try:
+                    return self._stand_by(child, reader)
+                except BaseException:  # without us it would go on without a lock
+                    child.terminate()
+                    child.wait()
+                    raise
             finally:
                 signal.set_wakeup_fd(wakeup_before)
         finally:

@@ -65,7 +65,7 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         click.echo(exc.format_message(), err=True)
         return exc.exit_code
     except click.UsageError as exc:
-        about = exc.ctx.command_path if exc.ctx is not None else "latchboard"
+        about = f"latchboard {catalogue.split(list(words))[0]}".rstrip()
         raise UsageError(printable(exc.format_message()), hint=f"`{about} --help` shows how") from exc
     except SystemExit as exc:  # completion ends so
         return exc.code if isinstance(exc.code, int) else 1

@@ -10,9 +10,10 @@ from latchboard.surface.cli.call import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
+    from latchboard.clock import Clock
+    from latchboard.compose import Latchboard
     from latchboard.surface.cli.answer import Answer
     from latchboard.surface.cli.call import Compose
     from latchboard.surface.cli.grammar import Verb
@@ -34,7 +35,7 @@ def run(words: list[str], *, compose: Compose | None = None) -> int:
     calls: list[Call] = []
     try:
         try:
-            return _run(words, compose or _compose, calls)
+            return _run(words, compose, calls)
         except CoordinationError as exc:
             return _tell(exc, calls, as_json)
         except KeyboardInterrupt as exc:
@@ -56,21 +57,21 @@ def run(words: list[str], *, compose: Compose | None = None) -> int:
         _close(calls)
 
 
-def _compose(root: str) -> Any:
+def _compose(root: str, clock: Clock | None = None) -> Latchboard:
     from latchboard.compose import Latchboard
 
-    return Latchboard(root, publishes=False)  # a process that ends soon publishes once, at its end
+    return Latchboard(root, clock=clock, publishes=False)  # a process that ends soon publishes once, at its end
 
 
-def _run(words: list[str], compose: Compose, calls: list[Call]) -> int:
+def _run(words: list[str], compose: Compose | None, calls: list[Call]) -> int:
     """The faultless course of things; `calls` gets the call, for whoever has to clean up."""
     found = _read(words)
     if isinstance(found, int):
         return found
     verb, own_words, values = found
-    call = Call(verb, own_words, values, compose)
+    call = Call(verb, own_words, values)
     calls.append(call)
-    given: Answer = _with_signals(verb, lambda: verb.run(call, **values))
+    given = _do(call, values, compose)
     if given.facts is None:
         return given.status
     if call.as_json:
@@ -105,31 +106,17 @@ def _read(words: list[str]) -> tuple[Verb, list[str], dict[str, Any]] | int:
     return verb, own_words, values
 
 
-def _with_signals(verb: Verb, fn: Callable[[], Any]) -> Any:
-    """Run `fn`; for a verb that waits, SIGTERM and SIGHUP end the wait as Ctrl-C does, and nothing stays behind."""
-    if not verb.waits:
-        return fn()
-    import signal
+def _do(call: Call, values: dict[str, Any], compose: Compose | None) -> Answer:
+    """Call the verb; one that waits is ended by signals in good order."""
+    if not call.verb.waits:
+        call.compose = compose or _compose
+        return call.verb.run(call, **values)
+    from latchboard.surface.cli.interruption import Interruption
 
-    from latchboard.surface.cli.failure import Terminated
-
-    def end(number: int, _frame: object) -> None:
-        raise Terminated(number)
-
-    before: dict[int, Any] = {}
-    try:
-        number: int
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice stays
-                before[number] = signal.signal(number, end)
-        return fn()
-    except ValueError as exc:
-        if before or "main thread" not in str(exc):
-            raise
-        return fn()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with Interruption() as interruption:
+        call.compose = compose or (lambda root: _compose(root, interruption.clock))
+        call.check_signals = interruption.check
+        return call.verb.run(call, **values)
 
 
 def _tell(exc: CoordinationError, calls: list[Call], as_json: bool) -> int:

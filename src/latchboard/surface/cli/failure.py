@@ -18,7 +18,7 @@ _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP met a verb that waits; as Ctrl-C, it goes past everything that handles errors."""
+    """A signal met a verb that waits (interruption.py); it goes past everything that handles errors."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -43,12 +43,6 @@ class Internal(CoordinationError):
     code = "internal"
 
 
-class OutputFailed(CoordinationError):
-    """It was done, but the answer could not be written."""
-
-    code = "output-failed"
-
-
 def tell(exc: CoordinationError, call: Call | None, *, as_json: bool) -> int:
     """Say what went wrong; returns the exit status.
 
@@ -58,9 +52,14 @@ def tell(exc: CoordinationError, call: Call | None, *, as_json: bool) -> int:
     if as_json:
         own_output = call is None or not call.verb.has_command
         (answer.say_json if own_output else answer.warn_json)(exc.to_json())
-    else:
+    elif not _is_end_of_watch(exc, call):
         answer.warn("\n".join(_lines(exc, call)))
     return exc.exit_status
+
+
+def _is_end_of_watch(exc: CoordinationError, call: Call | None) -> bool:
+    """Whether there is nothing to tell: a signal is how a watch ends."""
+    return isinstance(exc, Interrupted) and call is not None and call.verb.waits and not call.verb.changes
 
 
 def _lines(exc: CoordinationError, call: Call | None) -> list[str]:

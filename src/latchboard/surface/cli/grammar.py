@@ -103,7 +103,7 @@ class Verb:
         parameters: Its own, then the common ones.
         examples: Whole command lines.
         changes: It may commit something: the published board is brought up to date afterwards.
-        waits: It may wait long: SIGTERM and SIGHUP end it in good order.
+        waits: It may wait long: signals end it where nothing is half-done.
         has_command: It takes `-- COMMAND [ARGUMENTS]` at its end, as the parameter `command`.
     """
 

@@ -20,7 +20,10 @@ WAIT = option(
     default=0.0,
 )
 TTL = option(
-    "--ttl-s", "SECONDS", "Lease time; the hold ends so long after its last renewal. Default: 3600.", kind=float
+    "--ttl-s",
+    "SECONDS",
+    "Lease time; the hold ends so long after its last renewal. Default: 3600.",
+    kind=kind.seconds_above_0,
 )
 REASON = option("--reason", "TEXT", "What for; whoever meets the lock reads it.", default="")
 TOKEN = option("--token", "NUMBER", "Only the hold with this token.", kind=kind.number)

@@ -42,11 +42,15 @@ def moment(at: str, now: Now) -> str:
 
 def ago(at: str, now: Now) -> str:
     """`02:31:05Z (4 min ago)`."""
+    return f"{moment(at, now)} ({age(at, now)})"
+
+
+def age(at: str, now: Now) -> str:
+    """`4 min ago`."""
     try:
-        passed_s = now.wall_s - parse_iso(at)
+        return f"{span(now.wall_s - parse_iso(at))} ago"
     except ValueError:
-        return printable(at)
-    return f"{moment(at, now)} ({span(passed_s)} ago)"
+        return "some time ago"
 
 
 def _iso(now: Now, ahead_s: float = 0.0) -> str:

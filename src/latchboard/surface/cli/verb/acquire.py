@@ -32,7 +32,17 @@ def run(
     asked = call.paths(paths, is_glob=glob)
     request = locks.request(agent, asked, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
     hold = locks.acquire(request, wait_s_max=wait_s_max)
+    keep(call, hold)
     return held(call, hold, list(paths), shared=shared, ttl_s=request.ttl_s)
+
+
+def keep(call: Call, hold: Hold) -> None:
+    """Give a hold back at once if a signal came while it was granted: whoever ended us does not expect to have it."""
+    try:
+        call.check_signals()
+    except BaseException:
+        hold.release()
+        raise
 
 
 def held(call: Call, hold: Hold, typed: list[str], *, shared: bool, ttl_s: float) -> Answer:

@@ -22,7 +22,7 @@ def run(call: Call) -> Answer:
         return Answer({"agents": agents})
     rows = []
     for one in agents:
-        seen = wording.ago(one["heartbeat_at"], call.now) if one["heartbeat_at"] else "never said anything"
+        seen = wording.age(one["heartbeat_at"], call.now) if one["heartbeat_at"] else "never"
         process = f"{one['process']} ({one['pid']})" if one["process"] else ""
         rows.append(
             (

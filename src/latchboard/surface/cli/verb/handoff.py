@@ -30,7 +30,7 @@ def request(  # noqa: PLR0913 - the options of the verb
 ) -> Answer:
     """Ask, and wait for the answer unless told not to."""
     from latchboard.locks import Hold, handoff
-    from latchboard.surface.cli.verb.acquire import held
+    from latchboard.surface.cli.verb.acquire import held, keep
 
     agent, locks = call.agent, call.board.locks
     asked = locks.request(
@@ -41,6 +41,7 @@ def request(  # noqa: PLR0913 - the options of the verb
     else:
         outcome = handoff.ask(locks, asked, wait_s_max=wait_s_max)
     if isinstance(outcome, Hold):
+        keep(call, outcome)
         answer = held(call, outcome, list(paths), shared=shared, ttl_s=asked.ttl_s)
         return Answer({"granted": True, "request": asked.request, **(answer.facts or {})}, answer.lines)
     facts = {"agent": agent, "granted": False, "request": asked.request, "asked": outcome.facts()}

@@ -44,6 +44,7 @@ def run(  # noqa: PLR0913 - the options of the verb
     request = locks.request(agent, asked, shared=shared, ttl_s=ttl_s, reason=reason or " ".join(command)[:200])
     hold = locks.acquire(request, wait_s_max=wait_s_max)
     try:
+        call.check_signals()
         call.publish()
         status, lost = _run(call, hold, request.ttl_s, command, stop_when_lost)
     except BaseException:

@@ -75,7 +75,7 @@ def lines(call: Call, facts: Facts) -> list[str]:
 def _agents(call: Call, facts: Facts) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for agent, entry in facts["agents"].items():
-        seen = wording.ago(entry["heartbeat_at"], call.now) if entry["heartbeat_at"] else "never said anything"
+        seen = wording.age(entry["heartbeat_at"], call.now) if entry["heartbeat_at"] else "never"
         quiet = ", quiet" if entry["quiet"] else ""
         rows.append(
             (
@@ -108,7 +108,7 @@ def _waiters(call: Call, facts: Facts) -> list[tuple[str, ...]]:
         (
             printable(one["agent"]),
             wording.listing(one["names"]),
-            wording.ago(one["since"], call.now),
+            wording.age(one["since"], call.now),
             wording.listing(one["blocked_by"]),
             printable(one["reason"]),
         )

@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - the options of the verb
             if not is_wanted(event):
                 continue
             give(event)
+            call.check_signals()
             left -= 1
             if left == 0:
                 break

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.surface.cli.harness import Cli, validate
+from tests.surface.cli.real import Real
+
+
+def test_watch_tells_in_the_order_of_commits(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+    cli("send", "builder", "hello", "--agent", "planner", "--subject", "S", "--urgency", "high")
+    cli("release", "src/a.py", "--agent", "planner")
+
+    assert cli.says("watch", "--after", "0", "--timeout-s", "0") == (
+        "01:40:00Z  planner acquired src/a.py (token <token>)\n"
+        "01:40:00Z  planner to builder (high): S: hello\n"
+        "01:40:00Z  planner released src/a.py after 0 s\n"
+    )
+
+
+def test_json_lines_resume_behind_a_revision(cli: Cli) -> None:
+    for path in ("a", "b", "c"):
+        cli("acquire", path, "--agent", "planner")
+    lines = [json.loads(line) for line in cli("watch", "--after", "0", "--timeout-s", "0", "--json").out.splitlines()]
+
+    later = cli("watch", "--after", str(lines[0]["revision"]), "--timeout-s", "0", "--json").out.splitlines()
+
+    assert [json.loads(line) for line in later] == lines[1:]
+    assert [line["name"] for line in lines] == ["a", "b", "c"]
+
+
+def test_filters_and_counts(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "docs/x.md", "--agent", "planner")
+    cli("release", "--all", "--agent", "planner")
+    words = ("watch", "--after", "0", "--timeout-s", "0", "--json")
+
+    def told(*more: str) -> list[tuple[str, str]]:
+        lines = [json.loads(line) for line in cli(*words, *more).out.splitlines()]
+        return [(line["event"], line["name"]) for line in lines]
+
+    assert len(told()) == 4
+    assert {event for event, _ in told("--prefix", "lock.released")} == {"lock.released"}
+    assert told("--path", "src/") == [("lock.acquired", "src/a.py"), ("lock.released", "src/a.py")]
+    assert told("--path", "glob:docs/*.md", "--count", "1") == [("lock.acquired", "docs/x.md")]
+    assert len(told("--once")) == 1
+
+
+def test_revision_of_the_future_waits_and_one_that_is_gone_is_12(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+    revision = cli("status", "--json").json["revision"]
+
+    assert cli("watch", "--after", str(revision), "--timeout-s", "0").out == ""
+    gone = cli("watch", "--after", "5", "--timeout-s", "0", "--json")
+    assert (gone.status, gone.json["code"]) == (12, "compacted")
+
+
+def test_command_that_cannot_be_split_is_refused(cli: Cli) -> None:
+    for command in ("'", "", "   "):
+        assert cli("watch", "--exec", command, "--after", "0", "--timeout-s", "0").status == 2
+
+
+@pytest.mark.process
+def test_exec_gets_the_event_on_standard_input_and_in_its_environment(real: Real) -> None:
+    real("acquire", "src/a b.py", "--reason", "it's; $(a) 'test'")
+    program = real.project / "show event.py"
+    program.write_text(
+        "import json, os, sys\n"
+        "given, told = json.loads(sys.stdin.readline()), json.loads(os.environ['LATCHBOARD_EVENT_JSON'])\n"
+        "print(json.dumps([given, told, os.environ['LATCHBOARD_EVENT'], sys.argv[1:]]))\n"
+    )
+    command = shlex.join([sys.executable, str(program), "one word", "$HOME"])
+
+    done = real("watch", "--after", "0", "--timeout-s", "0", "--exec", command)
+
+    given, told, name, arguments = json.loads(done.stdout)
+    validate("watch", given)
+    assert given == told
+    assert (given["name"], given["reason"], name) == ("src/a b.py", "it's; $(a) 'test'", "lock.acquired")
+    assert arguments == ["one word", "$HOME"]
+
+
+@pytest.mark.process
+def test_exec_that_fails_is_told_and_the_next_event_comes(real: Real) -> None:
+    real("acquire", "a", "b")
+
+    done = real("watch", "--after", "0", "--timeout-s", "0", "--exec", "false")
+
+    assert done.returncode == 0
+    assert done.stderr.count("latchboard: false exited with 1 on revision ") == 2
+    assert real("watch", "--after", "0", "--timeout-s", "0", "--exec", "no-such-program").returncode == 127
+
+
+@pytest.mark.process
+def test_events_come_while_it_watches(real: Real) -> None:
+    process = real.start("watch", "--json", "--count", "2", "--after", str(real.revision()))
+    assert process.stdout is not None
+
+    real("acquire", "src/a.py")
+    first = json.loads(process.stdout.readline())
+    real("release", "src/a.py")
+    second = json.loads(process.stdout.readline())
+
+    assert (first["event"], second["event"]) == ("lock.acquired", "lock.released")
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.process
+def test_reader_that_goes_away_ends_it_quietly(real: Real) -> None:
+    real("acquire", *[f"f{number}" for number in range(50)])
+    process = real.start("watch", "--json", "--after", "0", "--timeout-s", "10", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    process.stdout.close()
+    real("release", "--all")
+
+    assert process.wait(timeout=30) in (0, 1)
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
