@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 
+from latchboard import Latchboard
 from latchboard.errors import ProtocolError, UsageError
 from latchboard.store.files import guard, journal, layout
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
 
-VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "store"
+PROTOCOL = Path(__file__).parents[2] / "protocol"
+VECTORS = PROTOCOL / "vectors" / "store"
 FIRST_LINE_BYTES = 400
 AT = "2026-11-21T02:51:04.985536Z"
+COMMIT = {"revision": 1, "at": AT, "who": "a", "puts": {}, "deletes": [], "crc": "0" * 8}
 
 
 def cases(name: str) -> list[Any]:
@@ -136,3 +141,86 @@ def found_records(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.parent.name != "journal" and path.name != "FORMAT"
     }
+
+
+# -- the chapters themselves -----------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_chapter_are_true() -> None:
+    rows = re.findall(r"^\| `([a-z]+/[^<`]+)` \| `([^<`]+)`(?:, bell `([^`]+)`)? \|$", read("layout.md"), re.MULTILINE)
+
+    assert len(rows) >= 6
+    for key, file, bell in rows:
+        assert layout.record(key) == file
+        assert (layout.bell(key) if layout.has_bell(key) else "") == bell
+
+
+def test_the_header_of_the_chapter_is_one() -> None:
+    (text,) = re.findall(r"^    ( +\d+ +\d+ +\d+ \S+ *)$", read("store.md"), re.MULTILINE)
+
+    header = guard.Header.unpack(text.encode() + b"\n")
+
+    assert header is not None
+    assert header.boot == "boot-1"
+
+
+def test_every_chapter_can_be_read_at_one_sitting() -> None:
+    for name in ("README.md", "terms.md", "layout.md", "store.md", "CHANGES.md"):
+        assert len(read(name).splitlines()) <= 250, name
+
+
+def read(name: str) -> str:
+    return (PROTOCOL / name).read_text(encoding="utf-8")
+
+
+# -- schemas ---------------------------------------------------------------------------------------------------------
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((PROTOCOL / "schema" / f"{name}.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_everything_in_a_store_fits_its_schema(tmp_path: Path) -> None:
+    board = Latchboard(tmp_path, publishes=False)
+    me = board.agent("Planner")
+    with me.lock("src/", "glob:docs/*.md"), me.lock("a.py", bound="agent"):
+        board.mailbox.send("planner", "builder", "hello")
+        board.mailbox.broadcast("planner", "hello")
+        folder = tmp_path / layout.FOLDER
+        records = [path for path in folder.rglob("*") if path.suffix in (".json", ".lock")]
+        for path in records:
+            validator("record_file").validate(json.loads(path.read_text()))
+        validator("wide").validate(json.loads((folder / "wide.json").read_text()))
+        validator("format").validate(json.loads((folder / "FORMAT").read_text()))
+    (path,) = (folder / "journal").glob("*.jsonl")
+    first, *commits = [json.loads(line) for line in path.read_text().splitlines()]
+    validator("journal_first_line").validate(first)
+    for commit in commits:
+        validator("journal_line").validate(commit)
+    board.close()
+
+    assert len(records) >= 6
+    assert len(commits) >= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("format", {"format": 2, "store_id": "x"}),
+        ("format", {"format": 1}),
+        (
+            "journal_line",
+            {"revision": 1, "at": AT, "who": "a", "puts": {"a/b": {"key": 1}}, "deletes": [], "crc": "0" * 8},
+        ),
+        ("journal_line", {"revision": 1, "at": AT, "who": "a", "puts": {}, "deletes": ["log/x"], "crc": "0" * 8}),
+        ("journal_line", {"revision": 1, "at": AT, "who": "a", "puts": {}, "deletes": [], "crc": "0" * 7}),
+        ("record_file", {"key": "a/b"}),
+        ("wide", {"names": []}),
+        ("wide", {"names": ["a.py"]}),
+    ],
+)
+def test_a_schema_refuses_what_the_chapter_forbids(name: str, value: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        validator(name).validate(value)
