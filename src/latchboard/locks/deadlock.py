@@ -1,17 +1,20 @@
 """Deadlock: whether a request that starts to wait would close a cycle in the waits-for graph.
 
-Nodes are holders (an agent, in a process or by itself), edges go from a waiter to everybody who is in its way. Only
-the waiters of those who are
-in the way are read, found by the first part of their request ids.
+Nodes are requests in line. A request waits for whoever holds what it wants, hence for everything that this holder
+waits for itself, and for whoever stands before it. The cycle is closed by a hold of the requester, or by a request of
+its own that nobody attends: what that one will hold, only the requester gives back.
+
+A request of the same agent that a thread attends closes no cycle: that thread goes on by itself.
 
 Protocol: protocol/lock.md, "Deadlock". Coffman et al. 1971; the search is the one of a wait-for graph with one new
-    edge set.
+edge set.
 """
 
 from __future__ import annotations
 
 from binascii import crc32
 
+from latchboard.errors import MalformedRecord
 from latchboard.host.identity import is_identity, tag
 from latchboard.locks.engaged import is_engaged
 from latchboard.rules import lock as rules
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.locks.table import Table
-    from latchboard.rules.lock import Request, Waiter
+    from latchboard.rules.lock import Holding, Request, Waiter
 
 
 def holder_tag(agent: str, bound: str, process: Any) -> str:
@@ -31,62 +34,84 @@ def holder_tag(agent: str, bound: str, process: Any) -> str:
     return f"a{crc32(agent.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def find_cycle(table: Table, request: Request, blockers: list[Any]) -> list[str]:
-    """The agents of the cycle that waiting for `blockers` would close, the requester first; empty: none.
+def find_cycle(table: Table, request: Request, holders: list[Holding], waiters: list[Waiter]) -> list[str]:
+    """The agents of the cycle that waiting would close, the requester first and last; empty: none.
 
     Args:
         table: The locks of this transaction.
         request: Who would wait.
-        blockers: Holdings and waiters in its way.
+        holders: Holds in its way.
+        waiters: Waiters in its way; those further in front are found through them.
     """
-    if not _is_waited_for(table, request):
+    by_agent = _waiting(table, request)
+    if by_agent is None:
         return []
-    seen: set[tuple[str, str]] = set()
-    paths: list[tuple[list[str], Any]] = [([request.agent], b) for b in blockers]
+    mine = {w["request"] for w in by_agent.get(request.agent, ()) if _is_mine(w, request)}
+    seen: set[str] = {request.request}
+    start = [request.agent]
+    paths = _onward(table, by_agent, start, holders, waiters, seen)
     while paths:
-        path, blocker = paths.pop()
-        holder = (blocker["agent"], holder_tag("", "process", blocker["process"]))
-        if holder in seen:
-            continue
-        seen.add(holder)
-        agents = [*path, blocker["agent"]]
-        for waiter in _waits_of(table, blocker):
-            holders, waiters = table.blockers(rules.of_waiter(waiter), waiter["seq"], everybody=True)
-            if any(table.is_mine(held, request) for held in holders) or any(_is_mine(w, request) for w in waiters):
-                return [*agents, request.agent]
-            paths.extend((agents, further) for further in [*holders, *waiters])
+        path, waiter = paths.pop()
+        holders, waiters = table.blockers(rules.of_waiter(waiter), waiter["seq"], besides=seen - mine)
+        path = [*path, waiter["agent"]]
+        if any(table.is_mine(held, request) for held in holders) or any(w["request"] in mine for w in waiters):
+            return [*path, request.agent]
+        paths += _onward(table, by_agent, path, holders, waiters, seen)
     return []
 
 
-def _is_waited_for(table: Table, request: Request) -> bool:
-    """Whether anybody may wait for the requester: without that there is no cycle through it, and nothing to search.
+def _waiting(table: Table, request: Request) -> dict[str, list[Waiter]] | None:
+    """Everybody in line, by agent; None where nobody waits for the requester: no cycle can go through it then.
 
     A process-bound requester whose process has nothing but this request, and whose agent never had an agent-bound
-    hold, needs
-    no look at the line.
+    hold, needs no look at the line.
     """
     is_free = not is_engaged(request.agent, apart_from=1)
     if request.bound == "process" and is_free and table.view.get(f"leases/{request.agent}") is None:
-        return False
-    for key, _ in table.view.scan("waiters/"):
-        waiter = table.waiter(key[len("waiters/") :])
-        if waiter is not None and (_is_mine(waiter, request) or table.waits_for(waiter, request)):
-            return True
-    return False
+        return None
+    by_agent: dict[str, list[Waiter]] = {}
+    is_waited_for = False
+    for key, _ in table.view.scan("waiters/", damaged=[]):
+        try:
+            waiter = table.waiter(key[len("waiters/") :])
+        except MalformedRecord:
+            continue  # whoever stands behind it is told; here it is a stranger
+        if waiter is not None and table.still_waits(waiter):
+            by_agent.setdefault(waiter["agent"], []).append(waiter)
+            is_waited_for = is_waited_for or _is_mine(waiter, request) or table.waits_for(waiter, request)
+    return by_agent if is_waited_for else None
 
 
 def _is_mine(waiter: Waiter, request: Request) -> bool:
-    """Whether a waiter is another request of the same holder."""
-    return waiter["agent"] == request.agent and waiter["request"] != request.request
+    """Whether a waiter is a request that the requester left in line, for something else than it asks for now."""
+    if waiter["attended"] or waiter["agent"] != request.agent or waiter["request"] == request.request:
+        return False
+    asked = [want["name"] for want in request.wants]
+    return all(want["name"] not in asked for want in waiter["wants"])
 
 
-def _waits_of(table: Table, blocker: Any) -> list[Waiter]:
-    """Everything the holder of `blocker` waits for."""
-    found = []
-    for bound in ("process", "agent"):
-        prefix = f"waiters/{holder_tag(blocker['agent'], bound, blocker['process'])}."
-        for key, _ in table.view.scan(prefix):
-            waiter = table.waiter(key[len("waiters/") :])
-            if waiter is not None and waiter["agent"] == blocker["agent"] and table.still_waits(waiter):
-                found.append(waiter)
-    return found
+def _onward(
+    table: Table,
+    by_agent: dict[str, list[Waiter]],
+    path: list[str],
+    holders: list[Holding],
+    waiters: list[Waiter],
+    seen: set[str],
+) -> list[tuple[list[str], Waiter]]:
+    """The requests that have to be granted before these holders and waiters are out of the way; each comes once."""
+    found = list(waiters)
+    for blocker in [*holders, *(w for w in waiters if not w["attended"])]:
+        found += [w for w in by_agent.get(blocker["agent"], ()) if _is_same_holder(table, blocker, w)]
+    onward = []
+    for waiter in found:
+        if waiter["request"] not in seen:
+            seen.add(waiter["request"])
+            onward.append((path, waiter))
+    return onward
+
+
+def _is_same_holder(table: Table, blocker: Any, waiter: Waiter) -> bool:
+    """Whether whoever holds or asked for something is the one who stands in line there, both of one agent."""
+    if not waiter["attended"] or rules.is_same_process(blocker["process"], waiter["process"]):
+        return True
+    return blocker["bound"] == "agent" and table.judge(blocker["process"]) in rules.GONE

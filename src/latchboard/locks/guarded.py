@@ -11,7 +11,8 @@ Protocol: protocol/lock.md, "Guarded write". Kleppmann 2016: the fencing token i
 from __future__ import annotations
 
 from latchboard.errors import UsageError
-from latchboard.rules import lock as rules
+from latchboard.locks.leaving import lost
+from latchboard.rules import holding as holdings
 from latchboard.rules import pattern
 
 TYPE_CHECKING = False
@@ -65,11 +66,12 @@ def _publish(locks: Locks, staged: Staged, held_name: str, token: int, *, who: s
 
     def decide(table: Table) -> None:
         record = table.record(held_name)
-        held = next((h for h in record["holders"] if rules.shows_token(h, token)), None) if record else None
+        held = next((h for h in record["holders"] if holdings.shows_token(h, token)), None) if record else None
         if held is None or table.why_over(held):
-            raise locks.lost(table, held_name, token, held)
+            raise lost(table, held_name, token, held)
         if held["mode"] != "exclusive":
             raise UsageError(f"the hold of {held_name} is shared", hint="take it exclusively before writing")
+        locks.renewals.use_hold(table, held)
         table.view.put("log/write", {"name": staged.name, "agent": held["agent"], "token": token})
 
     locks.transact(who, decide, effect=staged.publish)

@@ -1,29 +1,32 @@
 """Handoff: ask a holder for its lock; it grants, declines, or time runs out.
 
 The one who asks stands in line like any waiter, with `handoff` in its record; a grant moves the lock to it in one
-commit, past the
-others in line. The holder hears of it by a message, in the same commit.
+commit, past the others in line. The holder hears of it by a message, in the same commit.
 
 Protocol: protocol/lock.md, "Handoff".
 """
 
 from __future__ import annotations
 
-from latchboard.errors import Refused, UsageError
+from latchboard.errors import Deadlock, MalformedRecord, UsageError
 from latchboard.locks import notices
+from latchboard.locks.breaking import break_lock
+from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.looking import waiters
+from latchboard.locks.service import check_wait
 from latchboard.locks.waiting import queue, wait_in_line
 from latchboard.rules import lock as rules
+from latchboard.rules.agent import check_agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from latchboard.clock import HasFileno
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
     from latchboard.rules.lock import Holding, LockRecord, Request, Waiter
+
+__all__ = ["ask", "ask_and_go", "break_lock", "decline", "grant", "is_asked", "requests"]
 
 
 def ask(locks: Locks, request: Request, *, wait_s_max: float | None = None, cancel: HasFileno | None = None) -> Hold:
@@ -59,7 +62,7 @@ def ask_and_go(locks: Locks, request: Request, *, wait_s_max: float | None = Non
 
 def requests(locks: Locks, holder: str) -> list[Waiter]:
     """Open handoff requests to an agent, oldest first."""
-    return [w for w in waiters(locks) if is_asked(w) and any(b["agent"] == holder for b in w["blocked_by"])]
+    return [w for w in waiters(locks) if is_asked(w) and any(b.get("agent") == holder for b in w["blocked_by"])]
 
 
 def is_asked(waiter: Waiter) -> bool:
@@ -68,13 +71,16 @@ def is_asked(waiter: Waiter) -> bool:
 
 
 def grant(locks: Locks, request_id: str, *, by: str) -> bool:
-    """Hand over what `by` holds of a request.
+    """Hand over what `by` holds of a request, all entries of it.
 
-    True: the asker has everything now. False: other holders are still in the way.
+    True: the asker has everything now. False: other holders are still in the way; what was given went to whoever is
+    first in line.
 
     Raises:
         UsageError: There is no such request any more, or `by` holds nothing of it.
+        Deadlock: With the lock in hand the asker would wait for itself. Nothing was changed.
     """
+    check_agent(by)
     me = locks.host.me()
 
     def decide(table: Table) -> bool:
@@ -83,118 +89,73 @@ def grant(locks: Locks, request_id: str, *, by: str) -> bool:
         given = [(r, h) for r, h in _in_the_way(table, request) if rules.is_mine(h, by, "agent", me, table.judge)]
         if not given:
             raise UsageError(f"{by} holds nothing that {request_id} asks for", hint="look at `latchboard handoff list`")
-        for record, held in given:
-            table.remove(record["name"], held)
+        freed = [name for record, held in given for name in table.remove_linked(record["name"], held)]
         left = _in_the_way(table, request)
-        if not left:
+        if left:
+            body = f"{by} let go of {_names(request)}; others still hold it."
+        else:
+            body = f"{by} handed over {_names(request)}."
             table.dequeue(waiter)
             locks.granted(table, request)
             table.granted.append(waiter)
-        body = (
-            f"{by} handed over {_names(request)}."
-            if not left
-            else f"{by} let go of {_names(request)}; others still hold it."
-        )
-        notices.tell(
-            table, f"{request_id}-g", sender=by, to=request.agent, body=body, urgency="high", thread=request_id
-        )
-        table.advance([record["name"] for record, _ in given])
+            _refuse_cycle(table, request)
+        _answer(table, waiter, by, body, is_open=bool(left))
+        table.advance(freed)
         return not left
 
     return locks.transact(by, decide)
+
+
+def _refuse_cycle(table: Table, request: Request) -> None:
+    """A grant past the others in line may make them wait for somebody who waits for them."""
+    for key, _ in table.view.scan("waiters/", damaged=[]):
+        try:
+            waiter = table.waiter(key[len("waiters/") :])
+        except MalformedRecord:
+            continue
+        if waiter is None or waiter["agent"] != request.agent or not table.still_waits(waiter):
+            continue
+        holders, in_line = table.blockers(rules.of_waiter(waiter), waiter["seq"])
+        cycle = find_cycle(table, rules.of_waiter(waiter), holders, in_line)
+        if cycle:
+            raise Deadlock(
+                f"with {_names(request)} in hand, {request.agent} would wait for itself: {' waits for '.join(cycle)}",
+                hint="release it instead: it goes to whoever is first in line",
+                cycle=cycle,
+            )
 
 
 def decline(locks: Locks, request_id: str, *, by: str, reason: str = "") -> None:
     """Say no: the asker is told why, and leaves the line.
 
     Raises:
-        UsageError: There is no such request any more.
+        UsageError: There is no such request any more, or `by` is not in its way.
     """
+    check_agent(by)
 
     def decide(table: Table) -> None:
         waiter = _open_request(table, request_id)
         request = rules.of_waiter(waiter)
+        if all(held["agent"] != by for _, held in _in_the_way(table, request)):
+            raise UsageError(f"{by} holds nothing that {request_id} asks for", hint="look at `latchboard handoff list`")
         table.dequeue(waiter)
-        if request.bound == "process":
-            answer: dict[str, Any] = {**waiter, "handoff": {"state": "declined", "by": by, "reason": reason}}
-            table.view.put(f"waiters/{request_id}", answer)  # its process reads this, then removes it
-        body = f"{by} keeps {_names(request)}: {reason or 'no reason given'}."
-        notices.tell(
-            table, f"{request_id}-d", sender=by, to=request.agent, body=body, urgency="high", thread=request_id
-        )
+        if waiter["attended"]:  # its process reads this, then removes it
+            table.put_waiter({**waiter, "handoff": {"state": "declined", "by": by, "reason": reason}})
+        _answer(table, waiter, by, f"{by} keeps {_names(request)}: {reason or 'no reason given'}.", is_open=False)
         table.advance([want["name"] for want in request.wants])
 
     locks.transact(by, decide)
 
 
-def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | None = None) -> list[dict[str, Any]]:
-    """An operator ends every hold of a name; recorded, and the holders are told.
-
-    Args:
-        locks: The service.
-        path: What was locked, as the holder named it.
-        by: The operator.
-        reason: Why; must be given.
-        token: Break only the hold with this token: a newer one is left alone (failures 3.33).
-
-    Returns:
-        Who held it, with token and since when; empty when nobody did. A record that cannot be read is removed, too.
-
-    Raises:
-        Refused: `token` is not the holder's.
-    """
-    if not reason.strip():
-        raise UsageError(
-            "breaking a lock needs a reason", hint="give --reason: the holder and the history will show it"
-        )
-    names = locks.names([path])
-
-    def decide(table: Table) -> list[dict[str, Any]]:
-        broken: list[dict[str, Any]] = []
-        for name in names:
-            record = _readable(table, name)
-            if record is None:
-                continue
-            for held in list(record["holders"]):
-                if token is not None and not rules.shows_token(held, token):
-                    raise Refused(
-                        f"{name} is held with token {held['token']}, not {token}",
-                        hint="look at it again: somebody else has it now",
-                        name=name,
-                        newest=held["token"],
-                    )
-                table.remove(name, held)
-                broken.append(
-                    {"name": name, "agent": held["agent"], "token": held["token"], "since": held["acquired"]["at"]}
-                )
-        if broken:
-            _tell_broken(table, broken, by, reason)
-            table.advance(names)
-        return broken
-
-    return locks.transact(by, decide)
-
-
-def _tell_broken(table: Table, broken: list[dict[str, Any]], by: str, reason: str) -> None:
-    table.view.put("log/break", {"by": by, "reason": reason, "broken": broken})
-    for number, one in enumerate(broken):
-        body = f"{by} broke your lock on {one['name']}: {reason}. Read the file again before you go on."
-        message_id = f"break-{one['token']}-{number}"
-        notices.tell(table, message_id, sender=by, to=one["agent"], body=body, urgency="urgent")
-
-
-def _readable(table: Table, name: str) -> LockRecord | None:
-    """The record; one that cannot be read is removed, and that is recorded: this is the operator's way out."""
-    from latchboard.errors import MalformedRecord
-
-    try:
-        return table.record(name)
-    except MalformedRecord as exc:
-        table.put(rules.new_record(name))
-        table.view.put(
-            "log/break", {"by": "operator", "reason": f"malformed: {exc.message}", "broken": [{"name": name}]}
-        )
-        return None
+def _answer(table: Table, waiter: Waiter, by: str, body: str, *, is_open: bool) -> None:
+    """Tell the asker. While its request is open there may be more answers: each has its number."""
+    handoff = waiter["handoff"] or {}
+    number = handoff.get("answers_count")
+    number = number if type(number) is int else 0
+    if is_open:
+        table.put_waiter({**waiter, "handoff": {**handoff, "answers_count": number + 1}})
+    message_id = f"{waiter['request']}-g{number}"
+    notices.tell(table, message_id, sender=by, to=waiter["agent"], body=body, urgency="high", thread=waiter["request"])
 
 
 def _open_request(table: Table, request_id: str) -> Waiter:
@@ -224,4 +185,5 @@ def _names(request: Request) -> str:
 
 
 def _limit(locks: Locks, wait_s_max: float | None) -> float:
+    check_wait(wait_s_max)
     return locks.settings.handoff_wait_s if wait_s_max is None else wait_s_max

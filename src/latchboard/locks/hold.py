@@ -36,12 +36,12 @@ class Hold:
         waited_s: How long the grant took, seconds.
     """
 
-    __slots__ = ("_is_counted", "_locks", "_request", "tokens", "waited_s")
+    __slots__ = ("_is_given_back", "_locks", "_request", "tokens", "waited_s")
 
     def __init__(self, locks: Locks, request: Request, tokens: dict[str, int], waited_s: float) -> None:
         self._locks = locks
         self._request = request
-        self._is_counted = True
+        self._is_given_back = False
         self.tokens = tokens
         self.waited_s = waited_s
 
@@ -89,16 +89,26 @@ class Hold:
             UsageError: The hold does not cover the file, or is shared.
             StoreError: The disk refused; the file is what it was.
         """
+        if self._is_given_back:
+            raise HoldLost(f"{self.agent} has given {', '.join(self.names)} back", hint="acquire it anew")
         from latchboard.locks.guarded import write
 
         write(self._locks, path, data, self)
 
     def release(self) -> bool:
-        """Give it back. False: it was not held any more, and nothing was changed."""
+        """Give it back, as far as it is still held, and grant it to whoever waits.
+
+        Returns:
+            Whether all of it was still held. A second call changes nothing and is False.
+
+        Raises:
+            StoreError: It is still held; try again.
+        """
+        if self._is_given_back:
+            return False
         released = self._locks.release(self._request, self.tokens)
-        if self._is_counted:
-            self._is_counted = False
-            disengage(self.agent)
+        self._is_given_back = True
+        disengage(self.agent)
         return released
 
     def __enter__(self) -> Hold:
@@ -107,7 +117,7 @@ class Hold:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.release() and kind is None:
+        if not self._is_given_back and not self.release() and kind is None:
             raise HoldLost(
                 f"{self.agent} lost {', '.join(self.names)} before the end of the block",
                 hint="somebody else may have changed the files meanwhile: read them again before you go on",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latchboard.errors import MalformedRecord
 from latchboard.locks.hold import describe
 from latchboard.rules import lock as rules
 from latchboard.rules import pattern
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.locks.service import Locks
+    from latchboard.locks.table import Table
     from latchboard.rules.lock import Waiter
     from latchboard.store.port import Snapshot, Store
 
@@ -34,9 +36,9 @@ class Looked:
             self._more[key] = self._store.read(key).get(key)
         return self._more[key]
 
-    def scan(self, prefix: str) -> Any:
+    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Any:
         """A collection that was asked for."""
-        return self._snapshot.scan(prefix)
+        return self._snapshot.scan(prefix, damaged=damaged)
 
 
 def check(
@@ -55,12 +57,7 @@ def check(
         remaining_s, reason, pid.
     """
     names = locks.names(paths)
-    is_wide = any(pattern.is_wide(name) for name in names)
-    keys = ["locks/"] if is_wide else [*[f"locks/{name}" for name in names], "wide"]
-    table = locks.look(*keys)
-    index = [] if is_wide else sorted(table.wide_names())
-    if index:
-        table = locks.look(*keys, *[f"locks/{name}" for name in index])
+    table = _look(locks, names)
     mode = "shared" if shared else "exclusive"
     me = locks.host.me()
     found = []
@@ -73,8 +70,27 @@ def check(
     return found
 
 
+def _look(locks: Locks, names: list[str]) -> Table:
+    """What can be in the way of `names`, all of one revision."""
+    if any(pattern.is_wide(name) for name in names):
+        return locks.look("locks/", "wide")
+    keys, index = [*[f"locks/{name}" for name in names], "wide"], set[str]()
+    while True:
+        table = locks.look(*keys, *sorted(f"locks/{name}" for name in index))
+        if table.wide_names() <= index:
+            return table
+        index |= table.wide_names()  # which may have grown between two looks
+
+
 def waiters(locks: Locks) -> list[Waiter]:
-    """Everybody who waits, in order."""
+    """Everybody who waits, in order; a record that cannot be read is passed over: cleanup and the board report it."""
     table = locks.look("waiters/")
-    found = [table.waiter(key[len("waiters/") :]) for key, _ in table.view.scan("waiters/")]
-    return sorted((w for w in found if w is not None), key=lambda w: w["seq"])
+    found = []
+    for key, _ in table.view.scan("waiters/", damaged=[]):
+        try:
+            waiter = table.waiter(key[len("waiters/") :])
+        except MalformedRecord:
+            continue
+        if waiter is not None:
+            found.append(waiter)
+    return sorted(found, key=lambda w: w["seq"])

@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 
     from latchboard.clock import Now
     from latchboard.locks.table import Table
-    from latchboard.rules.lock import Request
+    from latchboard.rules.lock import Request, Waiter
 
 
-def conflict(request: Request, held_by: list[dict[str, Any]], now: Now) -> dict[str, Any]:
-    """A trace of a refused request, with both sides."""
+SENDER = "latchboard"
+"""Who writes when no agent does."""
+
+
+def conflict(request: Request, held_by: list[dict[str, Any]], now: Now, kind: str = "refused") -> dict[str, Any]:
+    """A trace of a request that did not get what it wanted, with both sides.
+
+    `kind`: refused (it did not wait), wait-ended, deadlock.
+    """
     return {
-        "kind": "refused",
+        "kind": kind,
         "names": [want["name"] for want in request.wants],
         "asked_by": request.agent,
         "held_by": held_by,
@@ -28,13 +35,12 @@ def conflict(request: Request, held_by: list[dict[str, Any]], now: Now) -> dict[
 
 def tell_taken_over(table: Table, request: Request) -> None:
     """Record every takeover; tell an agent whose lease ran out that somebody else has its lock now."""
-    if not table.taken_over:
-        return
-    taken = [
-        {"name": name, "from": held["agent"], "token": held["token"], "why": why}
+    table.told += [
+        {"name": name, "from": held["agent"], "token": held["token"], "why": why, "by": request.agent}
         for name, held, why in table.taken_over
     ]
-    table.view.put("log/takeover", {"by": request.agent, "taken": taken, "at": leases.moment(table.now)["at"]})
+    trace = {"by": request.agent, "taken": table.told, "at": leases.moment(table.now)["at"]}
+    table.view.put("log/takeover", trace)
     for number, (name, held, why) in enumerate(table.taken_over):
         if why == "expired" and held["agent"] != request.agent:
             tell(
@@ -45,6 +51,21 @@ def tell_taken_over(table: Table, request: Request) -> None:
                 body=f"Your lease on {name} ran out; {request.agent} has it now. Read the file again before you go on.",
                 urgency="high",
             )
+
+
+def tell_granted(table: Table, waiter: Waiter) -> None:
+    """Tell an agent that did not stay in line that its turn has come."""
+    names = ", ".join(want["name"] for want in waiter["wants"])
+    body = f"You hold {names} now, as you asked. Release it when you are done."
+    tell(
+        table,
+        f"{waiter['request']}-a",
+        sender=SENDER,
+        to=waiter["agent"],
+        body=body,
+        urgency="high",
+        thread=waiter["request"],
+    )
 
 
 def tell_asked(table: Table, request: Request, holders: list[str]) -> None:

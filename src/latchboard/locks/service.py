@@ -1,31 +1,37 @@
 """Locks, the service: what agents call. Rules meet the store, the clock and the host here.
 
-One transaction decides and commits; nothing is remembered between calls but when a lease was last renewed. A request
-that must wait is
-a record in the store, and whoever lets go grants to it in the same commit (waiting.py).
+One transaction decides and commits; nothing is remembered between calls but when a lease was last renewed, and which
+requests could not be taken back because the store refused. A request that must wait is a record in the store, and
+whoever lets go grants to it in the same commit (waiting.py).
 
 Protocol: protocol/lock.md.
 """
 
 from __future__ import annotations
 
-from latchboard.errors import LeaseExpired, LockHeld, StaleToken, TakenOver, UsageError
+from itertools import count
+
+from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.deadlock import holder_tag
 from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
+from latchboard.locks.leaving import lost, withdraw
+from latchboard.locks.renewing import Renewals, renew, renew_hold
 from latchboard.locks.table import Table
+from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
 from latchboard.rules import pattern
+from latchboard.rules.agent import check_agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from os import PathLike
     from typing import Any, TypeVar
 
     from latchboard.clock import Clock, HasFileno
-    from latchboard.errors import HoldLost
     from latchboard.host.port import Host
     from latchboard.host.tree import WorkTree
     from latchboard.rules.lock import Bound, Holding, Mode, Request, Want
@@ -33,6 +39,10 @@ if TYPE_CHECKING:
     from latchboard.store.port import Store, View
 
     T = TypeVar("T")
+
+__all__ = ["Locks", "check_agent"]
+
+_serials = count(1)  # of requests in this process, in all threads and services: an id is never used twice
 
 
 class Locks:
@@ -44,8 +54,8 @@ class Locks:
         self.host = host
         self.tree = tree
         self.settings = settings
-        self._renewed_mono_s: dict[tuple[str, float], float] = {}
-        self._count = 0
+        self.renewals = Renewals(settings)
+        self._abandoned: dict[str, Request] = {}
         self._tagged: tuple[Any, str] | None = None
 
     # -- asking ----------------------------------------------------------------------------------------------
@@ -53,7 +63,7 @@ class Locks:
     def request(
         self,
         agent: str,
-        paths: Iterable[str],
+        paths: Iterable[str | PathLike[str]],
         *,
         shared: bool = False,
         bound: Bound = "process",
@@ -66,23 +76,26 @@ class Locks:
             UsageError: No path, too many, a bad path, ttl or agent id.
         """
         check_agent(agent)
+        if not isinstance(reason, str):
+            raise UsageError(f"a reason is text, not {reason!r:.80}")
         mode: Mode = "shared" if shared else "exclusive"
         names = self.names(paths)
         ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
-        if not leases.is_ttl(ttl_s):
-            raise UsageError(f"a lease time is a number of seconds above zero, not {ttl_s!r}")
+        _check_ttl(ttl_s)
         if bound not in ("process", "agent"):
-            raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r}")
+            raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r:.80}")
         process = self.host.me()
-        self._count += 1
-        process_tag = self._process_tag(process)
-        serial = f"{self._count}-{id(self):x}"
+        process_tag, serial = self._process_tag(process), next(_serials)
         if bound == "process":
             asker, number = rules.Asker(agent, bound, process, f"{agent}#{process_tag}"), f"{process_tag}.{serial}"
         else:
             tag = holder_tag(agent, bound, process)
             asker, number = rules.Asker(agent, bound, process, agent), f"{tag}.{process_tag}-{serial}"
         wants: list[Want] = [{"name": name, "mode": mode} for name in names]
+        if len(names) > 1:
+            for want, beside in zip(wants, names[1:], strict=False):
+                if beside.startswith("hardlink:"):
+                    want["link"] = beside
         return rules.Request(number, asker, wants, ttl_s=float(ttl_s), reason=reason)
 
     def _process_tag(self, process: Any) -> str:
@@ -91,11 +104,13 @@ class Locks:
             self._tagged = (process, holder_tag("", "process", process))
         return self._tagged[1]
 
-    def names(self, paths: Iterable[str]) -> list[str]:
+    def names(self, paths: Iterable[str | PathLike[str]]) -> list[str]:
         """The canonical names of `paths`, each once."""
         names: dict[str, None] = {}
+        if isinstance(paths, str):
+            paths = [paths]
         for path in paths:
-            if path.startswith("glob:"):
+            if isinstance(path, str) and path.startswith("glob:"):
                 names[self._glob(path[len("glob:") :])] = None
                 continue
             for name in self.tree.names(path):
@@ -134,8 +149,7 @@ class Locks:
             Deadlock: Waiting would close a cycle; names it.
             StoreError: Nothing was taken.
         """
-        if wait_s_max is not None and not 0 <= wait_s_max < 1e9:
-            raise UsageError(f"a waiting time is a number of seconds from 0, not {wait_s_max!r}")
+        check_wait(wait_s_max)
         outcome = self.attempt(request, trace=wait_s_max == 0)
         if isinstance(outcome, Hold):
             return outcome
@@ -153,45 +167,40 @@ class Locks:
             if not holders and not waiters:
                 return self.granted(table, request)
             refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
+            table.settle(refusal.names)
             if trace:
                 table.view.put("log/conflict", notices.conflict(request, refusal.facts(), table.now))
             return refusal
 
         try:
             outcome = self.transact(request.agent, decide)
-        except BaseException as exc:
-            self.undo(request, exc)
+        except (UsageError, MalformedRecord):
+            raise  # nothing was committed
+        except BaseException:
+            self.undo(request)
             raise
         if isinstance(outcome, Hold):
             engage(request.agent)
         return outcome
 
     def granted(self, table: Table, request: Request) -> Hold:
-        """Write the grant, renew what is due, tell whom something was taken from."""
+        """Write the grant, and renew what is due: use renews."""
         tokens = table.grant(request)
-        self._renew_if_due(table, request)
-        notices.tell_taken_over(table, request)
+        self.renewals.use(table, request)
+        for held in table.entered:
+            self.renewals.use_hold(table, held)
         return Hold(self, request, tokens, 0.0)
 
-    def undo(self, request: Request, exc: BaseException) -> None:
-        """After an exception on the way to a grant: nothing of the request may stay behind (failures 3.17)."""
-        from latchboard.errors import StoreError, UsageError
+    def undo(self, request: Request) -> None:
+        """After an exception on the way to a grant: nothing of the request may stay behind (failures 3.17).
 
-        if isinstance(exc, StoreError | UsageError):
-            return  # nothing was committed, and the store would only refuse again
-
-        def withdraw(table: Table) -> None:
-            waiter = table.waiter(request.request)
-            if waiter is not None:
-                table.dequeue(waiter)
-            for want in request.wants:
-                record = table.record(want["name"])
-                for held in record["holders"] if record else []:
-                    if held["request"] == request.request:
-                        table.remove(want["name"], held)
-            table.advance([want["name"] for want in request.wants])
-
-        self.transact(request.agent, withdraw)
+        If the store refuses this as well, it is done with the next transaction of this service.
+        """
+        self._abandoned[request.request] = request
+        try:
+            self.transact(request.agent, lambda table: None)
+        except CoordinationError:
+            return
 
     def held(self, refusal: Refusal) -> LockHeld:
         """The error for a refusal."""
@@ -205,49 +214,66 @@ class Locks:
     # -- holding ---------------------------------------------------------------------------------------------
 
     def release(self, request: Request, tokens: dict[str, int]) -> bool:
-        """Give names back and grant them to whoever waits, in one commit. False: not all of it was held any more."""
+        """Give names back and grant them to whoever waits, in one commit.
+
+        Returns:
+            False: not all of it was held any more. What was, is given back.
+
+        Raises:
+            MalformedRecord: A record cannot be read; the other names are given back.
+        """
         me = self.host.me()
 
-        def decide(table: Table) -> bool:
-            lost = 0
+        def decide(table: Table) -> tuple[bool, MalformedRecord | None]:
+            damage = None
+            is_whole = True
+            freed: list[str] = []
             for name, token in tokens.items():
-                held = self._find(table, name, request, token, me)
+                try:
+                    held = self._find(table, name, request, token, me)
+                except MalformedRecord as exc:
+                    damage = exc
+                    continue
                 if held is None or table.why_over(held):
-                    lost += 1
-                elif held["depth"] > 1:
-                    held["depth"] -= 1
-                    record = table.record(name)
-                    assert record is not None
-                    table.put(record)
-                else:
-                    table.remove(name, held)
-            if lost < len(tokens):
-                table.advance(tokens)
-            return lost == 0
+                    is_whole = False
+                    continue
+                after = holdings.left(held, request.request, request.bound, table.now)
+                table.remove(name, held, after)
+                if after is None:
+                    freed.append(name)
+            table.advance(freed)
+            return is_whole, damage
 
-        return self.transact(request.agent, decide)
+        is_whole, damage = self.transact(request.agent, decide)
+        if damage is not None:
+            raise damage
+        return is_whole
 
     def release_names(self, agent: str, paths: Iterable[str] | None = None, *, token: int | None = None) -> list[str]:
         """Give back names by agent id, whole (not counted); None: everything it holds here. Returns what was released.
 
         A hold of the same id in another living process is not touched, unless its token is shown.
         """
+        check_agent(agent)
         names = None if paths is None else self.names(paths)
         me = self.host.me()
 
         def decide(table: Table) -> list[str]:
-            wanted = names if names is not None else [key[6:] for key, _ in table.view.scan("locks/")]
-            released = []
-            for name in wanted:
-                record = table.record(name)
+            released: dict[str, None] = {}
+            for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])] if names is None else names:
+                try:
+                    record = table.record(name)
+                except MalformedRecord:
+                    if names is None:
+                        continue  # nobody can say whose it is
+                    raise
                 for held in list(record["holders"]) if record else []:
                     mine = rules.is_mine(held, agent, "agent", me, table.judge)
-                    shown = token is not None and held["agent"] == agent and rules.shows_token(held, token)
+                    shown = token is not None and held["agent"] == agent and holdings.shows_token(held, token)
                     if (mine or shown) and not table.why_over(held):
-                        table.remove(name, held)
-                        released.append(name)
+                        released.update(dict.fromkeys(table.remove_linked(name, held)))
             table.advance(released)
-            return released
+            return list(released)
 
         return self.transact(agent, decide)
 
@@ -256,19 +282,25 @@ class Locks:
         me = self.host.me()
 
         def decide(table: Table) -> None:
+            leased: dict[str, Holding] = {}
             for name, token in tokens.items():
                 held = self._find(table, name, request, token, me)
                 if held is None or table.why_over(held):
-                    raise self.lost(table, name, token, held)
-            self._write_renewal(table, request)
+                    raise lost(table, name, token, held)
+                if held["lease"] not in leased or held["ttl_s"] > leased[held["lease"]]["ttl_s"]:
+                    leased[held["lease"]] = held
+            for held in leased.values():
+                renew_hold(table, held)
 
         self.transact(request.agent, decide)
 
     def renew_agent(self, agent: str, *, ttl_s: float | None = None) -> None:
         """Start the lease of an agent's agent-bound holds anew; an expired hold does not come back."""
-        asker = rules.Asker(agent, "agent", self.host.me(), agent)
-        request = rules.Request("", asker, [], ttl_s=ttl_s or self.settings.lease_ttl_s)
-        self.transact(agent, lambda table: self._write_renewal(table, request))
+        check_agent(agent)
+        ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
+        _check_ttl(ttl_s)
+        me = self.host.me()
+        self.transact(agent, lambda table: renew(table, agent, ttl_s, agent, "agent", me))
 
     def is_live(self, request: Request, tokens: dict[str, int]) -> bool:
         """Whether all of it is still held; changes nothing."""
@@ -287,13 +319,19 @@ class Locks:
 
     def transact(self, who: str, fn: Callable[[Table], T], *, effect: Callable[[], None] | None = None) -> T:
         """Run `fn` on the locks in one transaction."""
+        me = self.host.me()
+        abandoned = [*self._abandoned.values()] if self._abandoned else ()
 
         def run(view: View) -> T:
-            return fn(Table(view, self.clock.now(), self.host.verdict, me))
+            table = Table(view, self.clock.now(), self.host.verdict, me)
+            for request in abandoned:
+                withdraw(table, request)
+            return fn(table)
 
-        me = self.host.me()
-
-        return self.store.transact(run, who=who, effect=effect).value
+        value = self.store.transact(run, who=who, effect=effect).value
+        for request in abandoned:
+            self._abandoned.pop(request.request, None)
+        return value
 
     def look(self, *wanted: str) -> Table:
         """The locks as they are, for reading only."""
@@ -302,80 +340,23 @@ class Locks:
         looked: Any = Looked(self.store, self.store.read(*wanted))
         return Table(looked, self.clock.now(), self.host.verdict, self.host.me())
 
-    def lost(self, table: Table, name: str, token: int, held: Holding | None) -> HoldLost:
-        """Which kind of loss it is, and by whom."""
-        if held is not None:
-            over_s = -table.remaining_s(held)
-            return LeaseExpired(
-                f"the lease of {held['agent']} on {name} ran out {max(0.0, over_s):.0f} s ago",
-                hint="read the file again, then acquire it anew; renew more often than the lease time",
-                name=name,
-                expired_for_s=over_s,
-            )
-        record = table.record(name)
-        by = [h["agent"] for h in record["holders"]] if record else []
-        newest = max([h["token"] for h in record["holders"]], default=None) if record else None
-        if by:
-            return TakenOver(
-                f"{name} belongs to {', '.join(by)} now (token {newest}, you showed {token})",
-                hint="stop writing; read the file again and acquire it anew",
-                name=name,
-                by=by,
-                shown=token,
-                newest=newest,
-            )
-        return StaleToken(
-            f"nobody holds {name} with token {token}",
-            hint="it was released or cleaned up: acquire it anew",
-            name=name,
-            shown=token,
-            newest=newest,
-        )
-
     def _find(self, table: Table, name: str, request: Request, token: int, me: Any) -> Holding | None:
         """The requester's hold of a name, if this process may speak for it."""
         record = table.record(name)
         for held in record["holders"] if record else []:
-            if rules.shows_token(held, token) and rules.is_mine(held, request.agent, request.bound, me, table.judge):
-                return held
+            if holdings.shows_token(held, token) and rules.is_mine(held, request.agent, request.bound, me, table.judge):
+                return held if holdings.is_in(held, request.request, request.bound) else None
         return None
 
-    def _renew_if_due(self, table: Table, request: Request) -> None:
-        """Use renews: at most one write per `renew_s_min` (or a quarter of a shorter ttl)."""
-        known = (request.lease, request.ttl_s)
-        last = self._renewed_mono_s.get(known)
-        every_s = min(self.settings.renew_s_min, request.ttl_s / 4)
-        if last is not None and table.now.mono_s - last < every_s:
-            return
-        self._renewed_mono_s[known] = table.now.mono_s
-        if last is None and request.bound == "process":
-            return  # this process has no older hold that would need it
-        lease = table.lease(request.lease)
-        has_chain = lease is not None and any(c["ttl_s"] == request.ttl_s for c in lease["chains"])
-        if lease is None or not has_chain or leases.age_s(lease["renewed"], table.now) >= every_s:
-            self._write_renewal(table, request)
 
-    def _write_renewal(self, table: Table, request: Request) -> None:
-        lease: Any = leases.renewed(
-            table.lease(request.lease),
-            table.now,
-            request.ttl_s,
-            agent=request.agent,
-            bound=request.bound,
-            process=request.process,
-        )
-        table.view.put(f"leases/{request.lease}", lease)
+def check_wait(wait_s_max: object) -> None:
+    """Refuse what is no waiting time. Raises UsageError."""
+    if wait_s_max is None:
+        return
+    if isinstance(wait_s_max, bool) or not isinstance(wait_s_max, int | float) or not 0 <= wait_s_max < 1e9:
+        raise UsageError(f"a waiting time is a number of seconds from 0, not {wait_s_max!r:.80}")
 
 
-def check_agent(agent: object) -> str:
-    """The agent id, if it can be one: 1 to 200 printable characters, no blanks at its ends.
-
-    Raises:
-        UsageError: It cannot.
-    """
-    if not isinstance(agent, str) or not agent or len(agent) > 200 or agent != agent.strip() or not agent.isprintable():
-        raise UsageError(
-            f"an agent id is 1 to 200 printable characters without blanks around them, not {agent!r:.80}",
-            hint="set AGENT_ID or give --agent",
-        )
-    return agent
+def _check_ttl(ttl_s: object) -> None:
+    if not leases.is_ttl(ttl_s):
+        raise UsageError(f"a lease time is a number of seconds above zero, not {ttl_s!r:.80}")

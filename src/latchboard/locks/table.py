@@ -1,8 +1,7 @@
 """Table: lock records inside one transaction. Every change of who holds what goes through here.
 
 Works on a `View`; asks for verdicts and leases only where an answer depends on them. A name meets its own record, and
-through the
-index `wide` every folder and glob it overlaps; a folder or glob meets every record there is.
+through the index `wide` every folder and glob it overlaps; a folder or glob meets every record there is.
 
 Protocol: protocol/lock.md, "Operations".
 """
@@ -10,106 +9,47 @@ Protocol: protocol/lock.md, "Operations".
 from __future__ import annotations
 
 from latchboard.errors import MalformedRecord
+from latchboard.locks import notices
+from latchboard.locks.records import Records
+from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
-from latchboard.rules import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Container
     from typing import Any
 
     from latchboard.clock import Now
-    from latchboard.rules.lock import Entry, Holding, LockRecord, Mode, Request, Waiter
+    from latchboard.rules.lock import Entry, Holding, LockRecord, Mode, Request, Waiter, Want
     from latchboard.store.port import View
 
-WIDE = "wide"
+_CROWD_COUNT = 8
+"""A record with so many shared holders is looked through for those that have ended when another one joins."""
 
 
-class Table:
+class Table(Records):
     """The locks of one transaction.
 
     Attributes:
         now: The instant of the transaction.
-        view: The state; `view.revision` becomes the token of what is granted.
         granted: Waiters that this transaction made holders.
-        taken_over: (name, holding, why) of every hold that this transaction took from somebody.
+        taken_over: (name, holding, why) of every hold that was taken from somebody and is not told yet.
+        entered: Holds that were entered once more, and live by another lease than the request's.
+        told: What the trace of this transaction says about takeovers.
     """
 
     def __init__(self, view: View, now: Now, judge: rules.Judge, me: Any) -> None:
-        self.view = view
+        super().__init__(view)
         self.now = now
         self._me = me
         self._ended_seen = False
         self.granted: list[Waiter] = []
         self.taken_over: list[tuple[str, Holding, str]] = []
+        self.entered: list[Holding] = []
+        self.told: list[dict[str, Any]] = []
         self._judge = judge
         self._verdicts: dict[int, tuple[Any, str]] = {}
-        self._records: dict[str, LockRecord | None] = {}
-
-    # -- records ---------------------------------------------------------------------------------------------
-
-    def record(self, name: str) -> LockRecord | None:
-        """The record of a name, the same object every time; MalformedRecord if it cannot be read."""
-        if name not in self._records:
-            self._records[name] = _checked(f"locks/{name}", self.view.get(f"locks/{name}"))
-        return self._records[name]
-
-    def waiter(self, request: str) -> Waiter | None:
-        """The waiter with this request id; None once it was granted or withdrawn."""
-        value = self.view.get(f"waiters/{request}")
-        if value is None:
-            return None
-        if wrong := rules.check_waiter(value):
-            raise _malformed(f"waiters/{request}", wrong)
-        waiter: Waiter = value  # type: ignore[assignment]  # check_waiter has just looked at every field
-        return waiter
-
-    def lease(self, lease_id: str) -> leases.Lease | None:
-        """A lease record; None when it was never renewed."""
-        value = self.view.get(f"leases/{lease_id}")
-        if value is None:
-            return None
-        if wrong := leases.check_lease(value):
-            raise _malformed(f"leases/{lease_id}", wrong)
-        lease: leases.Lease = value  # type: ignore[assignment]  # check_lease has just looked at every field
-        return lease
-
-    def put(self, record: LockRecord) -> None:
-        """Store a record, or delete it when nobody holds it and nobody waits; keeps the index of wide names."""
-        name, in_use = record["name"], bool(record["holders"] or record["waiters"])
-        self._records[name] = record if in_use else None
-        if in_use:
-            self.view.put(f"locks/{name}", record)  # type: ignore[arg-type]  # a TypedDict is a dict
-        else:
-            self.view.delete(f"locks/{name}")
-        if pattern.is_wide(name):
-            index = self.wide_names()
-            if in_use != (name in index):
-                names = sorted(index | {name}) if in_use else sorted(index - {name})
-                if names:
-                    self.view.put(WIDE, {"names": names})
-                else:
-                    self.view.delete(WIDE)
-
-    def wide_names(self) -> set[str]:
-        """Folders and globs that have a record."""
-        value = self.view.get(WIDE)
-        if value is None:
-            return set()
-        names = value.get("names")
-        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise _malformed(WIDE, "names is no list of texts")
-        return set(names)
-
-    def met_by(self, name: str) -> list[LockRecord]:
-        """Every record whose name overlaps `name`, its own included."""
-        if not pattern.is_wide(name):
-            wide = self.view.get(WIDE)
-            names = [name] if wide is None else [name, *(n for n in self.wide_names() if pattern.overlap(n, name))]
-            return [r for n in names if (r := self.record(n)) is not None]
-        found = [self.record(key[6:]) for key, _ in self.view.scan("locks/")]
-        return [r for r in found if r is not None and pattern.overlap(r["name"], name)]
 
     # -- judging ---------------------------------------------------------------------------------------------
 
@@ -134,24 +74,25 @@ class Table:
         return rules.is_mine(holding, request.agent, request.bound, request.process, self.judge)
 
     def mine_in(self, record: LockRecord, request: Request) -> Holding | None:
-        """The requester's own hold in a record, while it lasts."""
+        """The requester's own hold in a record, while it lasts; the one of its process, if there are two."""
+        mine: Holding | None = None
         for held in record["holders"]:
-            if self.is_mine(held, request) and not self.why_over(held):
-                return held
-        return None
+            is_nearer = mine is None or holdings.is_same_process(held["process"], request.process)
+            if is_nearer and self.is_mine(held, request) and not self.why_over(held):
+                mine = held
+        return mine
 
     def remaining_s(self, holding: Holding) -> float:
         """How long a hold still lasts, its lease counted in, seconds."""
         return leases.remaining_s(holding["acquired"], holding["ttl_s"], self.lease(holding["lease"]), self.now)
 
     def blockers(
-        self, request: Request, seq: int | None = None, *, everybody: bool = False
+        self, request: Request, seq: int | None = None, *, besides: Container[str] | None = None
     ) -> tuple[list[Holding], list[Waiter]]:
         """Who is in the way: holders, and waiters that came before `seq` (all of them for a new request).
 
-        While a holder is in the way, only the waiter directly in front is named, unless `everybody` is asked for: a
-        long
-        line is not read by each who joins it.
+        While a holder is in the way, only the waiter directly in front is named: a long line is not read by each who
+        joins it. With `besides`, all of them are, but those requests.
         """
         holders: list[Holding] = []
         places: list[Entry] = []
@@ -162,20 +103,33 @@ class Table:
                     in_the_way = held is not mine and rules.conflicts(held["mode"], want["mode"])
                     if in_the_way and not self.is_mine(held, request) and not self.why_over(held):
                         holders.append(held)
-                if mine is None:
+                if mine is None and record["waiters"]:
                     places += _earlier(record, request, want["mode"], seq)
-        if holders and not everybody:
-            places = sorted(places, key=lambda place: place["seq"])[-1:]
-            return holders, [w for place in places if (w := self.waiter(place["request"])) is not None]
+        if not places:
+            return holders, []
+        places.sort(key=lambda place: place["seq"])
+        if besides is not None:
+            places = [place for place in places if place["request"] not in besides]
+        elif holders:
+            return holders, self._in_front(places)
         return holders, self._in_line(places, request)
+
+    def _in_front(self, places: list[Entry]) -> list[Waiter]:
+        """The last of these places that somebody still stands at."""
+        for place in reversed(places):
+            waiter = self.waiter(place["request"])
+            if waiter is not None and self.still_waits(waiter):
+                return [waiter]
+        return []
 
     def _in_line(self, places: list[Entry], request: Request) -> list[Waiter]:
         """The waiters of these places that really have to be waited for, in order."""
         found: dict[str, Waiter] = {}
-        for place in sorted(places, key=lambda place: place["seq"]):
-            waiter = self.waiter(place["request"])
-            if waiter is not None and self.still_waits(waiter) and not self.waits_for(waiter, request):
-                found[place["request"]] = waiter
+        for place in places:
+            if place["request"] not in found:
+                waiter = self.waiter(place["request"])
+                if waiter is not None and self.still_waits(waiter) and not self.waits_for(waiter, request):
+                    found[place["request"]] = waiter
         return list(found.values())
 
     def still_waits(self, waiter: Waiter) -> bool:
@@ -201,26 +155,48 @@ class Table:
         """Make the requester the holder of everything it wants; nothing may be in the way. Returns name to token."""
         tokens: dict[str, int] = {}
         for want in request.wants:
-            name, mode = want["name"], want["mode"]
+            name = want["name"]
             if self._ended_seen:
                 for record in self.met_by(name):
-                    self._clear_ended(record, request, mode)
+                    self._clear_ended(record, request, want["mode"])
             record = self.record(name) or rules.new_record(name)
-            mine = self.mine_in(record, request)
-            if mine is None:
-                granted = rules.new_holding(request, mode, self.view.revision, self.now)
-                record["holders"] = [*(h for h in record["holders"] if not self.is_mine(h, request)), granted]
-            else:
-                granted = rules.entered_again(mine, request, mode, self.view.revision)
-                record["holders"] = [granted if h is mine else h for h in record["holders"]]
-            record["waiters"] = [e for e in record["waiters"] if e["request"] != request.request]
+            holders, line = record["holders"], record["waiters"]
+            granted, record["holders"] = self._granted(holders, request, want)
+            record["waiters"] = [e for e in line if e["request"] != request.request]
             tokens[name] = granted["token"]
-            if mine is None or granted != mine:
+            if record["holders"] != holders or len(record["waiters"]) != len(line):
                 self.put(record)
+        if self.taken_over:
+            notices.tell_taken_over(self, request)
+            self.taken_over = []
         return tokens
+
+    def _granted(self, holders: list[Holding], request: Request, want: Want) -> tuple[Holding, list[Holding]]:
+        """The requester's hold, and with it all holders; of its own other ones, nothing is left but what they add."""
+        if not holders:
+            granted = holdings.new(request, want["mode"], self.view.revision, self.now)
+            others = holders
+        else:
+            own = [h for h in holders if self.is_mine(h, request)]
+            others = [h for h in holders if all(h is not mine for mine in own)]
+            live = [h for h in own if not self.why_over(h)]
+            live.sort(key=lambda h: not holdings.is_same_process(h["process"], request.process))
+            if not live:
+                granted = holdings.new(request, want["mode"], self.view.revision, self.now)
+            else:
+                granted = holdings.entered(live[0], request, want["mode"], self.view.revision, self.now)
+            for other in live[1:]:
+                granted = holdings.joined(granted, other, self.now)
+            if granted["lease"] != request.lease:
+                self.entered.append(granted)
+        if "link" in want:
+            granted["link"] = want["link"]
+        return granted, [*others, granted]
 
     def _clear_ended(self, record: LockRecord, request: Request, mode: Mode) -> None:
         """Take out holds that have ended and would be in the way; remember from whom."""
+        if len(record["holders"]) > _CROWD_COUNT:
+            mode = "exclusive"
         kept = []
         for held in record["holders"]:
             why = self.why_over(held) if rules.conflicts(held["mode"], mode) else ""
@@ -234,7 +210,7 @@ class Table:
 
     def enqueue(self, request: Request, waiter: Waiter) -> None:
         """Put a waiter at the end of the line of every name it wants."""
-        self.view.put(f"waiters/{request.request}", waiter)  # type: ignore[arg-type]  # a TypedDict is a dict
+        self.put_waiter(waiter)
         for want in request.wants:
             record = self.record(want["name"]) or rules.new_record(want["name"])
             place: Entry = {
@@ -248,40 +224,88 @@ class Table:
 
     def dequeue(self, waiter: Waiter) -> None:
         """Take a waiter out of every line."""
-        self.view.delete(f"waiters/{waiter['request']}")
+        self.delete_waiter(waiter["request"])
         for want in waiter["wants"]:
-            record = self.record(want["name"])
+            try:
+                record = self.record(want["name"])
+            except MalformedRecord:
+                continue
             if record is not None and any(e["request"] == waiter["request"] for e in record["waiters"]):
                 record["waiters"] = [e for e in record["waiters"] if e["request"] != waiter["request"]]
                 self.put(record)
 
-    def remove(self, name: str, holding: Holding) -> None:
-        """Take a hold out of its record."""
+    def remove(self, name: str, holding: Holding, after: Holding | None = None) -> None:
+        """Take a hold out of its record, or put what is left of it in its place."""
         record = self.record(name)
         if record is not None:
-            record["holders"] = [h for h in record["holders"] if h is not holding]
+            left = [] if after is None else [after]
+            record["holders"] = [h for h in record["holders"] if h is not holding] + left
             self.put(record)
 
-    def advance(self, names: Iterable[str]) -> None:
-        """Grant what can be granted now that holds or waiters of `names` are gone, in the order of the line."""
+    def remove_linked(self, name: str, holding: Holding) -> list[str]:
+        """Take a whole hold out, and the one of the name that was locked beside it. Returns the names."""
+        self.remove(name, holding)
+        removed = [name]
+        link = holding.get("link")
+        record = self.record(link) if link else None
+        for held in list(record["holders"]) if record else []:
+            if link and held["request"] == holding["request"]:
+                self.remove(link, held)
+                removed.append(link)
+        return removed
+
+    def settle(self, names: Collection[str]) -> None:
+        """If a hold was met that has ended: give what it held to whoever stands first, also when nobody acts there."""
+        if self._ended_seen:
+            self.advance(names)
+
+    def advance(self, names: Collection[str]) -> None:
+        """Grant what can be granted now that holds or waiters of `names` are gone, in the order of the line.
+
+        Where a record cannot be read nothing is granted; whoever gives something back is not kept from it by that.
+        """
+        line = self._line(names)
+        done = {*names} if line else set()
+        while line:
+            freed: dict[str, None] = {}
+            for entry, record in line:
+                try:
+                    self._advance(entry, record, freed)
+                except MalformedRecord:
+                    continue  # it stays in line, and whoever comes to it is told
+            more = [name for name in freed if name not in done]
+            done.update(more)
+            line = self._line(more)
+
+    def _line(self, names: Collection[str]) -> list[tuple[Entry, LockRecord]]:
+        """Everybody who waits for something that `names` overlap, in order."""
         entries: dict[str, tuple[Entry, LockRecord]] = {}
         for name in names:
-            for record in self.met_by(name):
+            try:
+                met = self.met_by(name)
+            except MalformedRecord:
+                continue
+            for record in met:
                 for entry in record["waiters"]:
                     entries.setdefault(entry["request"], (entry, record))
-        for entry, record in sorted(entries.values(), key=lambda pair: pair[0]["seq"]):
-            if self._is_plainly_blocked(entry, record):
-                continue
-            waiter = self.waiter(entry["request"])
-            if waiter is None:
-                self._drop_entry(entry, record)
-            elif not self.still_waits(waiter):
-                if waiter["handoff"] is None or waiter["handoff"].get("state") != "declined":
-                    self.dequeue(waiter)
-            elif not any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
-                self.dequeue(waiter)
-                self.grant(rules.of_waiter(waiter))
-                self.granted.append(waiter)
+        return sorted(entries.values(), key=_seq) if entries else []
+
+    def _advance(self, entry: Entry, record: LockRecord, freed: dict[str, None]) -> None:
+        """One place in line: grant it, or take it away if nobody stands there any more (`freed` has its names)."""
+        if self._is_plainly_blocked(entry, record):
+            return
+        waiter = self.waiter(entry["request"])
+        if waiter is None:
+            self.drop(entry, record)
+        elif not self.still_waits(waiter):
+            self.dequeue(waiter)
+            freed.update((want["name"], None) for want in waiter["wants"])
+        elif not any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
+            self.dequeue(waiter)
+            self.grant(rules.of_waiter(waiter))
+            self.granted.append(waiter)
+            if not waiter["attended"]:
+                notices.tell_granted(self, waiter)
 
     def _is_plainly_blocked(self, entry: Entry, record: LockRecord) -> bool:
         """Whether the record alone shows that the entry must wait: spares reading every waiter of a long line."""
@@ -290,9 +314,14 @@ class Table:
                 return not self.why_over(held)
         return False
 
-    def _drop_entry(self, entry: Entry, record: LockRecord) -> None:
+    def drop(self, entry: Entry, record: LockRecord) -> None:
+        """Take one place out of one line."""
         record["waiters"] = [e for e in record["waiters"] if e["request"] != entry["request"]]
         self.put(record)
+
+
+def _seq(place: tuple[Entry, LockRecord]) -> int:
+    return place[0]["seq"]
 
 
 def _earlier(record: LockRecord, request: Request, mode: Mode, seq: int | None) -> list[Entry]:
@@ -304,22 +333,3 @@ def _earlier(record: LockRecord, request: Request, mode: Mode, seq: int | None) 
         and (seq is None or entry["seq"] < seq)
         and rules.conflicts(entry["mode"], mode)
     ]
-
-
-def _checked(key: str, value: dict[str, Any] | None) -> LockRecord | None:
-    if value is None:
-        return None
-    wrong = rules.check_record(value)
-    if wrong or f"locks/{value['name']}" != key:
-        raise _malformed(key, wrong or "it has another name inside")
-    record: LockRecord = value  # type: ignore[assignment]  # check_record has just looked at every field
-    return record
-
-
-def _malformed(key: str, reason: str) -> MalformedRecord:
-    return MalformedRecord(
-        f"the record {key} cannot be read: {reason}",
-        hint="it counts as held, never as free: look at it, then `latchboard break` the lock or restore the file",
-        key=key,
-        reason=reason,
-    )

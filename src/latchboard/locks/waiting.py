@@ -1,9 +1,10 @@
 """Waiting: one process's place in line, from the bell to the grant.
 
-Order: open the bell, queue, look (failures 3.18). Whoever lets go grants in its own commit, so the waiter wakes as
-    the holder. It
-wakes by its bell, by the death of whoever is directly in front of it, when a lease in front of it runs out, or by a
-slow look of its own.
+Order: open the bell, queue, look (failures 3.18). Whoever lets go grants in its own commit, so the waiter wakes as the
+holder. It wakes by its bell, by the death of whoever is directly in front of it, when a lease in front of it runs out,
+or by a slow look of its own.
+
+`queue`, `step` and `leave` are the transactions of it, for whoever waits in another way.
 
 Protocol: protocol/lock.md, "Waiting in line".
 """
@@ -15,6 +16,7 @@ from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.engaged import disengage, engage
 from latchboard.locks.hold import Hold, Refusal
+from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 
 TYPE_CHECKING = False
@@ -37,42 +39,59 @@ def wait_in_line(
     handoff: dict[str, Any] | None = None,
 ) -> Hold:
     """Queue the request and wait until it is granted, declined, cancelled or out of time."""
-    started = locks.clock.now().mono_s
     bell = locks.store.bell(f"waiters/{request.request}")
     engage(request.agent)
     try:
-        outcome = locks.transact(request.agent, lambda table: queue(locks, table, request, wait_s_max, handoff=handoff))
-        bell.clear()  # of our own joining the line
-        while not isinstance(outcome, Hold):
-            elapsed = locks.clock.now().mono_s - started
-            left = None if wait_s_max is None else wait_s_max - elapsed
-            if left is not None and left <= 0:
-                outcome = _leave(locks, request, outcome, elapsed)
-                continue
-            outcome = _granted_meanwhile(locks, request) or _next(locks, request, outcome, bell, cancel, left)
-        outcome.waited_s = locks.clock.now().mono_s - started
-        return outcome
+        hold = _wait(locks, request, wait_s_max, cancel, bell, handoff)
     except BaseException as exc:
         disengage(request.agent)
-        locks.undo(request, exc)
+        if not isinstance(exc, Deadlock | WaitEnded):  # of these two nothing is left
+            locks.undo(request)
         raise
     finally:
         bell.close()
+    return hold
 
 
-def _next(
-    locks: Locks, request: Request, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None
-) -> Hold | Refusal:
-    """Sleep until something may have changed, then say how things are."""
-    rang = _sleep(locks, refusal, bell, cancel, left_s)
-    if cancel is not None and locks.clock.wait([cancel], 0):
-        raise Cancelled(f"{request.agent} gave up waiting for {', '.join(refusal.names)}")
-    if rang:
-        bell.clear()
+def _wait(
+    locks: Locks,
+    request: Request,
+    wait_s_max: float | None,
+    cancel: HasFileno | None,
+    bell: Bell,
+    handoff: dict[str, Any] | None,
+) -> Hold:
+    started = locks.clock.now().mono_s
+
+    def left_s() -> float | None:
+        return None if wait_s_max is None else max(0.0, wait_s_max - (locks.clock.now().mono_s - started))
+
+    try:
+        outcome = locks.transact(request.agent, lambda table: queue(locks, table, request, wait_s_max, handoff=handoff))
+    except Deadlock as exc:
+        _log_deadlock(locks, request, exc)
+        raise
+    bell.clear()  # of our own joining the line
+    while not isinstance(outcome, Hold):
+        left = left_s()
+        if left is not None and left <= 0:
+            outcome = _leave(locks, request, outcome, locks.clock.now().mono_s - started)
+            continue
         hold = _granted_meanwhile(locks, request)
         if hold is not None:
-            return hold
-    return locks.transact(request.agent, lambda table: _step(locks, table, request))
+            outcome = hold
+            continue
+        _sleep(locks, outcome, bell, cancel, left)
+        if cancel is not None and locks.clock.wait([cancel], 0):
+            raise Cancelled(f"{request.agent} gave up waiting for {', '.join(outcome.names)}")
+        if locks.clock.wait([bell], 0):
+            bell.clear()
+            outcome = _granted_meanwhile(locks, request) or outcome
+        if not isinstance(outcome, Hold):
+            left = left_s()
+            outcome = locks.transact(request.agent, lambda table: step(locks, table, request, left))  # noqa: B023
+    outcome.waited_s = locks.clock.now().mono_s - started
+    return outcome
 
 
 def queue(
@@ -84,18 +103,31 @@ def queue(
     handoff: dict[str, Any] | None = None,
     attended: bool = True,
 ) -> Hold | Refusal:
-    """In one transaction: grant if it is free by now, refuse a deadlock, else take a place in line."""
+    """In one transaction: grant if it is free by now, refuse a deadlock, else take a place in line.
+
+    Args:
+        locks: The service.
+        table: The locks of this transaction.
+        request: From `Locks.request()`.
+        wait_s_max: How long the place lasts, seconds; None has no end.
+        handoff: What the waiter's record says of a handoff; the holders are told.
+        attended: Whether this process waits at the place, which then ends with it.
+
+    Raises:
+        Deadlock: Nothing was changed.
+    """
     holders, waiters = table.blockers(request)
     if not holders and not waiters:
         return locks.granted(table, request)
-    cycle = find_cycle(table, request, [*holders, *waiters])
+    refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
+    cycle = find_cycle(table, request, holders, waiters)
     if cycle:
         raise Deadlock(
             f"{request.agent} would wait for itself: {' waits for '.join(cycle)}",
             hint="release what you hold, then ask for everything in one request",
             cycle=cycle,
+            holders=refusal.facts(),
         )
-    refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
     waiter: Waiter = {
         "request": request.request,
         "agent": request.agent,
@@ -113,36 +145,48 @@ def queue(
         "handoff": handoff,
     }
     table.enqueue(request, waiter)
+    table.settle(refusal.names)
     if handoff is not None:
         notices.tell_asked(table, request, sorted({held["agent"] for held in holders}))
     return refusal
 
 
-def _sleep(locks: Locks, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None) -> bool:
-    """Until something may have changed for this waiter; true: its bell rang."""
+def _sleep(locks: Locks, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None) -> None:
+    """Until something may have changed for this waiter."""
     limits = [locks.settings.wait_poll_s, *(max(0.0, s) + 0.001 for _, s in refusal.holders)]
     if left_s is not None:
         limits.append(left_s)
     # Only who is directly in front is watched: a dead holder wakes the first in line, not everybody (failures 3.21).
-    in_front: list[Any] = [*refusal.waiters[-1:]] or [held for held, _ in refusal.holders]
-    deaths = [locks.host.death_watch(one["process"]) for one in in_front if one["bound"] == "process"]
-    watched = [death for death in deaths if death is not None]
+    if refusal.waiters:
+        in_front: list[Any] = [waiter for waiter in refusal.waiters[-1:] if waiter["attended"]]
+    else:
+        in_front = [held for held, _ in refusal.holders if held["bound"] == "process"]
+    watched = [death for one in in_front if (death := locks.host.death_watch(one["process"])) is not None]
     try:
-        woken = locks.clock.wait([bell, *watched, *([cancel] if cancel is not None else [])], min(limits))
-        return woken and locks.clock.wait([bell], 0)
+        locks.clock.wait([bell, *watched, *([cancel] if cancel is not None else [])], min(limits))
     finally:
         for death in watched:
             death.close()
 
 
-def _step(locks: Locks, table: Table, request: Request) -> Hold | Refusal:
-    """In one transaction: take it if what was in the way has ended; else say who is in the way now."""
+def step(locks: Locks, table: Table, request: Request, left_s: float | None = None) -> Hold | Refusal:
+    """In one transaction: take it if what was in the way has ended; else say who is in the way now.
+
+    Args:
+        locks: The service.
+        table: The locks of this transaction.
+        request: One that was queued.
+        left_s: How long a new place lasts, if somebody cleared ours away, seconds.
+
+    Raises:
+        HandoffDeclined: The holder said no.
+    """
     waiter = table.waiter(request.request)
     if waiter is None:
         tokens = _tokens(table, request)
         if tokens is not None:
             return Hold(locks, request, tokens, 0.0)
-        return queue(locks, table, request, None)  # somebody cleaned up our place: take a new one
+        return queue(locks, table, request, left_s)
     handoff = waiter["handoff"]
     if handoff is not None and handoff.get("state") == "declined":
         raise HandoffDeclined(
@@ -155,22 +199,26 @@ def _step(locks: Locks, table: Table, request: Request) -> Hold | Refusal:
     if not holders and not waiters:
         table.dequeue(waiter)
         return locks.granted(table, request)
+    table.settle([want["name"] for want in request.wants])
     return Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
 
 
-def _leave(locks: Locks, request: Request, refusal: Refusal, waited_s: float) -> Hold:
-    """Time is over: leave the line, unless the grant came first."""
-
-    def decide(table: Table) -> Hold | None:
-        waiter = table.waiter(request.request)
-        if waiter is None:
-            tokens = _tokens(table, request)
-            return None if tokens is None else Hold(locks, request, tokens, 0.0)
+def leave(locks: Locks, table: Table, request: Request, refusal: Refusal) -> Hold | None:
+    """In one transaction: the time is over. Leave the line, unless the grant came first."""
+    waiter = table.waiter(request.request)
+    if waiter is None:
+        tokens = _tokens(table, request)
+        if tokens is not None:
+            return Hold(locks, request, tokens, 0.0)
+    else:
         table.dequeue(waiter)
         table.advance([want["name"] for want in request.wants])
-        return None
+    table.view.put("log/conflict", notices.conflict(request, refusal.facts(), table.now, "wait-ended"))
+    return None
 
-    hold = locks.transact(request.agent, decide)
+
+def _leave(locks: Locks, request: Request, refusal: Refusal, waited_s: float) -> Hold:
+    hold = locks.transact(request.agent, lambda table: leave(locks, table, request, refusal))
     if hold is not None:
         return hold
     raise WaitEnded(
@@ -179,6 +227,14 @@ def _leave(locks: Locks, request: Request, refusal: Refusal, waited_s: float) ->
         names=refusal.names,
         holders=refusal.facts(),
         waited_s=round(waited_s, 3),
+    )
+
+
+def _log_deadlock(locks: Locks, request: Request, exc: Deadlock) -> None:
+    held_by = exc.fields["holders"]
+    locks.transact(
+        request.agent,
+        lambda table: table.view.put("log/conflict", notices.conflict(request, held_by, table.now, "deadlock")),
     )
 
 
@@ -193,12 +249,14 @@ def _granted_meanwhile(locks: Locks, request: Request) -> Hold | None:
 
 
 def _tokens(table: Table, request: Request) -> dict[str, int] | None:
-    """The tokens of a grant, found by its request id; None when it was not granted, or is over already."""
+    """The tokens of a grant; None when it was not granted, or is over already."""
     tokens: dict[str, int] = {}
     for want in request.wants:
         record = table.record(want["name"])
         held = table.mine_in(record, request) if record else None
-        if held is None or (held["request"] != request.request and held["depth"] < 2 and held["bound"] == "process"):
+        if held is None or not holdings.is_in(held, request.request, request.bound):
+            return None
+        if want["mode"] == "exclusive" and held["mode"] == "shared":
             return None
         tokens[want["name"]] = held["token"]
     return tokens

@@ -1,12 +1,12 @@
 """Lease: a hold that ends unless renewed; pure arithmetic on records, `now` is an argument.
 
-Law 1. A hold ends `ttl_s` after it was acquired, or after the last renewal of its lease if that lease was alive
-without a gap since.
-Law 2. An expired hold never comes back: a renewal after a gap longer than the ttl starts a new chain, which covers
-only younger holds.
+Law 1. A hold ends `ttl_s` after it was acquired, or after the last renewal of its lease if no pause between two
+renewals since was as long as that.
+Law 2. An expired hold never comes back, not even by a renewal in the instant in which it ends.
 Law 3. Within one boot ages are monotonic; across a reboot they are by the wall clock and never below zero.
 
-Law 1 lets one write renew however many locks a holder has.
+Law 1 lets one write renew however many locks a holder has, whatever their lease times are: a lease keeps since when
+it was renewed without a longer pause than so many seconds, for every length of pause that matters (`chains`).
 
 Protocol: protocol/lock.md, "Leases". Gray & Cheriton 1989; etcd and Chubby renew per session, not per lock.
 """
@@ -29,22 +29,29 @@ if TYPE_CHECKING:
         boot: str
 
     class Chain(TypedDict):
-        """Since when a lease was renewed without a gap longer than `ttl_s`."""
+        """Since when a lease was renewed without a pause longer than `ttl_s`; covers every longer lease time."""
 
         ttl_s: float
         since: Moment
 
     class Lease(TypedDict):
-        """One holder's lease; covers every hold that names it."""
+        """One holder's lease; covers every hold that names it.
+
+        `ttl_s` is the longest lease time asked for: that long after the last renewal it covers nothing any more. The
+        chains are in the order of `since`; each has a shorter pause than the one before it, the last has none.
+        """
 
         agent: str
         bound: str
         process: dict[str, Any]
+        ttl_s: float
         renewed: Moment
         chains: list[Chain]
 
 
-NEVER_S = 1e18
+CHAINS_COUNT_MAX = 32
+"""Renewals with ever shorter pauses make a chain each. Random ones leave about the logarithm of their number; this
+bounds the rest. A chain that is left out shortens what the lease covers, never lengthens it."""
 
 
 def moment(now: Now) -> Moment:
@@ -77,53 +84,81 @@ def _wall_s(then: Moment, unreadable_s: float) -> float:
 def remaining_s(acquired: Moment, ttl_s: float, lease: Lease | None, now: Now) -> float:
     """How long a hold still lasts; zero or less: expired."""
     own = ttl_s - age_s(acquired, now)
-    if lease is None:
+    if lease is None or not is_covered(acquired, ttl_s, lease):
         return own
+    return max(own, ttl_s - age_s(lease["renewed"], now))
+
+
+def runs_from(acquired: Moment, ttl_s: float, lease: Lease | None) -> Moment:
+    """The instant that a hold's lease time runs from: a renewal that covers it, or its own beginning."""
+    if lease is not None and is_covered(acquired, ttl_s, lease) and seconds_between(acquired, lease["renewed"]) > 0:
+        return lease["renewed"]
+    return acquired
+
+
+def is_covered(acquired: Moment, ttl_s: float, lease: Lease) -> bool:
+    """Whether the last renewal of the lease counts for a hold: it was alive at each renewal since it was acquired."""
     for chain in lease["chains"]:
-        if chain["ttl_s"] == ttl_s and seconds_between(acquired, chain["since"]) <= ttl_s:
-            return max(own, ttl_s - age_s(lease["renewed"], now))
-    return own
+        if chain["ttl_s"] < ttl_s:
+            return seconds_between(acquired, chain["since"]) < ttl_s
+    return False
 
 
 def renewed(lease: Lease | None, now: Now, ttl_s: float, *, agent: str, bound: str, process: Any) -> Lease:
-    """The lease after a renewal at `now`, with a chain for `ttl_s` in it."""
+    """The lease after a renewal at `now` by somebody who holds for `ttl_s`."""
     at = moment(now)
+    newest: Chain = {"ttl_s": 0.0, "since": at}
     if lease is None:
-        chains: list[Chain] = [{"ttl_s": ttl_s, "since": at}]
-        return {"agent": agent, "bound": bound, "process": process, "renewed": at, "chains": chains}
-    gap_s = age_s(lease["renewed"], now)
-    chains = [c if gap_s <= c["ttl_s"] else {"ttl_s": c["ttl_s"], "since": at} for c in lease["chains"]]
-    if not any(c["ttl_s"] == ttl_s for c in chains):
-        chains.append({"ttl_s": ttl_s, "since": at})
-    return {**lease, "process": process, "renewed": at, "chains": chains}
+        return {
+            "agent": agent,
+            "bound": bound,
+            "process": process,
+            "ttl_s": ttl_s,
+            "renewed": at,
+            "chains": [newest],
+        }
+    pause_s = age_s(lease["renewed"], now)
+    chains = [chain for chain in lease["chains"] if chain["ttl_s"] > pause_s]
+    if len(chains) < len(lease["chains"]):  # all the others have now had this pause; the oldest of them says it all
+        chains.append({"ttl_s": pause_s, "since": lease["chains"][len(chains)]["since"]})
+    if not chains or chains[-1]["ttl_s"] > 0:
+        chains.append(newest)
+    if len(chains) > CHAINS_COUNT_MAX:
+        del chains[1]
+    longest_s = max(ttl_s, 0.0 if is_over(lease, now) else lease["ttl_s"])
+    return {**lease, "process": process, "ttl_s": longest_s, "renewed": at, "chains": chains}
 
 
 def is_over(lease: Lease, now: Now) -> bool:
     """Whether nothing can be covered by this lease any more, so that its record may go."""
-    return age_s(lease["renewed"], now) > max((c["ttl_s"] for c in lease["chains"]), default=0.0)
+    return age_s(lease["renewed"], now) >= lease["ttl_s"]
 
 
 def check_moment(value: object) -> bool:
     """Whether `value` has the shape of a moment."""
     if not isinstance(value, dict) or type(value.get("boot")) is not str or type(value.get("at")) is not str:
         return False
-    mono = value.get("mono_s")
-    return type(mono) in (float, int) and mono == mono
+    mono: Any = value.get("mono_s")
+    return type(mono) in (float, int) and -1e12 < mono < 1e12
 
 
 def check_lease(value: dict[str, Any]) -> str:
     """What is wrong with a stored lease; empty: nothing."""
-    if not check_moment(value.get("renewed")):
-        return "renewed is no moment"
+    if not check_moment(value.get("renewed")) or not is_ttl(value.get("ttl_s")):
+        return "renewed or ttl_s is wrong"
     chains = value.get("chains")
     if not isinstance(chains, list):
         return "chains is no list"
     for chain in chains:
-        if not isinstance(chain, dict) or not is_ttl(chain.get("ttl_s")) or not check_moment(chain.get("since")):
+        if not isinstance(chain, dict) or not check_moment(chain.get("since")):
             return "a chain cannot be read"
-    return "" if isinstance(value.get("agent"), str) else "agent is missing"
+        if chain.get("ttl_s") != 0 and not is_ttl(chain.get("ttl_s")):
+            return "a chain cannot be read"
+    if not isinstance(value.get("agent"), str) or value.get("bound") not in ("process", "agent"):
+        return "agent or bound is wrong"
+    return "" if isinstance(value.get("process"), dict) else "process is missing"
 
 
 def is_ttl(value: object) -> bool:
     """Whether `value` is a number of seconds above zero."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12
+    return type(value) in (int, float) and 0 < value < 1e12  # type: ignore[operator]  # it is a number

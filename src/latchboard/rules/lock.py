@@ -8,8 +8,10 @@ Law 3. Gone is a verdict that was given to us, never a guess: "unknowable" count
 Law 4. A record that does not have the shape below is malformed; it is never "free".
 
 The holder of a process-bound hold is the agent in that process. The holder of an agent-bound hold is the agent; but
-while the process that
-took it lives, it is the agent in that process ("same id from another process refused").
+while the process that took it lives, it is the agent in that process ("same id from another process refused").
+
+A name that is locked beside another one (a file with several hard links, rules/pattern.py) is its `link`: whoever gives
+the name back gives back both.
 
 Record `locks/<name>`: {"name", "holders": [holding], "waiters": [entry]}; it is there while it has one of either.
 
@@ -18,7 +20,10 @@ Protocol: protocol/lock.md.
 
 from __future__ import annotations
 
+from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
+from latchboard.rules.holding import BOUNDS, MODES, are_words, is_word
+from latchboard.rules.holding import is_same_process as is_same_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     LeaseOf = Callable[[str], "leases.Lease | None"]
 
     class Holding(TypedDict):
-        """One holder of one name."""
+        """One holder of one name; what may be missing is in few of them (rules/holding.py)."""
 
         agent: str
         mode: Mode
@@ -41,12 +46,16 @@ if TYPE_CHECKING:
         token: int
         first_token: NotRequired[int]
         request: str
+        entries: NotRequired[list[str]]
+        claim: NotRequired[str]
         acquired: leases.Moment
         ttl_s: float
         lease: str
+        entry_lease: NotRequired[str]
         depth: int
         reason: str
         process: dict[str, Any]
+        link: NotRequired[str]
 
     class Entry(TypedDict):
         """One place in a line."""
@@ -68,6 +77,7 @@ if TYPE_CHECKING:
 
         name: str
         mode: Mode
+        link: NotRequired[str]
 
     class Waiter(TypedDict):
         """A request that waits, in `waiters/<request>`."""
@@ -89,8 +99,30 @@ if TYPE_CHECKING:
 
 
 GONE = ("dead", "recycled")
-_MODES = ("exclusive", "shared")
-_BOUNDS = ("process", "agent")
+"""Verdicts that mean that a process has ended."""
+
+NEXT: dict[str, dict[str, str]] = {
+    "asking": {"grant": "holding", "refuse": "refused", "queue": "waiting"},
+    "waiting": {"grant": "holding", "decline": "declined", "withdraw": "withdrawn", "lapse": "withdrawn"},
+    "holding": {
+        "enter": "holding",
+        "renew": "holding",
+        "release": "released",
+        "hand over": "released",
+        "break": "broken",
+        "run out": "over",
+        "lose its process": "over",
+    },
+    "over": {"take over": "taken over", "break": "broken", "clean up": "taken over"},
+    "refused": {},
+    "declined": {},
+    "withdrawn": {},
+    "released": {},
+    "taken over": {},
+    "broken": {},
+}
+"""State of a request -> event -> state. `lapse`: its time is up or its process is gone; nobody had to say so. `over` is
+told by the clock and by verdicts alone: the record still names the holder (`why_over`)."""
 
 
 class Asker:
@@ -143,13 +175,6 @@ def conflicts(a: str, b: str) -> bool:
     return a == "exclusive" or b == "exclusive"
 
 
-def is_same_process(a: Any, b: Any) -> bool:
-    """Whether two identities are one process; what is not there is nobody's."""
-    if a == b:
-        return bool(a)
-    return bool(a) and all(a.get(k) == b.get(k) for k in ("pid", "start", "pid_ns", "boot", "host"))
-
-
 def why_over(holding: Holding, now: Now, judge: Judge, lease_of: LeaseOf) -> str:
     """Why a hold has ended: `expired`, `dead` or `recycled`; empty while it lasts.
 
@@ -180,98 +205,52 @@ def new_record(name: str) -> LockRecord:
     return {"name": name, "holders": [], "waiters": []}
 
 
-def new_holding(request: Request, mode: Mode, token: int, now: Now) -> Holding:
-    """What a grant writes."""
-    return {
-        "agent": request.agent,
-        "mode": mode,
-        "bound": request.bound,
-        "token": token,
-        "request": request.request,
-        "acquired": leases.moment(now),
-        "ttl_s": request.ttl_s,
-        "lease": request.lease,
-        "depth": 1,
-        "reason": request.reason,
-        "process": request.process,
-    }
-
-
-def entered_again(held: Holding, request: Request, mode: Mode, token: int) -> Holding:
-    """A hold after its holder took it once more.
-
-    Agent-bound again is idempotent; anything else is counted. Shared to exclusive gives a new token; the old one
-    stays good until
-    the hold ends, since nobody else can have held it in between.
-    """
-    again: Holding = {**held, "process": request.process}
-    if not (held["bound"] == "agent" and request.bound == "agent"):
-        again["depth"] = held["depth"] + 1
-    if request.bound == "agent" and held["bound"] == "process":
-        again["bound"], again["lease"], again["ttl_s"] = "agent", request.lease, request.ttl_s
-    if mode == "exclusive" and held["mode"] == "shared":
-        again["first_token"] = held.get("first_token", held["token"])
-        again["mode"], again["token"] = "exclusive", token
-    return again
-
-
-def shows_token(holding: Holding, token: int) -> bool:
-    """Whether `token` is one of this hold's (two, after a change from shared to exclusive)."""
-    return token in (holding["token"], holding.get("first_token", holding["token"]))
-
-
 def check_record(value: dict[str, Any]) -> str:
     """What is wrong with a stored lock record; empty: nothing."""
-    if not isinstance(value.get("name"), str):
-        return "name is missing"
+    if type(value.get("name")) is not str:
+        return "name is no text"
     holders, waiters = value.get("holders"), value.get("waiters")
     if not isinstance(holders, list) or not isinstance(waiters, list):
         return "holders or waiters is no list"
     for holding in holders:
-        if wrong := _check_holding(holding):
+        if wrong := holdings.check(holding):
             return f"holder: {wrong}"
     for entry in waiters:
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("request", "agent")):
-            return "waiter: request or agent is missing"
-        if entry.get("mode") not in _MODES or not isinstance(entry.get("seq"), int):
+        if not isinstance(entry, dict) or not are_words(entry.get("request"), entry.get("agent"), "-"):
+            return "waiter: request or agent is no word"
+        if entry.get("mode") not in MODES or type(entry.get("seq")) is not int:
             return "waiter: mode or seq is wrong"
     if len(holders) > 1 and any(h["mode"] == "exclusive" for h in holders):
         return "two holders, one of them exclusive"
     return ""
 
 
-def _check_holding(value: Any) -> str:
-    if not isinstance(value, dict):
-        return "no object"
-    get = value.get
-    for field in ("agent", "request", "lease", "reason"):
-        if type(get(field)) is not str:
-            return f"{field} is no text"
-    if value.get("mode") not in _MODES or value.get("bound") not in _BOUNDS:
-        return "mode or bound is unknown"
-    if type(value.get("token")) is not int or type(value.get("depth")) is not int or value["depth"] < 1:
-        return "token or depth is wrong"
-    if not leases.is_ttl(value.get("ttl_s")) or not leases.check_moment(value.get("acquired")):
-        return "ttl_s or acquired is wrong"
-    return "" if isinstance(value.get("process"), dict) else "process is missing"
-
-
 def check_waiter(value: dict[str, Any]) -> str:
     """What is wrong with a stored waiter; empty: nothing."""
-    for field in ("request", "agent", "lease", "reason"):
-        if not isinstance(value.get(field), str):
-            return f"{field} is no text"
-    if value.get("bound") not in _BOUNDS or type(value.get("seq")) is not int:
+    for field in ("request", "agent", "lease"):
+        if not is_word(value.get(field)):
+            return f"{field} is no word"
+    if value.get("bound") not in BOUNDS or type(value.get("seq")) is not int:
         return "bound or seq is wrong"
-    if type(value.get("attended")) is not bool:
-        return "attended is neither true nor false"
+    if type(value.get("attended")) is not bool or type(value.get("reason")) is not str:
+        return "attended or reason is wrong"
     wants = value.get("wants")
-    if not isinstance(wants, list) or not wants:
-        return "wants is no list"
-    if not all(isinstance(w, dict) and isinstance(w.get("name"), str) and w.get("mode") in _MODES for w in wants):
-        return "a want cannot be read"
+    if not isinstance(wants, list) or not wants or not all(_is_want(want) for want in wants):
+        return "wants is no list of names and modes"
     if not leases.is_ttl(value.get("ttl_s")) or not leases.check_moment(value.get("since")):
         return "ttl_s or since is wrong"
-    if not isinstance(value.get("blocked_by"), list) or not isinstance(value.get("handoff"), dict | None):
-        return "blocked_by or handoff is wrong"
+    limit = value.get("wait_s_max")
+    if limit is not None and (type(limit) not in (int, float) or not 0 <= limit < 1e12):
+        return "wait_s_max is no number of seconds"
+    blocked_by, handoff = value.get("blocked_by"), value.get("handoff")
+    if not isinstance(blocked_by, list) or not all(isinstance(one, dict) for one in blocked_by):
+        return "blocked_by is no list of objects"
+    if handoff is not None and (not isinstance(handoff, dict) or type(handoff.get("state")) is not str):
+        return "handoff has no state"
     return "" if isinstance(value.get("process"), dict) else "process is missing"
+
+
+def _is_want(value: Any) -> bool:
+    if not isinstance(value, dict) or not is_word(value.get("name")) or value.get("mode") not in MODES:
+        return False
+    return "link" not in value or is_word(value["link"])

@@ -1,0 +1,116 @@
+"""Breaking: an operator ends the holds of a name, and clears away what cannot be read there.
+
+Protocol: protocol/lock.md, "Break".
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+
+from latchboard.errors import MalformedRecord, Refused, UsageError
+from latchboard.locks import notices
+from latchboard.rules import holding as holdings
+from latchboard.rules import lock as rules
+from latchboard.rules.agent import check_agent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.locks.service import Locks
+    from latchboard.locks.table import Table
+    from latchboard.rules.lock import Holding
+
+
+def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | None = None) -> list[dict[str, Any]]:
+    """An operator ends every hold of a name; recorded, and the holders are told.
+
+    Args:
+        locks: The service.
+        path: What was locked, as the holder named it.
+        by: The operator.
+        reason: Why; must be given.
+        token: Break only the hold with this token: a newer one is left alone (failures 3.33).
+
+    Returns:
+        Who held it, with token and since when; empty when nobody did. Lock and waiters that cannot be read are removed,
+        too; that is in the history.
+
+    Raises:
+        Refused: `token` is not a holder's. Nothing was changed.
+    """
+    check_agent(by)
+    text: object = reason
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(
+            "breaking a lock needs a reason", hint="give --reason: the holder and the history will show it"
+        )
+    names = locks.names([path])
+
+    def decide(table: Table) -> list[dict[str, Any]]:
+        _mend_index(table)
+        broken = [one for name in names for one in _break(table, name, token)]
+        if broken:
+            table.view.put("log/break", {"by": by, "reason": reason, "broken": broken})
+            for one in broken:
+                if one["agent"]:
+                    _tell(table, one, by, reason)
+            table.advance(dict.fromkeys([*names, *(one["name"] for one in broken)]))
+        return [one for one in broken if one["agent"]]
+
+    return locks.transact(by, decide)
+
+
+def _break(table: Table, name: str, token: int | None) -> list[dict[str, Any]]:
+    """Take out the holds of a name, and everything there that cannot be read."""
+    try:
+        record = table.record(name)
+    except MalformedRecord as exc:
+        if token is not None:
+            raise Refused(f"{name} cannot be read: nobody can say whose token {token} is", name=name) from exc
+        table.put(rules.new_record(name))
+        return [_malformed(name, exc)]
+    if record is None:
+        return []
+    chosen = [held for held in record["holders"] if token is None or holdings.shows_token(held, token)]
+    if record["holders"] and not chosen:
+        newest = max(held["token"] for held in record["holders"])
+        raise Refused(
+            f"{name} is held with token {newest}, not {token}",
+            hint="look at it again: somebody else has it now",
+            name=name,
+            newest=newest,
+        )
+    broken = []
+    for held in chosen:
+        broken += [_broken(one, held) for one in table.remove_linked(name, held)]
+    for place in list(record["waiters"]):
+        try:
+            table.waiter(place["request"])
+        except MalformedRecord as exc:
+            table.drop(place, record)
+            table.delete_waiter(place["request"])
+            broken.append(_malformed(name, exc))
+    return broken
+
+
+def _broken(name: str, held: Holding) -> dict[str, Any]:
+    return {"name": name, "agent": held["agent"], "token": held["token"], "since": held["acquired"]["at"]}
+
+
+def _malformed(name: str, exc: MalformedRecord) -> dict[str, Any]:
+    return {"name": name, "agent": "", "token": 0, "since": "", "malformed": exc.message}
+
+
+def _mend_index(table: Table) -> None:
+    """An index of wide names that cannot be read would keep everybody out, and this command as well."""
+    try:
+        table.wide_names()
+    except MalformedRecord:
+        table.rebuild_wide()
+
+
+def _tell(table: Table, one: dict[str, Any], by: str, reason: str) -> None:
+    body = f"{by} broke your lock on {one['name']}: {reason}. Read the file again before you go on."
+    message_id = f"break-{one['token']}-{crc32(one['name'].encode()):08x}"
+    notices.tell(table, message_id, sender=by, to=one["agent"], body=body, urgency="urgent")

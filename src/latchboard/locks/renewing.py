@@ -1,0 +1,66 @@
+"""Renewing: when the use of a lock renews the lease of its holder, and the write that does it.
+
+One write per holder and `renew_s_min` (or a quarter of a shorter lease time) is enough: in between, use renews nothing.
+
+Protocol: protocol/lock.md, "Leases".
+"""
+
+from __future__ import annotations
+
+from latchboard.rules import lease as leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.locks.table import Table
+    from latchboard.rules.lock import Holding, Request
+    from latchboard.settings import Settings
+
+
+class Renewals:
+    """What one process remembers of its renewals; a hint that spares reading the lease at every use."""
+
+    __slots__ = ("_known", "_settings")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[str, tuple[float, float]] = {}  # lease -> when it was renewed, and how often it must be
+
+    def use(self, table: Table, request: Request) -> None:
+        """A request was granted: renew its lease, if that is due."""
+        every_s = self._every_s(request.ttl_s)
+        known = self._known.get(request.lease)
+        if known is not None:
+            every_s = min(every_s, known[1])
+            if 0 <= table.now.mono_s - known[0] < every_s:
+                if every_s < known[1]:
+                    self._known[request.lease] = (known[0], every_s)
+                return
+        self._known[request.lease] = (table.now.mono_s, every_s)
+        if known is None and request.bound == "process" and request.ttl_s <= self._settings.lease_ttl_s:
+            return  # this process has no older hold that would need it
+        lease = table.lease(request.lease)
+        if lease is None or request.ttl_s > lease["ttl_s"] or leases.age_s(lease["renewed"], table.now) >= every_s:
+            renew(table, request.lease, request.ttl_s, request.agent, request.bound, request.process)
+
+    def use_hold(self, table: Table, held: Holding) -> None:
+        """A hold was used that lives by another lease than the request's own, or by a token alone."""
+        lease = table.lease(held["lease"])
+        last = held["acquired"] if lease is None else lease["renewed"]
+        if leases.age_s(last, table.now) >= self._every_s(held["ttl_s"]):
+            renew_hold(table, held)
+
+    def _every_s(self, ttl_s: float) -> float:
+        return min(self._settings.renew_s_min, ttl_s / 4)
+
+
+def renew_hold(table: Table, held: Holding) -> None:
+    """Renew the lease that a hold lives by."""
+    renew(table, held["lease"], held["ttl_s"], held["agent"], held["bound"], held["process"])
+
+
+def renew(table: Table, lease_id: str, ttl_s: float, agent: str, bound: str, process: Any) -> None:
+    """Write the renewal of a lease."""
+    lease: Any = leases.renewed(table.lease(lease_id), table.now, ttl_s, agent=agent, bound=bound, process=process)
+    table.view.put(f"leases/{lease_id}", lease)
