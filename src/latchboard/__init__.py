@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.agent import Agent as Agent
+    from latchboard.aio import AsyncAgent as AsyncAgent
     from latchboard.compose import Latchboard as Latchboard
     from latchboard.compose import find_root as find_root
     from latchboard.errors import CoordinationError as CoordinationError
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
     from latchboard.errors import Refused as Refused
     from latchboard.errors import StoreError as StoreError
     from latchboard.errors import WaitEnded as WaitEnded
+    from latchboard.founding import acquire_lock as acquire_lock
+    from latchboard.founding import check_conflicts as check_conflicts
+    from latchboard.founding import cleanup_stale_locks as cleanup_stale_locks
+    from latchboard.founding import read_messages as read_messages
+    from latchboard.founding import release_lock as release_lock
+    from latchboard.founding import send_message as send_message
+    from latchboard.founding import update_status_board as update_status_board
     from latchboard.locks import Hold as Hold
     from latchboard.locks import Refusal as Refusal
     from latchboard.settings import Settings as Settings
 
 _HOMES = {
     "Agent": "agent",
+    "AsyncAgent": "aio",
     "CoordinationError": "errors",
     "Hold": "locks",
     "HoldLost": "errors",
@@ -36,7 +45,14 @@ _HOMES = {
     "Settings": "settings",
     "StoreError": "errors",
     "WaitEnded": "errors",
+    "acquire_lock": "founding",
+    "check_conflicts": "founding",
+    "cleanup_stale_locks": "founding",
     "find_root": "compose",
+    "read_messages": "founding",
+    "release_lock": "founding",
+    "send_message": "founding",
+    "update_status_board": "founding",
 }
 
 __all__ = ["__version__", *_HOMES]

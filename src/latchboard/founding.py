@@ -1,0 +1,114 @@
+"""Founding names: the functions that users of the founding protocol know, over the same services.
+
+    from latchboard import acquire_lock, release_lock
+
+    if acquire_lock("src/a.py", "planner", timeout=5):
+        ...
+        release_lock("src/a.py", "planner")
+
+The project is the one around the current folder; the agent is `AGENT_ID` in the environment where none is given, else
+`unknown_agent`.
+Locks are bound to the agent, not to the process: they last an hour from the last use, or until they are released.
+
+New code uses `Latchboard(root).agent(id)`: its holds have tokens, and its refusals say who is in the way.
+
+Protocol: protocol/lock.md, protocol/mailbox.md, protocol/board.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.compose import Latchboard, find_root
+from latchboard.errors import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+UNKNOWN_AGENT = "unknown_agent"
+_boards: dict[str, Latchboard] = {}
+
+
+def acquire_lock(file_path: str, agent_id: str | None = None, timeout: float = 5.0) -> bool:
+    """Lock a file, waiting in line for up to `timeout` seconds.
+
+    Returns:
+        True: it is held by the agent, also when it was before. False: somebody else has it, the same id in another
+            living
+        process included.
+
+    Raises:
+        StoreError: The store cannot be used. ProtocolError: what is stored cannot be read.
+    """
+    board = _board()
+    request = board.locks.request(_agent(agent_id), [file_path], bound="agent")
+    try:
+        board.locks.acquire(request, wait_s_max=timeout)
+    except Refused:
+        return False
+    return True
+
+
+def release_lock(file_path: str, agent_id: str | None = None) -> bool:
+    """Give a lock back. False: the agent did not hold it, or not any more; nothing was changed."""
+    return bool(_board().locks.release_names(_agent(agent_id), [file_path]))
+
+
+def check_conflicts(files: Iterable[str], agent_id: str | None = None) -> list[dict[str, Any]]:
+    """Who is in the way of locking `files`; the agent's own locks are not.
+
+    Returns:
+        One entry per lock: `file_path` (as asked for), `locked_by`, `lock_timestamp` (ISO 8601), `status` ("locked"),
+        and what
+        `latchboard check --json` tells besides.
+    """
+    found = _board().locks.check(files, agent=_agent(agent_id))
+    return [
+        {
+            **one,
+            "file_path": one["asked"],
+            "locked_by": one["agent"],
+            "lock_timestamp": one["since"],
+            "status": "locked",
+        }
+        for one in found
+    ]
+
+
+def update_status_board(agent_id: str | None, status: str, files: Iterable[str] = ()) -> None:
+    """Say what an agent is doing, and to which files; renews its lease."""
+    _board().board.update(_agent(agent_id), status, list(files))
+
+
+def send_message(target_agent_id: str, message: str, agent_id: str | None = None) -> None:
+    """Leave a message for exactly this agent; it waits for one that does not exist yet."""
+    _board().mailbox.send(_agent(agent_id), target_agent_id, message)
+
+
+def read_messages(agent_id: str | None = None) -> list[dict[str, Any]]:
+    """Take the agent's messages, oldest first; each comes once, but for those that demand an acknowledgement.
+
+    Returns:
+        `from`, `to`, `message`, `timestamp` (ISO 8601), and every field of protocol/mailbox.md besides.
+    """
+    inbox = _board().mailbox.receive(_agent(agent_id))
+    return [{**one, "message": one["body"], "timestamp": one["sent_at"]} for one in inbox.messages]
+
+
+def cleanup_stale_locks() -> int:
+    """Remove the locks whose holders have ended, and whatever else is over. Returns how many locks that were."""
+    return len(_board().cleanup.run().locks)
+
+
+def _agent(agent_id: str | None) -> str:
+    return agent_id or os.environ.get("AGENT_ID") or UNKNOWN_AGENT
+
+
+def _board() -> Latchboard:
+    """The project around the current folder; one object per project and process."""
+    root = find_root(os.getcwd())
+    if root not in _boards:
+        _boards[root] = Latchboard(root)
+    return _boards[root]

@@ -1,0 +1,92 @@
+"""The founding protocol's functions do what their users know them for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+import latchboard
+from latchboard import Latchboard
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_lock_is_taken_seen_and_given_back() -> None:
+    assert latchboard.acquire_lock("src/a.py", "planner")
+    assert latchboard.acquire_lock("src/a.py", "planner"), "taking it again is harmless"
+
+    found = latchboard.check_conflicts(["src/a.py", "src/b.py"], "builder")
+    assert [(one["file_path"], one["locked_by"], one["status"]) for one in found] == [("src/a.py", "planner", "locked")]
+    assert found[0]["lock_timestamp"].endswith("Z")
+    assert latchboard.check_conflicts(["src/a.py"], "planner") == []
+
+    assert not latchboard.release_lock("src/a.py", "builder")
+    assert latchboard.release_lock("src/a.py", "planner")
+    assert not latchboard.release_lock("src/a.py", "planner")
+
+
+def test_the_timeout_is_really_waited() -> None:
+    assert latchboard.acquire_lock("src/a.py", "planner")
+
+    started = time.monotonic()
+    assert not latchboard.acquire_lock("src/a.py", "builder", timeout=0.3)
+
+    assert 0.3 <= time.monotonic() - started < 3
+
+
+def test_releasing_one_path_never_frees_another() -> None:
+    assert latchboard.acquire_lock("src/x.py", "planner")
+    assert latchboard.acquire_lock("x.py", "planner")
+
+    assert latchboard.release_lock("x.py", "planner")
+
+    assert len(latchboard.check_conflicts(["src/x.py"], "builder")) == 1
+
+
+def test_the_agent_comes_from_the_environment_else_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    latchboard.acquire_lock("a.py")
+    monkeypatch.setenv("AGENT_ID", "planner")
+    latchboard.acquire_lock("b.py")
+
+    holders = [one["locked_by"] for one in latchboard.check_conflicts(["a.py", "b.py"], "builder")]
+
+    assert holders == ["unknown_agent", "planner"]
+
+
+def test_messages_reach_the_exact_recipient_once() -> None:
+    latchboard.send_message("a_b", "for a_b", "planner")
+    latchboard.send_message("a", "for a", "planner")
+
+    taken = latchboard.read_messages("a")
+
+    assert [(m["from"], m["to"], m["message"]) for m in taken] == [("planner", "a", "for a")]
+    assert taken[0]["timestamp"].endswith("Z")
+    assert latchboard.read_messages("a") == []
+    assert [m["message"] for m in latchboard.read_messages("a_b")] == ["for a_b"]
+
+
+def test_the_board_says_what_an_agent_does(project: Path) -> None:
+    latchboard.update_status_board("planner", "thinking", ["src/a.py"])
+
+    (seen,) = Latchboard(project, publishes=False).board.agents()
+
+    assert (seen["agent"], seen["status"], seen["files"]) == ("planner", "thinking", ["src/a.py"])
+
+
+def test_cleanup_counts_what_it_removed(project: Path) -> None:
+    Latchboard(project, publishes=False).agent("late").lock("a.py", "b.py", bound="agent", ttl_s=0.001)
+    latchboard.acquire_lock("c.py", "planner")
+    while Latchboard(project, publishes=False).locks.check(["a.py"]):
+        continue  # a millisecond of lease
+
+    assert latchboard.cleanup_stale_locks() == 2
+    assert latchboard.cleanup_stale_locks() == 0
+    assert len(latchboard.check_conflicts(["c.py"], "builder")) == 1
