@@ -69,7 +69,7 @@ FORBIDDEN_WHEN_HOT = (
 IMPURE_CALLS = ("__import__", "breakpoint", "eval", "exec", "input", "open", "print")
 
 # Folders that count as one module: a file per verb is still one surface.
-ONE_HOME = ("latchboard.surface.cli",)
+ONE_HOME = ("latchboard.surface", "latchboard.testing")
 
 
 def _hot_modules() -> list[str]:
