@@ -46,6 +46,8 @@ _DEFAULTS: dict[str, Any] = {
     "expires_at": None,
 }
 _TEXTS = ("id", "from", "body", "subject", "thread", "urgency", "ack", "sent_at")
+_TEXTS_OR_NULL = ("reply_to", "delivered_at", "acked_at")
+_FLAGS = ("dead_letter", "broadcast")
 _TIMES = ("ack_by_at", "expires_at", "archived_at")
 _HIDDEN = ("_mono_s", "_boot", "previous")
 
@@ -128,6 +130,12 @@ def _fault(found_at: str, message: dict[str, Any]) -> str:
     for name in _TEXTS:
         if not isinstance(message.get(name), str):
             return f"{name} is no text"
+    for name in _TEXTS_OR_NULL:
+        if not isinstance(message.get(name, ""), str | None):
+            return f"{name} is no text"
+    for name in _FLAGS:
+        if not isinstance(message.get(name, False), bool):
+            return f"{name} is neither true nor false"
     if not is_id(message["id"]):
         return "id cannot be the id of a message"
     if found_at != _place(message):
