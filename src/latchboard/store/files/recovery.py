@@ -24,29 +24,32 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.clock import Now
+    from latchboard.settings import Settings
     from latchboard.store.files.folder import Folder
 
 GAP = 10**9
 """Added to the base when the tail of the journal may have been lost: more than the disk can have failed to keep."""
 
+_JOURNALS_COUNT_MAX = 100
 _BOOT_BYTES_MAX = 36
 _BOOT_DRIFT_S = 60
 
 
-def begin(folder: Folder, now: Now, *, kept_count: int) -> Header:
+def begin(folder: Folder, now: Now, settings: Settings) -> Header:
     """Make what a new store needs: self-test, FORMAT, first journal, header.
 
     Where there are journals already, the header was lost or damaged: everything is read from them.
     """
     folder.read_format()  # somebody else may have made it since the folder was opened
+    os.ftruncate(folder.guard, 0)  # garbage may be longer than a header
     older = bases(folder)
     if older:
         folder.open_journal(older[-1])
-        return settle(folder, Header(older[-1], 0, 0, ""), now, kept_count=kept_count)
+        return settle(folder, Header(older[-1], 0, 0, ""), now, settings)
     folder.self_test()
     if not folder.store_id:
         folder.write_format(os.urandom(8).hex())
-    return rotate(folder, Header(0, 0, 0, now.boot), now, kept_count=kept_count)
+    return rotate(folder, Header(0, 0, 0, now.boot), now, settings)
 
 
 def redo(folder: Folder, header: Header) -> Header | None:
@@ -96,7 +99,7 @@ def _delete_file(folder: Folder, key: str) -> None:
         records.set_aside(folder.fd, path)
 
 
-def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Header:
+def settle(folder: Folder, header: Header, now: Now, settings: Settings) -> Header:
     """After a restart of the machine, a copy, or damage to the journal: trust nothing that was not flushed.
 
     Record files are compared with the last value the kept journals have for them, and a new journal starts far above.
@@ -114,7 +117,7 @@ def settle(folder: Folder, header: Header, now: Now, *, kept_count: int) -> Head
     for key, (revision, value) in latest.items():
         if not key.startswith(TRACE_PREFIX):
             last = max(last, _restore(folder, key, revision, value))
-    return rotate(folder, Header(header.base, header.applied, last, now.boot), now, kept_count=kept_count, gap=GAP)
+    return rotate(folder, Header(header.base, header.applied, last, now.boot), now, settings, gap=GAP)
 
 
 def _restore(folder: Folder, key: str, revision: int, value: Any) -> int:
@@ -139,14 +142,15 @@ def _revision_in(folder: Folder, key: str, path: str) -> int:
         return -1
 
 
-def rotate(folder: Folder, header: Header, now: Now, *, kept_count: int, gap: int = 0) -> Header:
+def rotate(folder: Folder, header: Header, now: Now, settings: Settings, *, gap: int = 0) -> Header:
     """Start a new journal. The header is written last: until then the new file is nobody's."""
     older = bases(folder)
     for stray in [b for b in older if b > header.base and not entries(folder, b)]:
         records.delete(folder.fd, layout.journal(stray))  # of a writer that was killed while rotating
         older.remove(stray)
-    ends = [b + os.stat(layout.journal(b), dir_fd=folder.fd).st_size for b in older]
-    base = max([header.last + 1, header.base + header.applied + 1, int(now.wall_s * 1e6), *(e + 1 for e in ends)]) + gap
+    sizes = {b: os.stat(layout.journal(b), dir_fd=folder.fd).st_size for b in older}
+    ends = [b + size + 1 for b, size in sizes.items()]
+    base = max(header.last + 1, header.base + header.applied + 1, int(now.wall_s * 1e6), *ends) + gap
     line = journal.first_line(
         base=base,
         previous=header.last,
@@ -161,9 +165,25 @@ def rotate(folder: Folder, header: Header, now: Now, *, kept_count: int, gap: in
     _sync_folder(folder)
     header = Header(base, len(line), header.last, boot_word(now.boot))
     write_header(folder.guard, header)
-    for old in older[: -kept_count + 1 or None]:
+    for old in _too_old(sizes, settings):
         records.discard(folder.fd, layout.journal(old))
     return header
+
+
+def _too_old(sizes: dict[int, int], settings: Settings) -> list[int]:
+    """Which journals to remove, now that a new one is begun.
+
+    Restarts of the machine begin journals that are far from full: they are kept as long as all of them together are no
+    more than the full ones would be.
+    """
+    kept_count, kept_bytes = 1, 0
+    enough_bytes = (settings.journals_kept_count - 1) * settings.journal_bytes_max
+    for base in sorted(sizes, reverse=True):
+        many = kept_count >= settings.journals_kept_count and kept_bytes >= enough_bytes
+        if many or kept_count >= _JOURNALS_COUNT_MAX:
+            return [b for b in sizes if b <= base]
+        kept_count, kept_bytes = kept_count + 1, kept_bytes + sizes[base]
+    return []
 
 
 def is_other_boot(written: str, boot: str) -> bool:

@@ -1,7 +1,8 @@
 """Snapshot: what was read of the files, all of one revision, with no write.
 
-One key is one file read without the guard. More than that is read under the shared guard, and so is a record that was
-being written at that moment; what a dead writer left behind `applied` is laid over the files in memory.
+One key is one file read without the guard, if nothing lay behind `applied` meanwhile. More than that, or beside a busy
+writer or a dead one, is read under the shared guard; what a dead writer left behind `applied` is laid over the files in
+memory.
 
 Protocol: protocol/store.md, "Reading".
 """
@@ -12,7 +13,7 @@ import os
 
 from latchboard.errors import MalformedRecord, UsageError
 from latchboard.store.checks import check_collection
-from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files import guard, journal, layout
 from latchboard.store.files.view import FileView
 from latchboard.store.port import TRACE_PREFIX, belongs
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from latchboard.store.files.folder import Folder
     from latchboard.store.files.guard import Header
     from latchboard.store.port import Entries
+
+
+_TRIES = 3
 
 
 class FileSnapshot:
@@ -70,6 +74,10 @@ class FileSnapshot:
             damaged.extend(found)
         return self._collections[prefix]
 
+    def is_damaged(self, key: str) -> bool:
+        """Whether a key that was asked for has a record that cannot be read."""
+        return isinstance(self._values[key], MalformedRecord)
+
     def load(self, view: FileView | None, wanted: tuple[str, ...]) -> FileSnapshot:
         """Read everything that is wanted; without a view there is nothing."""
         for name in wanted:
@@ -86,21 +94,17 @@ class FileSnapshot:
 
 def read_one(folder: Folder, key: str) -> FileSnapshot | None:
     """One key without the guard; None when it must be read under it."""
-    path = layout.record(key)
-    header = guard.peek_header(folder.guard)
-    if header is None:
-        return FileSnapshot(0).load(None, (key,))
-    snapshot = FileSnapshot(header.last)
-    try:
-        data = records.read(folder.fd, path)
-        if data is None:
-            snapshot._values[key] = None
-            return snapshot
-        _, snapshot._values[key], revision = records.unpack(key, data, path)
-    except MalformedRecord:
-        return None
-    # Newer than the header: its commit is under way, and may yet be taken back for want of space.
-    return snapshot if revision <= header.last else None
+    layout.record(key)  # refuses a key that cannot be kept
+    for _ in range(_TRIES):
+        header = guard.peek_header(folder.guard)
+        if header is None:
+            return FileSnapshot(0).load(None, (key,))
+        if folder.base != header.base and not folder.open_journal(header.base):
+            return None
+        snapshot = FileSnapshot(header.last).load(FileView(folder, header.last), (key,))
+        if os.fstat(folder.journal).st_size == header.applied:
+            return None if snapshot.is_damaged(key) else snapshot
+    return None
 
 
 def read_many(folder: Folder, wanted: tuple[str, ...]) -> FileSnapshot:

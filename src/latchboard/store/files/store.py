@@ -205,7 +205,7 @@ class FileStore:
         except ProtocolError:
             header = None  # damaged: begin again from the journals
         if header is None:
-            header = recovery.begin(folder, now, kept_count=settings.journals_kept_count)
+            header = recovery.begin(folder, now, settings)
         if not folder.store_id:
             folder.close_journal()
             folder.read_format()
@@ -222,13 +222,13 @@ class FileStore:
         if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
             return self._resettled(folder, header, now)
         if header.applied > settings.journal_bytes_max:
-            header = recovery.rotate(folder, header, now, kept_count=settings.journals_kept_count)
+            header = recovery.rotate(folder, header, now, settings)
             folder.open_journal(header.base)
         return header
 
     def _resettled(self, folder: Folder, header: Header, now: Now) -> Header:
         self._carried_at = 0
-        header = recovery.settle(folder, header, now, kept_count=self._settings.journals_kept_count)
+        header = recovery.settle(folder, header, now, self._settings)
         folder.open_journal(header.base)
         return header
 
