@@ -5,8 +5,9 @@ from the journal: the board that somebody published says from where (a hint; the
 one).
 
 Law 1. Records come from the snapshot and the changes after it, never from a published board.
-Law 2. Whoever falls too far behind starts again from a snapshot and says so in the history (`gap`): folding a long
-       journal for a list of the last 200 entries would cost more than it tells.
+Law 2. Who may skip and has fallen too far behind starts again from a snapshot, with the history of the published board
+       if that is not far behind, else with a mark in the history (`gap`): folding a long journal for a list of the last
+       200 entries would cost more than it tells.
 """
 
 from __future__ import annotations
@@ -71,16 +72,17 @@ class Fold:
 
         Args:
             hint: From which revision to fold history on a start; 0: all that is kept.
-            may_skip: Start again from a snapshot when more than `BEHIND_MAX` lies ahead.
+            may_skip: Read no more than `BEHIND_MAX` of the journal; what lies further back is left out.
 
         Raises:
             StoreError: The store cannot be read; the state is kept.
         """
         state, watch = self.state, self._watch
+        may_skip = may_skip and self._can_skip
         if state is None or watch is None:
-            return self._start(hint)
-        if may_skip and self._can_skip and watch.behind() > BEHIND_MAX:
-            return self._start_again()
+            return self._start((hint, 0) if hint else (0,), may_skip)
+        if may_skip and watch.behind() > BEHIND_MAX:
+            return self._start((hint,) if hint > state.revision else (), may_skip)
         try:
             changes = watch.poll()
         except Compacted:
@@ -99,22 +101,23 @@ class Fold:
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
-    def _start(self, hint: int) -> State:
-        """Records from a snapshot; history from the hint, or else from the oldest change that is kept."""
-        self.close()
-        for after in (hint, 0) if hint else (0,):
-            watch = self._follow(after)
+    def _start(self, places: tuple[int, ...], may_skip: bool) -> State:
+        """Records from a snapshot; history from the first of `places` that the journal has and that is near enough."""
+        for after in places:
+            watch: Any = self._follow(after)
             try:
-                snapshot = self._snapshot()
-                changes = watch.poll()
+                if not may_skip or watch.behind() <= BEHIND_MAX:
+                    snapshot = self._snapshot()
+                    state = self._begun(snapshot, watch.poll())
+                    self.close()
+                    self._watch, self.state = watch, state
+                    return state
+                watch.close()
             except Compacted:
                 watch.close()
-                continue
             except BaseException:
                 watch.close()
                 raise
-            self._watch, self.state = watch, self._begun(snapshot, changes)
-            return self.state
         return self._start_again()
 
     def _begun(self, snapshot: Snapshot, changes: list[Change]) -> State:

@@ -134,6 +134,41 @@ def test_what_lies_too_far_ahead_is_skipped_only_by_who_may(world: World) -> Non
     assert events(state)[1:] == [("gap", state.revision)]
 
 
+def test_who_skips_takes_the_history_from_where_the_published_board_says(world: World) -> None:
+    made: list[Far] = []
+
+    def follow(after: int) -> Any:
+        made.append(Far(world.store.watch("", after=after)))
+        return made[-1]
+
+    folded = fold(world, follow=follow)
+    folded.advance()
+    place = world.put(agents__a=entry())
+    acquired = world.put(locks__x=lock("x", holding("a", 1)))
+    released = world.put(locks__x=None)
+    made[0].far = BEHIND_MAX + 1
+
+    state = folded.advance(hint=place, may_skip=True)
+
+    assert acquired < released == state.revision
+    assert events(state) == [("lock.released", released)]
+    made[-1].far = BEHIND_MAX + 1
+    assert events(folded.advance(hint=place, may_skip=True))[1:] == [("gap", released)]
+
+
+def test_a_start_that_may_skip_does_not_read_a_long_journal(world: World) -> None:
+    world.put(locks__x=lock("x", holding("a", 1)))
+
+    def follow(after: int) -> Any:
+        far = Far(world.store.watch("", after=after))
+        far.far = 0 if after else BEHIND_MAX + 1
+        return far
+
+    state = fold(world, follow=follow).advance(may_skip=True)
+
+    assert (list(state.known.locks), events(state)) == (["x"], [("gap", state.revision)])
+
+
 class Damaged:
     """A snapshot in which one record cannot be read, as long as there is a reason."""
 
