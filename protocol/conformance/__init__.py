@@ -1,0 +1,3 @@
+"""Black-box suite for any implementation; see README.md."""
+
+from __future__ import annotations

@@ -1,0 +1,52 @@
+"""The Python implementation passes the black-box suite of the protocol."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.surface.cli.harness import ROOT
+
+SUITE = ROOT / "protocol" / "conformance"
+PARTS = sorted(path.name for path in SUITE.glob("test_*.py"))
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_implementation_conforms(part: str) -> None:
+    environment = {**os.environ, "LATCHBOARD_CLI": shlex.join([sys.executable, "-m", "latchboard"])}
+    words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, f"--rootdir={SUITE}"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, str(SUITE / part)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@pytest.mark.process
+def test_suite_without_a_command_says_what_to_set() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "LATCHBOARD_CLI"}
+    words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, f"--rootdir={SUITE}", "-x"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, str(SUITE / "test_mailbox.py")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "set LATCHBOARD_CLI to the command under test" in done.stdout
