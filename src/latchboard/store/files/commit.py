@@ -1,8 +1,11 @@
 """Commit: append one line, make the record files say the same, move the header on. The guard is held exclusively.
 
-Order: stage every file, effect, line, renames and deletes, header. What can fail for want of space comes before the
-line: at every instant whole lines and files agree, or the line is there and the next writer finishes it. A file shows
+Order: stage every file, line, renames and deletes, header. What can fail for want of space comes before the line is
+whole: at every instant whole lines and files agree, or the line is there and the next writer finishes it. A file shows
 its name only when it is whole, so that whoever reads it by itself never meets half a record (K43, failures 3.14).
+
+An effect runs between the line and its newline, which commits it: there is room for the line by then, and none of it
+counts yet.
 
 Protocol: protocol/store.md, "Commit".
 """
@@ -76,11 +79,17 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
     Raises:
         StoreError: Nothing was committed, unless the message says otherwise.
     """
+    try:
+        for path in (*plan.files, *map(layout.record, plan.deletes)):
+            folder.check_inside(path.rpartition("/")[0])
+    except OSError as exc:
+        raise_typed(exc, "look at", folder.path)
     staged = _stage(folder, plan)
     try:
-        if effect is not None:
-            effect()
-        _append(folder, header, plan.line)
+        if effect is None:
+            _append(folder, header, plan.line)
+        else:
+            _append_around(folder, header, plan.line, effect)
     except BaseException:
         for temporary in staged.values():
             records.discard(folder.fd, temporary)
@@ -118,6 +127,24 @@ def _append(folder: Folder, header: Header, line: bytes) -> None:
         if isinstance(exc, OSError):
             raise_typed(exc, "write", folder.path)
         raise
+
+
+def _append_around(folder: Folder, header: Header, line: bytes, effect: Callable[[], None]) -> None:
+    """The line, the effect, the newline. When the effect raises, the line is cut back."""
+    _append(folder, header, line[:-1])
+    try:
+        effect()
+    except BaseException as exc:
+        _cut(folder, header, exc)
+        raise
+    try:
+        _append(folder, header, line[-1:])
+    except StoreError as exc:
+        raise StoreUnavailable(
+            f"{exc.message}; what it stands for is done, but not recorded",
+            hint="look at the file before you try again",
+            path=folder.path,
+        ) from exc
 
 
 def _cut(folder: Folder, header: Header, cause: BaseException) -> None:
