@@ -21,6 +21,8 @@ from tests.process.nursery import Channel, Child, Nursery, until
 VICTIM, RIVAL, PROBE = "victim", "rival", "probe"
 FILE = "src/a.py"
 OTHER = "src/other.py"
+Answer = dict[str, Any]
+"""What a victim says of its operation: `done`, else `error`, `families` (its classes) and `message`."""
 OLD, NEW = "old content\n" * 40, "new content\n" * 50
 
 
@@ -37,7 +39,7 @@ class Operation:
         kept: Paths that must stay held, since their hold does not end with the victim.
         settings: Of every process in the scene.
         rival: Holds or waits in a process of its own: "" (nobody), "waits" for FILE, "holds" FILE.
-        check: Problems with what files outside the store say.
+        check: Problems with what files outside the store say: (root, commits of the victim, its answer or None).
         is_long: It commits more than once, so that an error may come after its first commit.
         is_first: The store does not exist before it.
         is_main: Belongs to `make test`; the others run in the soak.
@@ -51,7 +53,7 @@ class Operation:
     kept: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     rival: str = ""
-    check: Callable[[str, list[dict[str, Any]], bool], list[str]] = lambda root, commits, done: []
+    check: Callable[[str, list[dict[str, Any]], Answer | None], list[str]] = lambda root, commits, answer: []
     is_long: bool = False
     is_first: bool = False
     is_main: bool = True
@@ -152,13 +154,22 @@ def _write_file(board: Latchboard) -> Hold:
     return _locked(board)
 
 
-def _check_file(root: str, commits: list[dict[str, Any]], done: bool) -> list[str]:
+def leaves_doubt(answer: Answer) -> bool:
+    """Whether an error says that something may have happened all the same."""
+    return any(word in answer["message"] for word in ("committed", "unknown", "not recorded"))
+
+
+def _check_file(root: str, commits: list[dict[str, Any]], answer: Answer | None) -> list[str]:
     with open(f"{root}/{FILE}", encoding="utf-8") as file:
         text = file.read()
     if text not in (OLD, NEW):
         return [f"the file is neither old nor new: {text[:40]!r}... of {len(text)} characters"]
     is_recorded = any("log/write" in commit["puts"] for commit in commits)
-    return ["the write is in the history, but the file is old"] if (is_recorded or done) and text == OLD else []
+    if text == OLD and (is_recorded or (answer is not None and answer["done"])):
+        return ["it was written, so it is said, but the file is old"]
+    if text == NEW and answer is not None and not answer["done"] and not leaves_doubt(answer):
+        return ["it failed, so it is said, but the file is new"]
+    return []
 
 
 def _expired(board: Latchboard) -> None:

@@ -37,14 +37,15 @@ class Sweep:
     def attempt(self, *injections: str) -> bool:
         """One run; whether the victim was killed before its operation had ended."""
         with Scene(self._operation, self._nursery, self._folder) as scene:
-            was_killed = scene.run(*injections) is None
+            answer = scene.run(*injections)
+            was_killed = answer is None
             scene.victim.kill()
             scene.victim.wait()
             assert scene.trace is not None
             self.calls = self.calls or Counter(name for name, _ in scene.trace.calls())
             found = scene.problems(free=self._operation.free)
             commits = scene.commits()
-            found += self._operation.check(scene.root, commits, not was_killed)
+            found += self._operation.check(scene.root, commits, answer)
             if not commits and not was_killed:
                 found.append("it ended well and committed nothing")
             where = " ".join(injections) or "not killed"

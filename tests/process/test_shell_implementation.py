@@ -16,6 +16,7 @@ import pytest
 
 import latchboard
 from latchboard import Latchboard, LockHeld
+from latchboard.errors import MalformedRecord
 from latchboard.store.files import guard, layout
 
 pytestmark = [pytest.mark.process, pytest.mark.needs_tool("jq", "flock", "gzip", "sha256sum")]
@@ -179,6 +180,35 @@ def test_a_record_that_cannot_be_read_is_never_free(board: Latchboard, shell: Sh
     for verb in ("acquire", "release"):
         shell(verb, "a.py", "sheila", expect=UNREADABLE)
     shell("holders", "a.py", expect=UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"agent": ""},
+        {"mode": "both"},
+        {"bound": None},
+        {"token": "1"},
+        {"depth": 2},
+        {"entries": []},
+        {"claim": 1},
+        {"first_token": 1.5},
+        {"ttl_s": 0},
+        {"acquired": {"at": "", "boot": ""}},
+        {"process": []},
+    ],
+    ids=str,
+)
+def test_both_call_the_same_record_malformed(board: Latchboard, shell: Shell, wrong: dict[str, Any]) -> None:
+    board.agent("planner").lock("a.py")
+    path = store_folder(board) / layout.record("locks/a.py")
+    record = json.loads(path.read_text())
+    record["holders"][0] |= wrong
+    path.write_text(json.dumps(record))
+
+    shell("acquire", "a.py", "sheila", expect=UNREADABLE)
+    with pytest.raises(MalformedRecord):
+        Latchboard(board.root, publishes=False).agent("builder").lock("a.py")
 
 
 def test_a_shell_does_not_jump_the_line_and_does_not_drop_it(board: Latchboard, shell: Shell) -> None:

@@ -49,12 +49,14 @@ class FileBell:
         return self._fd
 
     def clear(self) -> None:
-        """Forget the rings so far."""
+        """Forget the rings so far. Raises StoreError: the FIFO cannot be read any more."""
         try:
             while os.read(self._fd, 512):
                 continue
         except BlockingIOError:
             return
+        except OSError as exc:
+            raise from_os_error(exc, "listen to the bell", self._path) from exc
 
     def close(self) -> None:
         """Remove it. In a forked child it is the parent's and stays."""
