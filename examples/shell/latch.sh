@@ -37,15 +37,22 @@ JOURNAL_BYTES_MAX=8388608
 GUARD_TRIES_MAX=400 # some 5 seconds
 
 # What a lock record must look like; anything else is malformed, and never free.
+# shellcheck disable=SC2016  # these are names of jq's
 LOCK_RECORD='
 def text: type == "string";
+def word: type == "string" and . != "" and length <= 4200 and (explode | all(. != 0));
 def whole: type == "number" and . == floor;
 def mode: . == "exclusive" or . == "shared";
 def moment: type == "object" and (.boot | text) and (.at | text) and (.mono_s | type == "number");
-def holding: type == "object" and ([.agent, .request, .lease, .reason] | all(text)) and (.mode | mode)
-  and (.bound == "process" or .bound == "agent") and (.token | whole) and (.depth | whole and . >= 1)
-  and (.ttl_s | type == "number" and . > 0 and . < 1e12) and (.acquired | moment) and (.process | type == "object");
-def place: type == "object" and (.request | text) and (.agent | text) and (.mode | mode) and (.seq | whole);
+def holding: type == "object" and ([.agent, .request, .lease] | all(word)) and (.reason | text) and (.mode | mode)
+  and (.bound == "process" or .bound == "agent") and (.token | whole)
+  and (.ttl_s | type == "number" and . > 0 and . < 1e12) and (.acquired | moment) and (.process | type == "object")
+  and (. as $holding | ["claim", "entry_lease", "link"] | all(. as $name | $holding | (has($name) | not) or (.[$name] | word)))
+  and ((has("first_token") | not) or (.first_token | whole))
+  and (. as $holding | if has("entries") then .entries elif .bound == "process" then [.request] else [] end
+    | type == "array" and all(word)
+    and $holding.depth == length + (if $holding.bound == "agent" then 1 else 0 end) and $holding.depth >= 1);
+def place: type == "object" and ([.request, .agent] | all(word)) and (.mode | mode) and (.seq | whole);
 def lock: (.name | text) and "locks/" + .name == .key
   and (.holders | type == "array" and all(holding)) and (.waiters | type == "array" and all(place))
   and ((.holders | length) < 2 or (.holders | all(.mode == "shared")));
@@ -291,7 +298,7 @@ commit() {
         [ -d "${3%/*}" ] || mkdir -p "${3%/*}"
         rm -f "$3.tmp"
         printf '{"key":%s,"mod_revision":%s,%s\n' "$2" "$revision" "$4" >"$3.tmp" \
-            || die 13 "$3.tmp cannot be written: nothing was changed"
+            || { rm -f "$3.tmp"; die 13 "$3.tmp cannot be written: nothing was changed"; }
     fi
     printf '%s\n' "$line" >>"$journal"
     size=$(stat -c %s "$journal")
@@ -386,6 +393,9 @@ release() {
     fi
     [ "$(count_waiters)" = 0 ] || die 13 "$name is waited for: \`latchboard release\` grants it to the next in line"
     [ "$mine_mode" = exclusive ] || die 13 "$name is held shared: use \`latchboard release\`"
+    case $record in
+        *'"link":'*) die 13 "$name was locked together with a hard link: use \`latchboard release\`" ;;
+    esac
     read_wide
     [ "$wide_count" = 0 ] || die 13 "somebody may wait for $name among $wide: use \`latchboard release\`"
     commit "$us" "$key_json" "$file"
