@@ -317,7 +317,7 @@ def _record(table: Table, ended: list[dict[str, Any]], batch_number: int) -> Non
         more = f" and {len(theirs) - _NAMED_COUNT_MAX} more" if len(theirs) > _NAMED_COUNT_MAX else ""
         body = f"Your lease on {names}{more} ran out, and the lock was cleaned up. Acquire it anew before you go on."
         message_id = f"cleanup-{theirs[0]['token']}-{batch_number}"
-        notices.tell(table, message_id, sender=WHO, to=agent, body=body, urgency="high")
+        notices.tell(table, message_id, sender=notices.SENDER, to=agent, body=body, urgency="high")
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from latchboard.clock import Now, iso, parse_iso
+from latchboard.clock import iso, parse_iso
 from latchboard.codec import decode
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as locks
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
+    from latchboard.clock import Now
     from latchboard.rules.known import Change
     from latchboard.rules.lock import Holding, Judge, LockRecord
     from latchboard.rules.watch import Event
@@ -300,13 +301,8 @@ def lock_entries(state: State, name: str, now: Now, judge: Judge) -> list[tuple[
 
 def expires_at(held: Holding, lease: leases.Lease | None) -> str | None:
     """When a hold ends by the wall clock, for people; None when the record does not say it."""
+    began = leases.runs_from(held["acquired"], held["ttl_s"], lease)
     try:
-        began = held["acquired"]
-        if lease is not None and leases.seconds_between(began, lease["renewed"]) > 0:
-            renewed = lease["renewed"]
-            then = Now(parse_iso(renewed["at"]), renewed["mono_s"], renewed["boot"])
-            if leases.remaining_s(began, held["ttl_s"], lease, then) >= held["ttl_s"]:
-                began = renewed  # at that moment it had all of its time again, so the renewal counted for it
         return iso(parse_iso(began["at"]) + held["ttl_s"])
     except ValueError:
         return None
