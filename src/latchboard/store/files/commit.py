@@ -39,10 +39,11 @@ class Plan:
         deletes: Keys.
         files: Path to content of every record file.
         replaced: Those that replace a file.
+        folders: Below the store's, where something will be written or removed.
         line: Of the journal.
     """
 
-    __slots__ = ("deletes", "files", "line", "puts", "replaced")
+    __slots__ = ("deletes", "files", "folders", "line", "puts", "replaced")
 
     def __init__(self, view: FileView, at: str, who: str, limits: Properties) -> None:
         """Raises UsageError for what cannot be kept, MalformedRecord for what cannot be replaced or removed."""
@@ -53,6 +54,7 @@ class Plan:
         self.deletes: list[str] = []
         self.files: dict[str, bytes] = {}
         self.replaced: list[str] = []
+        self.folders: set[str] = set()
         for key, value in changes.items():
             path = layout.record(key)  # refuses a key that cannot be kept
             trace = key.startswith(TRACE_PREFIX)
@@ -62,12 +64,16 @@ class Plan:
                 self.deletes.append(key)
                 if key not in view.known:
                     view.has_file(key, path)
+                if "/" in path:
+                    self.folders.add(path.rpartition("/")[0])
                 continue
             text = self.puts[key] = check_value(key, value, limits.value_bytes_max)
             if not trace:
                 self.files[path] = records.pack(key, revision, text)
                 if view.has_file(key, path):
                     self.replaced.append(path)
+                if "/" in path:
+                    self.folders.add(path.rpartition("/")[0])
         if not who.isascii():
             check_who(who)
         self.line = journal.commit_line(revision, at, who, self.puts, self.deletes)
@@ -79,11 +85,8 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
     Raises:
         StoreError: Nothing was committed, unless the message says otherwise.
     """
-    try:
-        for path in (*plan.files, *map(layout.record, plan.deletes)):
-            folder.check_inside(path.rpartition("/")[0])
-    except OSError as exc:
-        raise_typed(exc, "look at", folder.path)
+    for where in plan.folders:
+        folder.check_inside(where)
     staged = _stage(folder, plan)
     try:
         if effect is None:

@@ -15,10 +15,12 @@ import stat
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
 from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files.trouble import unsafe
 
 FORMAT_KNOWN = 1
 _OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FIRST_LINE_BYTES_MAX = 4096
+_SOUND_COUNT_MAX = 4096
 
 
 class Folder:
@@ -38,6 +40,7 @@ class Folder:
 
     __slots__ = (
         "_identity",
+        "_sound",
         "base",
         "fd",
         "guard",
@@ -66,6 +69,7 @@ class Folder:
         self.base = 0
         self.store_id = ""
         self.is_copy = False
+        self._sound: set[str] = {""}
         try:
             if writing:
                 _make(path, mode)
@@ -103,12 +107,12 @@ class Folder:
         """Refuse a symbolic link, or anything else that is no folder, where a folder of the store belongs."""
         for path in (self.path, f"{self.path}/{layout.JOURNAL_FOLDER}"):
             if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
-                raise _unsafe(path, "something that is no folder stands where a folder of the store belongs")
+                raise unsafe(path, "something that is no folder stands where a folder of the store belongs")
 
     def _regular(self, fd: int, name: str) -> os.stat_result:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise _unsafe(f"{self.path}/{name}", "something that is no file stands where a file of the store belongs")
+            raise unsafe(f"{self.path}/{name}", "something that is no file stands where a file of the store belongs")
         return status
 
     def is_current(self) -> bool:
@@ -120,6 +124,27 @@ class Folder:
         except OSError as exc:
             raise from_os_error(exc, "look at", self.guard_path) from exc
         return (status.st_dev, status.st_ino) == self._identity
+
+    def check_inside(self, where: str) -> None:
+        """Refuse to write into a folder that a symbolic link leads out of here; `where` is relative.
+
+        A repository may bring such a link along (failures 3.26). Each folder is looked at once.
+        """
+        if where in self._sound:
+            return
+        parts = where.split("/")
+        for depth in range(1, len(parts) + 1):
+            try:
+                mode = os.stat("/".join(parts[:depth]), dir_fd=self.fd, follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                return
+            except OSError as exc:
+                raise from_os_error(exc, "look at", f"{self.path}/{where}") from exc
+            if not stat.S_ISDIR(mode):
+                raise unsafe(f"{self.path}/{where}", "something that is no folder stands where records belong")
+        if len(self._sound) > _SOUND_COUNT_MAX:
+            self._sound = {""}
+        self._sound.add(where)
 
     def marks(self) -> dict[str, int]:
         """What no copy of this folder has: goes into the first line of a journal."""
@@ -241,10 +266,6 @@ def _gets(fd: int) -> bool:
         return guard.try_lock(fd, shared=False)
     finally:
         os.close(fd)
-
-
-def _unsafe(path: str, reason: str) -> UnsafeFolder:
-    return UnsafeFolder(f"{path}: {reason}", hint="find out who put it there, and remove it", path=path)
 
 
 def _check_format(number: object, path: str) -> None:

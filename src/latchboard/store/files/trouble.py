@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latchboard.errors import from_os_error
+from latchboard.errors import UnsafeFolder, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,3 +18,8 @@ def raise_typed(exc: OSError, what: str, path: str) -> NoReturn:
     if exc.errno is None:
         raise exc
     raise from_os_error(exc, what, path) from exc
+
+
+def unsafe(path: str, reason: str) -> UnsafeFolder:
+    """The error for something that stands where a part of the store belongs."""
+    return UnsafeFolder(f"{path}: {reason}", hint="find out who put it there, and remove it", path=path)

@@ -8,6 +8,7 @@ from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, UsageError, from_os_error
 from latchboard.store.checks import check_collection
 from latchboard.store.files import layout, records
+from latchboard.store.files.trouble import unsafe
 from latchboard.store.port import belongs
 
 TYPE_CHECKING = False
@@ -128,10 +129,13 @@ def _listed(folder: int, where: str, ending: str, prefix: str) -> list[str]:
 
 
 def _names(folder: int, where: str) -> list[str]:
+    """What lies in a folder; nothing in one that is not there."""
     try:
         fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
+    except NotADirectoryError as exc:
+        raise unsafe(where, "something that is no folder stands where records belong") from exc
     except OSError as exc:
         raise from_os_error(exc, "list", where) from exc
     try:
