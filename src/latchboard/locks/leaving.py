@@ -78,7 +78,7 @@ def _over(table: Table, name: str, held: Holding) -> HoldLost:
             name=name,
         )
     return LeaseExpired(
-        f"the lease of {held['agent']} on {name} ran out {over_s:.0f} s ago",
+        f"the lease of {held['agent']} on {name} ran out {abs(over_s):.0f} s ago",
         hint="read the file again, then acquire it anew; renew more often than the lease time",
         name=name,
         expired_for_s=over_s,

@@ -160,6 +160,8 @@ class Table(Records):
                 for record in self.met_by(name):
                     self._clear_ended(record, request, want["mode"])
             record = self.record(name) or rules.new_record(name)
+            if len(record["holders"]) >= _CROWD_COUNT:
+                self._clear_ended(record, request, "exclusive")
             holders, line = record["holders"], record["waiters"]
             granted, record["holders"] = self._granted(holders, request, want)
             record["waiters"] = [e for e in line if e["request"] != request.request]
@@ -195,8 +197,6 @@ class Table(Records):
 
     def _clear_ended(self, record: LockRecord, request: Request, mode: Mode) -> None:
         """Take out holds that have ended and would be in the way; remember from whom."""
-        if len(record["holders"]) > _CROWD_COUNT:
-            mode = "exclusive"
         kept = []
         for held in record["holders"]:
             why = self.why_over(held) if rules.conflicts(held["mode"], mode) else ""
