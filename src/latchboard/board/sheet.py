@@ -62,6 +62,7 @@ class Sheet:
     def _reset(self) -> None:
         self._pieces: dict[str, _Piece] = {}
         self._processes: dict[str, _Process] = {}
+        self._lines: dict[int, tuple[Any, str]] = {}
         self._keys: list[str] | None = None  # of every piece there should be, sorted; None: not known
         self._until_mono_s = _NEVER_S  # no piece is over earlier
         self._boot = ""
@@ -97,7 +98,7 @@ class Sheet:
             _object("agents", [piece.first for piece in agents]),
             _object("agent_assignments", [piece.second for piece in agents if piece.second]),
         ]
-        parts += [_list(field, [encode(entry) for entry in entries]) for field, entries in rules.tail(state).items()]
+        parts += self._tail(state)
         return (",\n".join(parts) + "\n}\n").encode()
 
     def _place(self, key: str, *, is_there: bool) -> None:
@@ -110,6 +111,18 @@ class Sheet:
                 keys.insert(at, key)
             elif was_there and not is_there:
                 del keys[at]
+
+    def _tail(self, state: State) -> list[str]:
+        """The short lists. Entries of the past stay the same objects, so the line of each is made once."""
+        lines: dict[int, tuple[Any, str]] = {}
+        parts = []
+        for field, entries in rules.tail(state).items():
+            for entry in entries:
+                known = self._lines.get(id(entry))
+                lines[id(entry)] = known if known is not None and known[0] is entry else (entry, encode(entry))
+            parts.append(_list(field, [lines[id(entry)][1] for entry in entries]))
+        self._lines = lines
+        return parts
 
     # -- pieces -------------------------------------------------------------------------------------------------------
 
