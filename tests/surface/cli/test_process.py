@@ -218,7 +218,6 @@ def test_handoff_between_processes(real: Real) -> None:
     assert (asker.returncode, granted["granted"]) == (0, True)
 
 
-@pytest.mark.xfail(strict=True, reason="locks/handoff.py: a decline reaches only askers that are bound to a process")
 def test_decline_reaches_the_asker_that_waits(real: Real) -> None:
     real("acquire", "src/a.py", "--agent", "builder")
     before = real.revision()

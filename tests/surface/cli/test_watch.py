@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 
 import pytest
 
-from tests.surface.cli.harness import Cli, validate
+from latchboard.surface.cli import telling
+from latchboard.testing import ManualClock
+from tests.surface.cli.harness import ROOT, Cli, validate
 from tests.surface.cli.real import Real
 
 
@@ -21,6 +24,19 @@ def test_watch_tells_in_the_order_of_commits(cli: Cli) -> None:
         "01:40:00Z  planner to builder (high): S: hello\n"
         "01:40:00Z  planner released src/a.py after 0 s\n"
     )
+
+
+def test_every_event_of_the_protocol_has_its_words() -> None:
+    text = (ROOT / "protocol" / "watch.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([a-z_]+(?:\.[a-z_]+)?)` \|", text, re.MULTILINE))
+
+    assert named == set(telling._TOLD)
+
+
+def test_event_that_is_not_known_is_told_by_its_name() -> None:
+    event = {"event": "lock.melted", "at": "2026-11-21T01:40:00.000000Z", "who": "planner"}
+
+    assert telling.line(event, ManualClock().now()) == "01:40:00Z  lock.melted by planner"
 
 
 def test_json_lines_resume_behind_a_revision(cli: Cli) -> None:

@@ -30,6 +30,14 @@ def _names(event: Event) -> str:
     return wording.listing(event.get("names") or [])
 
 
+def _holders(event: Event) -> str:
+    return wording.listing(sorted({str(one.get("agent")) for one in event["held_by"]}))
+
+
+def _message(event: Event, did: str) -> str:
+    return f"{_name(event, 'to')} {did} {_name(event, 'id')} from {_name(event, 'from')}"
+
+
 def _why(text: object) -> str:
     return f": {printable(str(text))}" if text else ""
 
@@ -70,7 +78,13 @@ def _waiting(event: Event) -> str:
 
 
 def _wait_ended(event: Event) -> str:
-    return f"{_name(event, 'agent')} left the line for {_names(event)}{_for(event.get('waited_s'), '')}".rstrip()
+    left = f"{_name(event, 'agent')} left the line for {_names(event)}{_for(event.get('waited_s'), '')}".rstrip()
+    return f"{left}, still held by {_holders(event)}" if event.get("held_by") else left
+
+
+def _deadlock(event: Event) -> str:
+    what = f"{_name(event, 'agent')} was refused {_names(event)}, held by {_holders(event)}"
+    return f"{what}: both would wait for ever"
 
 
 def _upgraded(event: Event) -> str:
@@ -78,8 +92,8 @@ def _upgraded(event: Event) -> str:
 
 
 def _refused(event: Event) -> str:
-    held = wording.listing(sorted({str(one.get("agent")) for one in event["held_by"]}))
-    return f"{_name(event, 'agent')} was refused {_names(event)}, held by {held}{_why(event.get('reason'))}"
+    what = f"{_name(event, 'agent')} was refused {_names(event)}, held by {_holders(event)}"
+    return f"{what}{_why(event.get('reason'))}"
 
 
 def _asked(event: Event) -> str:
@@ -116,11 +130,15 @@ _TOLD: dict[str, Callable[[Event], str]] = {
         f"{_name(e, 'agent')} left the line for {_names(e)}{_for(e.get('waited_s'), '')}".rstrip()
     ),
     "lock.refused": _refused,
+    "lock.deadlock": _deadlock,
     "handoff.asked": _asked,
     "handoff.declined": _declined,
     "agent.status": _status,
     "agent.left": lambda e: f"{_name(e, 'agent')} left the board",
     "message.sent": _sent,
+    "message.taken": lambda e: _message(e, "took"),
+    "message.acked": lambda e: _message(e, "acknowledged"),
+    "message.dead": lambda e: f"{_name(e, 'id')} from {_name(e, 'from')} expired before {_name(e, 'to')} read it",
     "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')} (token {e['token']})",
     "gap": lambda e: "older history is in the journal: latchboard history",
 }
