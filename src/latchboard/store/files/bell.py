@@ -40,6 +40,8 @@ class FileBell:
             self._fd = os.open(name, _OPEN, dir_fd=folder.fd)
             if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
                 raise OSError(errno.EEXIST, "something else was put in its place")
+            if mode & 0o060:
+                os.fchmod(self._fd, mode)  # else another user's release cannot ring it, and it is found by looking
         except OSError as exc:
             self.close()
             raise from_os_error(exc, "open the bell", self._path) from exc

@@ -279,14 +279,20 @@ def _check_format(number: object, path: str) -> None:
 
 
 def _make(path: str, mode: int) -> None:
-    """Make the folder; a shared one is open to the group and hands the group down."""
+    """Make the folder and the one above it; shared ones are open to the group and hand the group down."""
     if os.path.isdir(path):
         return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    folder_mode = 0o2770 if mode & 0o060 else 0o700
+    above = os.path.dirname(path)
+    if not os.path.isdir(above):
+        os.makedirs(os.path.dirname(above), exist_ok=True)
+        _make_one(above, 0o777, mode)
+    _make_one(path, 0o700, mode)
+
+
+def _make_one(path: str, own_mode: int, mode: int) -> None:
     try:
-        os.mkdir(path, folder_mode)
+        os.mkdir(path, own_mode)
     except FileExistsError:
         return
     if mode & 0o060:
-        os.chmod(path, folder_mode)
+        os.chmod(path, 0o2770)  # the umask must not shut the group out
