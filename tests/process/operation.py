@@ -7,9 +7,11 @@ operation, had it ended, would have changed.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from latchboard.compose import Latchboard
@@ -40,6 +42,7 @@ class Operation:
         settings: Of every process in the scene.
         rival: Holds or waits in a process of its own: "" (nobody), "waits" for FILE, "holds" FILE.
         check: Problems with what files outside the store say: (root, commits of the victim, its answer or None).
+        commits: Whether it commits anything.
         is_long: It commits more than once, so that an error may come after its first commit.
         is_first: The store does not exist before it.
         is_main: Belongs to `make test`; the others run in the soak.
@@ -54,6 +57,7 @@ class Operation:
     settings: dict[str, Any] = field(default_factory=dict)
     rival: str = ""
     check: Callable[[str, list[dict[str, Any]], Answer | None], list[str]] = lambda root, commits, answer: []
+    commits: bool = True
     is_long: bool = False
     is_first: bool = False
     is_main: bool = True
@@ -241,6 +245,20 @@ def _wait_in_vain(board: Latchboard, prepared: Any) -> None:
             raise
 
 
+def _check_board(root: str, commits: list[dict[str, Any]], answer: Answer | None) -> list[str]:
+    """Whatever was left of the board file, the next one to publish it writes all there is."""
+    board = Latchboard(root, publishes=False)
+    try:
+        if not board.board.publish():
+            return ["the board file cannot be written"]
+        shown = json.loads(Path(board.root, "data/.agent_locks/status_board.json").read_bytes())
+        newest = board.store.read("wide").revision
+        return [] if shown["revision"] == newest else [f"the board says {shown['revision']}, the store {newest}"]
+    finally:
+        board.board.close()
+        board.close()
+
+
 _ALL = [
     Operation("create", lambda board, _: _locked(board), free_after_error=(FILE,), is_first=True),
     Operation("acquire", lambda board, _: _locked(board), free_after_error=(FILE,)),
@@ -286,6 +304,20 @@ _ALL = [
     Operation("broadcast", lambda board, _: board.mailbox.broadcast(VICTIM, "hello"), is_main=False),
     Operation("receive", lambda board, _: board.mailbox.receive(VICTIM), prepare=_mail),
     Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),
+    Operation(
+        "publish-board",
+        lambda board, hold: board.board.publish(),
+        prepare=_locked,
+        check=_check_board,
+        commits=False,
+    ),
+    Operation(
+        "update-status",
+        lambda board, _: board.board.update(VICTIM, "busy", [FILE]),
+        prepare=lambda board: board.board.update(VICTIM, "starting"),
+        check=_check_board,
+        is_main=False,
+    ),
     Operation(
         "rotate",
         lambda board, _: _locked(board),

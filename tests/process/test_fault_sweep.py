@@ -50,7 +50,8 @@ MAIN = [
     ("EROFS", "on"),
     ("ENOLCK", "once"),
 ]
-KINDS = [(fault, span) for fault in FAULTS for span in ("once", "on")] if SOAK else MAIN
+SOAKED = [(fault, span) for fault in FAULTS for span in ("once", "on") if (fault, span) != ("ENOLCK", "on")]
+KINDS = SOAKED if SOAK else MAIN
 NAMES = [name for name, operation in OPERATIONS.items() if operation.is_main or SOAK]
 
 TYPED = ("StoreError", "HostError", "Refused")
@@ -136,7 +137,7 @@ def _injections(calls: list[tuple[str, str]], fault: str, span: str) -> Iterator
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("fault", "span"), KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_failures_3_15_a_fault_at_any_system_call_is_a_typed_error_and_changes_nothing(
+def test_a_fault_at_any_system_call_is_a_typed_error_and_changes_nothing__failure_3_15(
     name: str, fault: str, span: str, nursery: Nursery, tmp_path: Path
 ) -> None:
     sweep = Sweep(name, nursery, tmp_path)

@@ -46,7 +46,7 @@ class Sweep:
             found = scene.problems(free=self._operation.free)
             commits = scene.commits()
             found += self._operation.check(scene.root, commits, answer)
-            if not commits and not was_killed:
+            if self._operation.commits and not commits and not was_killed:
                 found.append("it ended well and committed nothing")
             where = " ".join(injections) or "not killed"
             self.problems += [f"{where}: {problem}\n    after {scene.trace.last_calls()}" for problem in found]
