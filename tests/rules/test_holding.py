@@ -203,7 +203,7 @@ def test_hold_lasts_as_long_as_an_entry_or_a_claim_is_in_it(steps: list[tuple[st
             assert held["lease"] == ("a#10" if claim is None else "a")
 
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

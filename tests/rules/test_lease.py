@@ -30,7 +30,7 @@ def renewed_at(*times: float, ttl_s: float = 3600.0, lease: leases.Lease | None 
     return lease
 
 
-# -- ages --------------------------------------------------------------------------------------------------------------
+# -- ages -------------------------------------------------------------------------------------------------------------
 
 
 def test_age_within_a_boot_is_monotonic() -> None:
@@ -69,7 +69,7 @@ def test_seconds_between_two_moments_may_be_below_zero() -> None:
     assert leases.seconds_between(at(5.0), at(1.0, wall_s=WALL_S + 65.0, boot="boot-2")) == pytest.approx(60.0)
 
 
-# -- one hold ------------------------------------------------------------------------------------------------------------
+# -- one hold ---------------------------------------------------------------------------------------------------------
 
 
 def test_hold_lasts_its_lease_time_from_when_it_was_acquired() -> None:
@@ -149,7 +149,7 @@ def test_renewal_after_a_reboot_that_took_too_long_brings_nothing_back() -> None
     assert leases.remaining_s(at(0.0), 3600.0, lease, rebooted) <= 0
 
 
-# -- the lease itself ----------------------------------------------------------------------------------------------------
+# -- the lease itself -------------------------------------------------------------------------------------------------
 
 
 def test_renewal_keeps_fields_it_does_not_know() -> None:
@@ -220,7 +220,7 @@ def _ends(acquired: float, ttl_s: float, renewals: list[float]) -> float:
     return end
 
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def at(mono_s: float) -> Now:
     return Now(START.wall_s + mono_s - START.mono_s, mono_s, "b")
 
 
-# -- who is in the way ---------------------------------------------------------------------------------------------------
+# -- who is in the way ------------------------------------------------------------------------------------------------
 
 
 def test_only_two_shared_modes_go_together() -> None:
@@ -125,7 +125,7 @@ def test_waiter_stands_for_its_request() -> None:
     assert asked.wants == [{"name": "src/a.py", "mode": "exclusive"}]
 
 
-# -- states --------------------------------------------------------------------------------------------------------------
+# -- states -----------------------------------------------------------------------------------------------------------
 
 
 def test_every_state_is_reached_and_every_event_leads_somewhere() -> None:
@@ -142,7 +142,7 @@ def test_every_state_is_reached_and_every_event_leads_somewhere() -> None:
     ]
 
 
-# -- shapes --------------------------------------------------------------------------------------------------------------
+# -- shapes -----------------------------------------------------------------------------------------------------------
 
 
 def record(**changed: Any) -> dict[str, Any]:

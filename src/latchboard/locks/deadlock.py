@@ -63,10 +63,10 @@ def find_cycle(table: Table, request: Request, holders: list[Holding], waiters: 
 def _waiting(table: Table, request: Request) -> dict[str, list[Waiter]] | None:
     """Everybody in line, by agent; None where nobody waits for the requester: no cycle can go through it then.
 
-    A process-bound requester whose process has nothing but this request, and whose agent never had an agent-bound
-    hold, needs no look at the line.
+    A process-bound requester with nothing in hand, whose agent never had an agent-bound hold, needs no look at the
+    line.
     """
-    is_free = not is_engaged(request.agent, apart_from=1)
+    is_free = not is_engaged(request.agent)
     if request.bound == "process" and is_free and table.view.get(f"leases/{request.agent}") is None:
         return None
     by_agent: dict[str, list[Waiter]] = {}

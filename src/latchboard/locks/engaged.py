@@ -1,8 +1,8 @@
-"""Engaged: how many locks and waits this process has for each agent.
+"""Engaged: how many holds this process has for each agent.
 
-A request that would wait can only close a cycle if somebody waits for its holder; a holder with nothing in hand and
-no other wait spares the search.
-Counts may be too high (a hold that was never released), never too low.
+A request that would wait can only close a cycle if somebody waits for its holder; a holder with nothing in hand spares
+the search. Counts may be too high (a hold that was never released), never too low, but for a hold that another thread
+was just granted: that thread goes on by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _mutex = allocate_lock()
 
 
 def engage(agent: str) -> None:
-    """One more hold or wait."""
+    """One more hold."""
     with _mutex:
         _counts[agent] = _counts.get(agent, 0) + 1
 
@@ -29,6 +29,6 @@ def disengage(agent: str) -> None:
             _counts.pop(agent, None)
 
 
-def is_engaged(agent: str, *, apart_from: int = 0) -> bool:
-    """Whether the agent has more than `apart_from` holds and waits in this process."""
-    return _counts.get(agent, 0) > apart_from
+def is_engaged(agent: str) -> bool:
+    """Whether the agent has a hold in this process."""
+    return agent in _counts

@@ -14,7 +14,7 @@ from __future__ import annotations
 from latchboard.errors import Cancelled, Deadlock, HandoffDeclined, WaitEnded
 from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
-from latchboard.locks.engaged import disengage, engage
+from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
@@ -40,16 +40,15 @@ def wait_in_line(
 ) -> Hold:
     """Queue the request and wait until it is granted, declined, cancelled or out of time."""
     bell = locks.store.bell(f"waiters/{request.request}")
-    engage(request.agent)
     try:
         hold = _wait(locks, request, wait_s_max, cancel, bell, handoff)
     except BaseException as exc:
-        disengage(request.agent)
         if not isinstance(exc, Deadlock | WaitEnded):  # of these two nothing is left
             locks.undo(request)
         raise
     finally:
         bell.close()
+    engage(request.agent)
     return hold
 
 

@@ -168,7 +168,7 @@ def test_refusal_of_a_try_is_in_the_history_with_both_sides(scene: Scene) -> Non
     assert [held["agent"] for held in trace["held_by"]] == ["a"]
 
 
-# -- the holder itself ---------------------------------------------------------------------------------------------------
+# -- the holder itself ------------------------------------------------------------------------------------------------
 
 
 def test_block_inside_a_block_is_counted__failure_3_23(scene: Scene) -> None:
@@ -352,7 +352,7 @@ def test_readers_that_died_do_not_pile_up(scene: Scene) -> None:
     assert len(scene.holders("src/a.py")) < 12
 
 
-# -- by name -------------------------------------------------------------------------------------------------------------
+# -- by name ----------------------------------------------------------------------------------------------------------
 
 
 def test_names_are_released_whole_by_agent(scene: Scene) -> None:
@@ -383,7 +383,7 @@ def test_expired_hold_is_not_released_by_name(scene: Scene) -> None:
     assert process.locks.release_names("a", ["src/a.py"]) == []
 
 
-# -- requests ------------------------------------------------------------------------------------------------------------
+# -- requests ---------------------------------------------------------------------------------------------------------
 
 
 def test_request_ids_are_never_used_twice(scene: Scene) -> None:

@@ -176,7 +176,7 @@ def test_reader_whose_lock_was_broken_is_not_told_that_older_readers_took_it(sce
         hold.renew()
 
 
-# -- processes -----------------------------------------------------------------------------------------------------------
+# -- processes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["kill", "recycle"])
@@ -226,7 +226,7 @@ def test_nothing_depends_on_a_farewell__failure_3_28(scene: Scene) -> None:
     assert scene.is_empty()
 
 
-# -- clocks --------------------------------------------------------------------------------------------------------------
+# -- clocks -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
@@ -290,7 +290,7 @@ def test_after_a_reboot_with_a_clock_that_went_back_nothing_is_younger_than_zero
     assert fact["remaining_s"] <= HOUR_S
 
 
-# -- tokens --------------------------------------------------------------------------------------------------------------
+# -- tokens -----------------------------------------------------------------------------------------------------------
 
 
 def test_tokens_of_a_name_only_grow__failure_3_13(scene: Scene) -> None:

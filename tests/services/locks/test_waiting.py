@@ -190,14 +190,14 @@ def test_whoever_is_refused_gives_a_dead_holders_lock_to_the_first_in_line(scene
 def test_waiters_never_touch_the_lease_of_the_holder__failure_3_19(scene: Scene) -> None:
     b = scene.process()
     hold = scene.process().agent("a").lock("src/a.py", bound="agent", ttl_s=100)
-    before = [h for h in scene.record("src/a.py")["holders"]], scene.scan("leases/")
+    before = list(scene.record("src/a.py")["holders"]), scene.scan("leases/")
     waiter = b.line("b", "src/a.py")
     for _ in range(9):
         scene.clock.advance(10)
         waiter.step()
         b.agent("b").try_lock("src/a.py")
 
-    assert ([h for h in scene.record("src/a.py")["holders"]], scene.scan("leases/")) == before
+    assert (list(scene.record("src/a.py")["holders"]), scene.scan("leases/")) == before
     scene.clock.advance(10)
     assert not hold.is_live()
     assert isinstance(waiter.step(), Hold)
@@ -262,7 +262,7 @@ def test_joining_and_leaving_a_long_line_reads_little_of_it(scene: Scene) -> Non
         return inner(run, **options)
 
     process.locks.store.transact = counting  # type: ignore[method-assign]
-    waiter = process.line("late", "src/a.py")
+    waiter = process.line("somebody-new", "src/a.py")
     waiter.step()
     waiter.leave()
 
@@ -270,7 +270,7 @@ def test_joining_and_leaving_a_long_line_reads_little_of_it(scene: Scene) -> Non
     holder.release()
 
 
-# -- giving up -----------------------------------------------------------------------------------------------------------
+# -- giving up --------------------------------------------------------------------------------------------------------
 
 
 def test_waiter_that_leaves_leaves_nothing(scene: Scene) -> None:
@@ -350,7 +350,7 @@ def test_shared_hold_becomes_exclusive_in_its_turn(scene: Scene) -> None:
     assert scene.is_empty()
 
 
-# -- the whole call, with a clock that runs when nobody acts -------------------------------------------------------------
+# -- the whole call, with a clock that runs when nobody acts ----------------------------------------------------------
 
 
 def test_wait_that_ends_in_vain_took_as_long_as_it_was_given(scene: Scene) -> None:
