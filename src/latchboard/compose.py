@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from latchboard.store.port import Store
     from latchboard.watch import Stream
 
-_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+_open: weakref.WeakSet[Latchboard] = weakref.WeakSet()
 
 
 class Latchboard:
@@ -85,9 +85,9 @@ class Latchboard:
 
             self._publisher = Publisher(lambda: self.board, self.clock, self.settings)
             self._noting = self._publisher.noting(self.store)
-            _publishers.add(self._publisher)
         self._locks: Locks | None = None
         self._board: Board | None = None
+        _open.add(self)
 
     @property
     def locks(self) -> Locks:
@@ -109,23 +109,27 @@ class Latchboard:
     def board(self) -> Board:
         """Who does what: agents, holds, waits, history, conflicts."""
         if self._board is None:
-            from latchboard.board import Board
-
-            if self._files is None:
-                self._board = Board(self._noting, self.clock, self.host, self.settings)
-            else:
-                from latchboard.store.files import derived, follow
-
-                path, mode = self._files.path, 0o660 if self.settings.shared else 0o600
-                self._board = Board(
-                    self._noting,
-                    self.clock,
-                    self.host,
-                    self.settings,
-                    published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
-                    follow=lambda after: follow.Follower(path, after=after),
-                )
+            made = self._make_board()
+            if self._board is None:  # the publisher's thread may have asked at the same time
+                self._board = made
         return self._board
+
+    def _make_board(self) -> Board:
+        from latchboard.board import Board
+
+        if self._files is None:
+            return Board(self._noting, self.clock, self.host, self.settings)
+        from latchboard.store.files import derived, follow
+
+        path, mode = self._files.path, 0o660 if self.settings.shared else 0o600
+        return Board(
+            self._noting,
+            self.clock,
+            self.host,
+            self.settings,
+            published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
+            follow=lambda after: follow.Follower(path, after=after),
+        )
 
     @property
     def cleanup(self) -> Cleanup:
@@ -174,13 +178,18 @@ def find_root(start: str | os.PathLike[str] = ".") -> str:
 
 
 def _publish_at_exit() -> None:
-    for publisher in list(_publishers):
-        publisher.close()
+    for one in list(_open):
+        if one._publisher is not None:
+            one._publisher.close()
 
 
 def _after_fork() -> None:
-    for publisher in list(_publishers):
-        publisher.after_fork()
+    """In a forked child: threads are the parent's, and so are the locks that they hold."""
+    for one in list(_open):
+        if one._publisher is not None:
+            one._publisher.after_fork()
+        if one._board is not None:
+            one._board.after_fork()
 
 
 atexit.register(_publish_at_exit)

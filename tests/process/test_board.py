@@ -75,15 +75,18 @@ def hold_then_fork(channel: Channel, root: str) -> None:
     board = Latchboard(root)
     board.agent("parent").lock("p.txt")
     until(lambda: "parent" in read_board(Path(root)).get("agents", {}), "the parent is on the board")
+    board.board.read()
     ready = os.pipe()
     pid = os.fork()
     if pid == 0:
         board.agent("child").lock("c.txt")
+        assert set(board.board.read()["agents"]) == {"parent", "child"}
         until(lambda: "child" in read_board(Path(root)).get("agents", {}), "the child is on the board")
         os.write(ready[1], b"!")
         os._exit(0)
-    os.waitpid(pid, 0)
-    channel.send(child_done=os.read(ready[0], 1) == b"!")
+    status = os.waitpid(pid, 0)[1]
+    found = board.board.read()  # the parent's own place in the journal is where it was
+    channel.send(status=status, agents=sorted(found["agents"]), done=os.read(ready[0], 1) == b"!")
 
 
 def publish_for_ever(channel: Channel, root: str) -> None:
@@ -176,12 +179,16 @@ def test_the_board_is_rebuilt_after_it_was_deleted(nursery: Nursery, tmp_path: P
     for worker in start_workers(nursery, tmp_path, rounds=5):
         worker.receive()
     before = read_board(tmp_path)
-    board_file(tmp_path).unlink()
 
+    board_file(tmp_path).unlink()
+    Latchboard(tmp_path, publishes=False).board.publish()
+    once = read_board(tmp_path)
+    board_file(tmp_path).unlink()
     Latchboard(tmp_path, publishes=False).board.publish()
 
-    after = read_board(tmp_path)
-    assert {**after, "history_from": 0} == {**before, "history_from": 0}
+    assert truth(once) == truth(before)
+    assert once == read_board(tmp_path)
+    assert len(once["file_modification_history"]) == 2 * 5 * WRITERS  # a write and a release each time
 
 
 # -- who writes it, and when
@@ -224,7 +231,7 @@ def run_program(program: str, folder: Path) -> None:
 def test_a_forked_child_publishes_what_it_does(nursery: Nursery, tmp_path: Path) -> None:
     parent = nursery.start("tests.process.test_board:hold_then_fork", root=str(tmp_path))
 
-    assert parent.receive() == {"child_done": True}
+    assert parent.receive() == {"status": 0, "agents": ["child", "parent"], "done": True}
 
 
 @pytest.mark.parametrize("round_number", range(8))

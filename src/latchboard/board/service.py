@@ -83,7 +83,9 @@ class Board:
         self.host = host
         self.settings = settings
         self._published = published
-        self._fold = Fold(store, clock, history_count=settings.board_history_count, follow=follow)
+        self._follow = follow
+        self._fold = self._new_fold()
+        self._parents: list[Fold] = []
         self._sheet = Sheet(quiet_s=settings.agent_quiet_s)
         self._mutex = RLock()
 
@@ -238,9 +240,11 @@ class Board:
             return self._sheet.text(state, self.clock.now(), self.host.verdict)
 
         with self._mutex:
+            self._free_parents()
             return published.replace(make, wait_s_max=wait_s_max)
 
     def _advance(self) -> rules.State:
+        self._free_parents()
         state = self._fold.advance(hint=self._hint())
         self._sheet.follow(state)
         return state
@@ -257,12 +261,21 @@ class Board:
     def close(self) -> None:
         """Free the watch; the next call starts again."""
         with self._mutex:
+            self._free_parents()
             self._fold.close()
 
     def after_fork(self) -> None:
-        """In a forked child: the mutex may be held by a thread that is not here."""
+        """In a forked child: a thread that is not here may hold the mutex, or be in the middle of folding."""
         self._mutex = RLock()
-        self._fold.close()
+        self._parents.append(self._fold)  # freed later: what it consists of may not be ready for this process yet
+        self._fold = self._new_fold()
+
+    def _new_fold(self) -> Fold:
+        return Fold(self.store, self.clock, history_count=self.settings.board_history_count, follow=self._follow)
+
+    def _free_parents(self) -> None:
+        while self._parents:
+            self._parents.pop().close()
 
 
 def _checked(status: object, files: list[object], files_count_max: int) -> dict[str, Any]:
