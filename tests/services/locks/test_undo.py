@@ -1,0 +1,258 @@
+"""Whatever goes wrong on the way to a grant: nothing of the request stays behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from latchboard.clock import SystemClock
+from latchboard.errors import Cancelled, MalformedRecord, StoreUnavailable
+from tests.services.locks.scene import Process, Scene
+
+
+class Shaky:
+    """A store that can fail: before or after a commit, for so many calls."""
+
+    def __init__(self, process: Process) -> None:
+        self.inner = process.locks.store
+        self.fails: list[str] = []
+        self.error: type[BaseException] = StoreUnavailable
+        process.locks.store = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def transact(self, fn: Any, **options: Any) -> Any:
+        how = self.fails.pop(0) if self.fails else ""
+        if how == "before":
+            raise self.error("nothing was committed")
+        done = self.inner.transact(fn, **options)
+        if how == "after":
+            raise self.error("the outcome is unknown")
+        return done
+
+
+@pytest.mark.parametrize("bound", ["process", "agent"])
+@pytest.mark.parametrize("error", [StoreUnavailable, KeyboardInterrupt])
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_grant_that_failed_on_its_way_is_taken_back__failure_3_31(
+    scene: Scene, how: str, error: Any, bound: Any
+) -> None:
+    process = scene.process()
+    shaky = Shaky(process)
+    shaky.fails, shaky.error = [how], error
+
+    with pytest.raises(error):
+        process.agent("a").lock("x.py", "src/", bound=bound)
+
+    assert scene.is_empty()
+
+
+def test_entry_that_failed_on_its_way_leaves_the_outer_hold_alone(scene: Scene) -> None:
+    process = scene.process()
+    shaky = Shaky(process)
+    outer = process.agent("a").lock("x.py")
+    shaky.fails = ["after"]
+
+    with pytest.raises(StoreUnavailable):
+        process.agent("a").lock("x.py")
+
+    assert outer.is_live()
+    assert outer.release()
+    assert scene.is_empty()
+
+
+def test_claim_that_failed_on_its_way_leaves_the_older_claim_alone(scene: Scene) -> None:
+    process = scene.process()
+    shaky = Shaky(process)
+    kept = process.agent("a").lock("x.py", bound="agent")
+    shaky.fails = ["after"]
+
+    with pytest.raises(StoreUnavailable):
+        process.agent("a").lock("x.py", bound="agent")
+
+    assert kept.is_live()
+
+
+def test_store_that_fails_while_waiting_leaves_no_waiter(scene: Scene) -> None:
+    holder = scene.process().agent("h").lock("x.py")
+    process = scene.process()
+    shaky = Shaky(process)
+    shaky.fails = ["", "", "", "before"]  # the first try, the place in line, a look; then the disk is full
+
+    with pytest.raises(StoreUnavailable):
+        process.agent("w").lock("x.py", wait_s_max=60)
+
+    assert scene.scan("waiters/") == []
+    holder.release()
+    assert scene.is_empty()
+
+
+def test_place_that_the_store_would_not_take_back_goes_with_the_next_transaction(scene: Scene) -> None:
+    holder = scene.process().agent("h").lock("x.py")
+    process = scene.process()
+    shaky = Shaky(process)
+    shaky.fails = ["", "", "before", "before"]
+    with pytest.raises(StoreUnavailable):
+        process.agent("w").lock("x.py", wait_s_max=60)
+    assert len(scene.scan("waiters/")) == 1
+    holder.release()
+    assert scene.holders("x.py") == [("w", "exclusive")]  # nobody knows of it yet
+
+    process.agent("w").lock("y.py").release()
+
+    assert scene.is_empty()
+
+
+def test_record_that_is_damaged_while_waiting_leaves_no_waiter(scene: Scene) -> None:
+    scene.process().agent("h").lock("x.py")
+    process = scene.process()
+    waiter = process.line("w", "x.py", "y.py")
+    scene.put("locks/x.py", {"name": "x.py"})
+    with pytest.raises(MalformedRecord):
+        waiter.step()
+
+    waiter.give_up()
+
+    assert scene.scan("waiters/") == []
+    assert scene.record("y.py") is None
+
+
+def test_own_place_that_was_damaged_is_removed_with_the_rest(scene: Scene) -> None:
+    scene.process().agent("h").lock("x.py")
+    waiter = scene.process().line("w", "x.py")
+    scene.put(f"waiters/{waiter.id}", {"request": 5})
+
+    waiter.give_up()
+
+    assert scene.scan("waiters/") == []
+
+
+# -- cancelled -----------------------------------------------------------------------------------------------------------
+
+
+class Pipe:
+    """Readable once somebody has written."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+
+    def fileno(self) -> int:
+        return self.reader
+
+    def press(self) -> None:
+        os.write(self.writer, b"!")
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+@pytest.fixture
+def pipe() -> Any:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def test_wait_that_is_cancelled_leaves_nothing(scene: Scene, pipe: Pipe) -> None:
+    holder = scene.process().agent("h").lock("x.py")
+    pipe.press()
+
+    with pytest.raises(Cancelled, match=r"w gave up waiting for x\.py, docs/"):
+        scene.process().agent("w").lock("x.py", "docs/", wait_s_max=None, cancel=pipe)
+
+    assert scene.scan("waiters/") == []
+    assert holder.release()
+    assert scene.is_empty()
+
+
+def test_what_is_free_is_granted_although_it_is_cancelled(scene: Scene, pipe: Pipe) -> None:
+    pipe.press()
+
+    assert scene.process().agent("w").lock("x.py", wait_s_max=60, cancel=pipe).release()
+
+
+def test_grant_and_cancellation_at_once_leave_nothing__failure_3_17(tmp_path: Any) -> None:
+    """The holder lets go in the very moments in which the waiter gives up."""
+    scene = Scene(tmp_path, is_real_time=True)
+    granted = 0
+    holder, waiter = scene.process().agent("h"), scene.process().agent("w")
+    for turn in range(150):
+        pipe = Pipe()
+        hold = holder.lock("x.py")
+        outcome: list[Any] = []
+
+        def wait(pipe: Pipe = pipe, outcome: list[Any] = outcome) -> None:
+            try:
+                outcome.append(waiter.lock("x.py", wait_s_max=20, cancel=pipe))
+            except Cancelled as exc:
+                outcome.append(exc)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while not scene.scan("waiters/"):
+            time.sleep(0.0002)
+        first, second = (pipe.press, hold.release) if turn % 2 else (hold.release, pipe.press)
+        first()
+        second()
+        thread.join(20)
+        pipe.close()
+        if not isinstance(outcome[0], Cancelled):
+            granted += 1
+            assert outcome[0].release()
+        assert scene.is_empty()
+
+    assert isinstance(scene.clock, SystemClock)
+    assert 0 < granted <= 150
+
+
+def test_bell_that_rings_between_look_and_sleep_is_heard__failure_3_18(tmp_path: Any) -> None:
+    scene = Scene(tmp_path, is_real_time=True, wait_poll_s=30.0)
+    hold = scene.process().agent("h").lock("x.py")
+    process = scene.process()
+    inner = process.locks.clock
+
+    class Late:
+        """A clock whose wait begins after the grant was made."""
+
+        def now(self) -> Any:
+            return inner.now()
+
+        def wait(self, readables: Any, timeout_s: Any) -> bool:
+            hold.release()
+            return bool(inner.wait(readables, timeout_s))
+
+    process.locks.clock = Late()
+    started = time.monotonic()
+
+    assert process.agent("w").lock("x.py", wait_s_max=60)
+    assert time.monotonic() - started < 10
+
+
+def test_thread_that_waits_wakes_as_the_holder(tmp_path: Any) -> None:
+    scene = Scene(tmp_path, is_real_time=True, wait_poll_s=30.0)
+    doomed = scene.process()
+    doomed.agent("h").lock("x.py")
+    waits: list[float] = []
+
+    def work(number: int) -> None:
+        with scene.process().agent(f"w{number}").lock("x.py", wait_s_max=60) as hold:
+            waits.append(hold.waited_s)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    while len(scene.scan("waiters/")) < 10:
+        time.sleep(0.001)
+    doomed.kill()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(waits) == 10
+    assert max(waits) < 10  # nobody slept until the safety net
+    assert scene.is_empty()
