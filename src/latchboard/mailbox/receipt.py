@@ -48,15 +48,16 @@ class Receipt:
 
     def take(self, view: View) -> list[dict[str, Any]]:
         """Move the next batch; returns what is delivered by it."""
-        if self._place < 0:
+        is_fresh = self._place < 0
+        if is_fresh:
             self._look(view)
         start = max(self._place, 0)
         batch = self._queue[start : start + BATCH_COUNT]
-        delivered = []
+        delivered: list[dict[str, Any]] = []
         for place, message in enumerate(batch, start):
-            moved = self._move(view, message, is_dead=place >= self._alive_count)
-            if moved is not None:
-                delivered.append(moved)
+            now_there = message if is_fresh else self._still_there(view, message)
+            if now_there is not None:
+                self._move(view, now_there, delivered, is_dead=place >= self._alive_count)
         self._move_cursor(view, batch, is_last=start + len(batch) >= len(self._queue))
         return delivered
 
@@ -76,31 +77,28 @@ class Receipt:
         self._queue = alive + dead
         self._alive_count = len(alive)
 
-    def _move(self, view: View, message: dict[str, Any], *, is_dead: bool) -> dict[str, Any] | None:
-        """Do to the record what receiving does; the message to deliver, None when there is none."""
-        key = rules.key(message)
-        is_news = _is_news(message)
+    def _still_there(self, view: View, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The message as it is now; None when another process of the agent took it, or it was damaged meanwhile."""
+        if _is_news(message):
+            return None if has_copy(view, self._agent, message["id"]) else message
         try:
-            now_there = self._still_new(view, message) if is_news else get(view, key)
+            return get(view, rules.key(message))
         except MalformedRecord:
-            return None  # damaged since the look; the next one tells of it
-        if now_there is None:
-            return None
-        after = rules.step(now_there, "expire" if is_dead else rules.reception(now_there), self._now)
+            return None  # the next look tells of it
+
+    def _move(self, view: View, message: dict[str, Any], delivered: list[dict[str, Any]], *, is_dead: bool) -> None:
+        """Do to the record what receiving does, and add to `delivered` what the reader gets."""
+        after = rules.step(message, "expire" if is_dead else rules.reception(message), self._now)
         assert after is not None, "what lies in a mailbox can be received and can expire"
         if "archived_at" in after:
             view.put(rules.archive_key(after), after)
-            if not is_news:
-                view.delete(key)
-        elif after is not now_there:
-            view.put(key, after)
-        if is_dead:
-            return None
-        redelivered = rules.state(now_there) == "delivered"
-        return rules.shown({**now_there, "delivered_at": after["delivered_at"]}, redelivered=redelivered)
-
-    def _still_new(self, view: View, broadcast: dict[str, Any]) -> dict[str, Any] | None:
-        return None if has_copy(view, self._agent, broadcast["id"]) else broadcast
+            if not _is_news(message):
+                view.delete(rules.key(message))
+        elif after is not message:
+            view.put(rules.key(after), after)
+        if not is_dead:
+            received = {**message, "delivered_at": after["delivered_at"]}
+            delivered.append(rules.shown(received, redelivered=rules.state(message) == "delivered"))
 
     def _move_cursor(self, view: View, batch: list[dict[str, Any]], *, is_last: bool) -> None:
         """To the newest broadcast, or to the last one delivered while some are left; nowhere while one is damaged."""
