@@ -30,6 +30,17 @@ def test_refusal_says_who_since_when_until_when_what_for_and_what_to_do(cli: Cli
     )
 
 
+def test_refusal_of_several_paths_says_which_is_held_by_whom(cli: Cli) -> None:
+    cli("acquire", "src/", "--agent", "planner")
+    cli("acquire", "docs/x.md", "--agent", "tester")
+
+    said = cli.says("acquire", "src/a.py", "b.py", "docs/x.md", "--agent", "builder")
+
+    assert "latchboard: not all of src/a.py, b.py, docs/x.md are free; nothing was taken\n" in said
+    assert "  src/: planner holds it since" in said
+    assert "  docs/x.md: tester holds it since" in said
+
+
 def test_refusal_as_json_is_one_object_on_standard_output(cli: Cli) -> None:
     cli("acquire", "src/a.py", "--agent", "planner")
 

@@ -28,7 +28,20 @@ def test_bash_script_is_one(cli: Cli) -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
-def test_words_are_completed(cli: Cli) -> None:
-    answer = cli(_LATCHBOARD_COMPLETE="bash_complete", COMP_WORDS="latchboard ac", COMP_CWORD="1")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("ac", "plain,acquire\n"),
+        ("handoff g", "plain,grant\n"),
+        ("check --sh", "plain,--shared\n"),
+        ("check s", "file,s\n"),
+        ("check --root s", "dir,s\n"),
+        ("send x y --urgency u", "plain,urgent\n"),
+    ],
+)
+def test_words_are_completed(cli: Cli, words: str, completed: str) -> None:
+    line = f"latchboard {words}"
 
-    assert answer.out == "plain,acquire\n"
+    answer = cli(_LATCHBOARD_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(line.count(" ")))
+
+    assert answer.out == completed

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 
 from latchboard import __version__
 from latchboard.errors import UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 COMPLETE_VARIABLE = "_LATCHBOARD_COMPLETE"
 _WIDTH = 88
+_COMPLETED = {"PATH": "file", "FILE": "file", "FOLDER": "dir"}
 _ABOUT = """Locks, mailboxes and a live board for several coding agents that work on one code base.
 
 Every verb takes --json, --root and --agent, and says more with --help.
@@ -84,8 +86,6 @@ def completion_script(shell: str) -> str:
     Raises:
         UsageError: There is none for that shell.
     """
-    from click.shell_completion import get_completion_class
-
     kind = get_completion_class(shell)
     if kind is None:
         raise UsageError(f"no completion for {shell}", hint="bash, zsh and fish are known")
@@ -134,6 +134,11 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 
             return self._convert(value)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Paths and folders are completed by the shell."""
+        kind = next((kind for word, kind in _COMPLETED.items() if word in self.name), None)
+        return [] if kind is None else [CompletionItem(incomplete, type=kind)]
 
 
 def _parameter(parameter: Parameter) -> click.Parameter:
