@@ -41,6 +41,10 @@ class Trace:
         lines = self._log.read_text(errors="replace").splitlines()
         return [(found.group(1), line) for line in lines if (found := _CALL.match(line))]
 
+    def has_stopped(self) -> bool:
+        """Whether a signal has stopped it by now."""
+        return "--- stopped by SIGSTOP ---" in self._log.read_text(errors="replace")
+
     def last_calls(self, count: int = 3) -> str:
         """The last system calls, for a report."""
         return " | ".join(self._log.read_text(errors="replace").splitlines()[-count:])
