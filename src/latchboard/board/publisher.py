@@ -138,10 +138,10 @@ class Publisher:
             self._write(now_s)
         return self._look_s
 
-    def _write(self, started_s: float) -> None:
+    def _write(self, started_s: float, wait_s_max: float = 0.0) -> None:
         wanted = self._revision
         try:
-            is_written = self._make_board().publish_if_older(wanted)
+            is_written = self._make_board().publish_if_older(wanted, wait_s_max=wait_s_max)
             self.error = None
         except CoordinationError as exc:
             self.error, is_written = exc, False
@@ -168,7 +168,7 @@ class Publisher:
             if over.acquire(timeout=_CLOSE_S_MAX):
                 over.release()
         if self._revision != self._written:
-            self._write(self._clock.now().mono_s)
+            self._write(self._clock.now().mono_s, _CLOSE_S_MAX)
 
     def after_fork(self) -> None:
         """In a forked child: no thread, and nothing of its own to write."""

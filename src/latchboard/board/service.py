@@ -223,9 +223,9 @@ class Board:
         """
         return self._publish(0, wait_s_max, may_skip=False)
 
-    def publish_if_older(self, revision: int) -> bool:
-        """As `publish`, at once or not at all, and only if the file does not show `revision` yet; False: try again."""
-        return self._publish(revision, 0.0, may_skip=True)
+    def publish_if_older(self, revision: int, *, wait_s_max: float = 0.0) -> bool:
+        """As `publish`, but only if the file does not show `revision` yet; it may leave a gap in the history."""
+        return self._publish(revision, wait_s_max, may_skip=True)
 
     def _publish(self, wanted: int, wait_s_max: float, *, may_skip: bool) -> bool:
         published = self._published

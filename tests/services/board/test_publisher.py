@@ -90,10 +90,10 @@ def test_a_slow_board_takes_no_more_than_its_share_of_the_time(stepper: Stepper)
     write = board.publish_if_older
     spent = []
 
-    def slow(revision: int) -> bool:
+    def slow(revision: int, *, wait_s_max: float) -> bool:
         world.clock.advance(0.5)
         spent.append(0.5)
-        return write(revision)
+        return write(revision, wait_s_max=wait_s_max)
 
     board.publish_if_older = slow  # type: ignore[method-assign]
     started = world.clock.now().mono_s
@@ -184,6 +184,23 @@ def test_closing_writes_what_is_not_written_yet(stepper: Stepper) -> None:
     stepper.publisher.close()
 
     assert stepper.shown == revision
+
+
+def test_closing_waits_for_its_turn(stepper: Stepper) -> None:
+    stepper.publisher._is_running = False
+    stepper.publisher._is_closed = True
+    stepper.commit()
+    waited: list[float] = []
+    replace = stepper.world.page.replace
+
+    def note(make: Any, *, wait_s_max: float) -> bool:
+        waited.append(wait_s_max)
+        return replace(make, wait_s_max=wait_s_max)
+
+    stepper.world.page.replace = note  # type: ignore[method-assign]
+    stepper.publisher.close()
+
+    assert waited == [2.0]
 
 
 def test_a_forked_child_has_nothing_to_write_before_its_own_first_commit(stepper: Stepper) -> None:
