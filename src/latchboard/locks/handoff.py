@@ -95,7 +95,7 @@ def grant(locks: Locks, request_id: str, *, by: str) -> bool:
             body = f"{by} let go of {_names(request)}; others still hold it."
         else:
             body = f"{by} handed over {_names(request)}."
-            table.dequeue(waiter)
+            table.delete_waiter(request_id)
             locks.granted(table, request)
             table.granted.append(waiter)
             _refuse_cycle(table, request)

@@ -152,7 +152,10 @@ class Table(Records):
     # -- changing --------------------------------------------------------------------------------------------
 
     def grant(self, request: Request) -> dict[str, int]:
-        """Make the requester the holder of everything it wants; nothing may be in the way. Returns name to token."""
+        """Make the requester the holder of everything it wants; nothing may be in the way. Returns name to token.
+
+        Its places in line go, the record of its waiter stays.
+        """
         tokens: dict[str, int] = {}
         for want in request.wants:
             name = want["name"]
@@ -301,7 +304,7 @@ class Table(Records):
             self.dequeue(waiter)
             freed.update((want["name"], None) for want in waiter["wants"])
         elif not any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
-            self.dequeue(waiter)
+            self.delete_waiter(waiter["request"])
             self.grant(rules.of_waiter(waiter))
             self.granted.append(waiter)
             if not waiter["attended"]:

@@ -196,7 +196,7 @@ def step(locks: Locks, table: Table, request: Request, left_s: float | None = No
         )
     holders, waiters = table.blockers(request, waiter["seq"])
     if not holders and not waiters:
-        table.dequeue(waiter)
+        table.delete_waiter(request.request)
         return locks.granted(table, request)
     table.settle([want["name"] for want in request.wants])
     return Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
