@@ -301,7 +301,7 @@ def test_unknown_format_is_seen_although_the_store_is_only_being_made(scene: Sce
     scene.path.joinpath("journal").mkdir(parents=True)
     scene.guard.touch()
     with scene.store._mutex:
-        scene.store._open(writing=True)  # opened while somebody of the future was making it
+        scene.store._writable()  # opened while somebody of the future was making it
     (scene.path / "FORMAT").write_text('{"format":2,"store_id":"x"}')
 
     with pytest.raises(UnsupportedVersion):

@@ -31,6 +31,7 @@ class Folder:
         writing: Whether guard and journal are open for writing.
         fd: Of the folder; everything is opened relative to it.
         guard: Of `journal/guard`.
+        freeing: The context that frees the guard.
         guard_path: Absolute, for the check that it is still the same file.
         journal: Of the current journal, -1 while none is open.
         base: Which journal that is.
@@ -43,6 +44,7 @@ class Folder:
         "_sound",
         "base",
         "fd",
+        "freeing",
         "guard",
         "guard_path",
         "is_copy",
@@ -70,6 +72,8 @@ class Folder:
         self.store_id = ""
         self.is_copy = False
         self._sound: set[str] = {""}
+        self.freeing = guard.Freeing(-1)
+        self.freeing.forget()
         try:
             if writing:
                 _make(path, mode)
@@ -77,6 +81,7 @@ class Folder:
             self.guard = self._open_guard()
             status = self._regular(self.guard, layout.GUARD)
             self._identity = (status.st_dev, status.st_ino)
+            self.freeing = guard.Freeing(self.guard)
             self.read_format()
         except FileNotFoundError:
             self.close()
@@ -217,6 +222,7 @@ class Folder:
     def close(self) -> None:
         """Close every descriptor. In a forked child this must not unlock, and closing does not (failures 3.8)."""
         self.close_journal()
+        self.freeing.forget()
         fd, self.guard = self.guard, -1
         if fd >= 0:
             os.close(fd)

@@ -5,6 +5,8 @@ Law 2. flock(2), never lockf: closing another descriptor of the file must not dr
 call.
 Law 3. Waiting is bounded, and the error names the process that has it.
 Law 4. A forked child closes; it never unlocks, for the lock is its parent's (failures 3.8).
+Law 5. What was locked is freed by C code (`Freeing`): a signal handler that raises cannot come in between (failures
+3.16). `finally` is Python code, and under dense signals three of them, one inside the other, were not enough.
 
 The header is one line of 100 bytes: base, applied offset, last revision, boot id.
 
@@ -15,6 +17,8 @@ from __future__ import annotations
 
 import os
 import time
+from _functools import partial  # type: ignore[import-not-found]
+from _io import _IOBase
 
 from latchboard.errors import ProtocolError, StoreBusy, StoreUnavailable
 from latchboard.store.files.trouble import raise_typed
@@ -66,6 +70,20 @@ class Header:
                 f"the guard's header cannot be read: {data[:HEADER_BYTES]!r}",
                 hint="the folder was damaged; the next commit repairs it from the journal",
             ) from None
+
+
+class Freeing(_IOBase):
+    """A context that frees the kernel lock of a descriptor when it is left, whether or not it was taken.
+
+    Entered before the lock is taken. Both ends are C code all the way down to flock(2).
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.close = partial(flock, fd, LOCK_UN)  # type: ignore[method-assign]
+
+    def forget(self) -> None:
+        """The descriptor is about to be closed: do nothing with that number any more."""
+        self.close = int  # type: ignore[method-assign,assignment]
 
 
 def try_lock(fd: int, *, shared: bool) -> bool:

@@ -62,7 +62,6 @@ class FileStore:
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
-        self._locked = False  # whether the guard is, or may be, held
         self._carried_at = 0
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
@@ -82,45 +81,44 @@ class FileStore:
         if self._mutex._is_owned():  # type: ignore[attr-defined]
             self._refuse_nesting("transaction")
         since_s = monotonic()
-        # C code takes and frees the mutex: no signal handler can raise in between. The guard is freed by Python code,
-        # which a handler may cut short, and the next one again: hence three times (failures 3.16).
+        # C code takes and frees both locks: no signal handler can raise in between (failures 3.16).
         with self._mutex:
-            try:
-                try:
-                    try:
-                        folder, header, now = self._enter(since_s)
-                        carried = self._carried if self._carried_at == header.last else None
-                        view = FileView(folder, header.base + header.applied, carried=carried)
-                        value = fn(view)
-                        if view.changes:
-                            self._commit(folder, header, view, iso(now.wall_s), who, effect)
-                        elif effect is not None:
-                            effect()
-                        if view.changes and (durable or self._settings.durable):
+            for _ in range(_REOPENED_COUNT_MAX):
+                folder = self._writable()
+                with folder.freeing:
+                    if not self._lock(folder, since_s, shared=False):
+                        continue
+                    now = self._clock.now()  # behind the wait, so that times grow with revisions
+                    header = self._settled(folder, now)
+                    carried = self._carried if self._carried_at == header.last else None
+                    view = FileView(folder, header.base + header.applied, carried=carried)
+                    value = fn(view)
+                    if view.changes:
+                        self._commit(folder, header, view, iso(now.wall_s), who, effect)
+                        if durable or self._settings.durable:
                             self._flush(folder)
-                    finally:
-                        self._leave()
-                finally:
-                    if self._locked:
-                        self._leave()
-            finally:
-                if self._locked:
-                    self._leave()
-            if view.changes:
-                bell.ring(folder, view.changes)
-        return Committed(value, header.last)
+                    elif effect is not None:
+                        effect()
+                if view.changes:
+                    bell.ring(folder, view.changes)
+                return Committed(value, header.last)
+            raise self._replaced_again_and_again()
 
     def read(self, *wanted: str) -> Snapshot:
         self._refuse_nesting("read")
         since_s = monotonic()
         with self._mutex:
-            try:
-                try:
-                    return self._read(wanted, since_s)
-                finally:
-                    self._leave()
-            finally:
-                self._leave()
+            for _ in range(_REOPENED_COUNT_MAX):
+                folder = self._readable()
+                if folder is None:
+                    return snapshot.FileSnapshot(0).load(None, wanted)
+                found = self._read_one(folder, wanted)
+                if found is not None:
+                    return found
+                with folder.freeing:
+                    if self._lock(folder, since_s, shared=True):
+                        return self._read_many(folder, wanted)
+            raise self._replaced_again_and_again()
 
     def watch(self, prefix: str, *, after: int) -> FileWatch:
         from latchboard.store.files.watch import FileWatch
@@ -131,7 +129,7 @@ class FileStore:
         check_key(key)
         self._refuse_nesting("bell")
         with self._mutex:
-            return bell.FileBell(self._open(writing=True), key, mode=self._mode)
+            return bell.FileBell(self._current(), key, mode=self._mode)
 
     def close(self) -> None:
         self._refuse_nesting("close")
@@ -148,7 +146,7 @@ class FileStore:
         """Replace a derived file such as the status board, whole; it is no record and no part of any commit."""
         self._refuse_nesting("publication")
         with self._mutex:
-            folder = self._open(writing=True)
+            folder = self._current()
             private = f"{name}.{os.getpid()}"
             try:
                 records.publish(folder.fd, records.stage(folder.fd, private, data, self._mode), name)
@@ -157,48 +155,71 @@ class FileStore:
 
     # -- entering and leaving -----------------------------------------------------------------------------------------
 
-    def _enter(self, since_s: float) -> tuple[Folder, Header, Now]:
-        """Take the guard, open what must be open, finish what a dead writer began."""
-        folder = self._lock(shared=False, since_s=since_s)
-        assert folder is not None
-        now = self._clock.now()  # behind the wait, so that times grow with revisions
-        try:
-            return folder, self._settled(folder, now), now
-        except OSError as exc:
-            raise_typed(exc, "write", self.path)
+    def _lock(self, folder: Folder, since_s: float, *, shared: bool) -> bool:
+        """Take the guard; false when it is not the folder's any more, which is dropped then."""
+        wait_s_max, path = self._settings.guard_wait_s_max, folder.guard_path
+        guard.lock(folder.guard, shared=shared, wait_s_max=wait_s_max, path=path, since_s=since_s)
+        if folder.is_current():
+            return True
+        self._drop()
+        return False
 
-    def _lock(self, *, shared: bool, since_s: float) -> Folder | None:
-        """Take the guard of the folder that is there now; None when a reader finds none."""
-        for _ in range(_REOPENED_COUNT_MAX):
-            folder = self._folder
-            if folder is None or not (shared or folder.writing):
-                self._drop()
-                folder = self._reopen(writing=not shared)
-                if folder is None:
-                    return None
-            self._locked = True
-            wait_s_max, path = self._settings.guard_wait_s_max, folder.guard_path
-            guard.lock(folder.guard, shared=shared, wait_s_max=wait_s_max, path=path, since_s=since_s)
-            if folder.is_current():
-                return folder
+    def _replaced_again_and_again(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.path} is replaced again and again", hint="find out who does that")
+
+    def _writable(self) -> Folder:
+        """The folder, open for writing; whether it is still there is seen when the guard is held."""
+        folder = self._folder
+        if folder is None or not folder.writing:
+            folder = self._reopen(writing=True)
+            assert folder is not None
+        return folder
+
+    def _current(self) -> Folder:
+        """The folder that is there now, open for writing; the guard is not held."""
+        folder = self._writable()
+        if not folder.is_current():
             self._drop()
-        raise StoreUnavailable(f"{self.path} is replaced again and again", hint="find out who does that")
+            folder = self._writable()
+        return folder
 
-    def _leave(self) -> None:
-        """Free the guard if it is held; again and again does no harm."""
-        if self._locked:
-            folder = self._folder
-            if folder is not None and folder.guard >= 0:
-                try:
-                    guard.unlock(folder.guard)
-                except OSError as exc:
-                    if exc.errno is None:
-                        raise
-                    self._drop()  # closing frees it as well
-            self._locked = False
+    def _readable(self) -> Folder | None:
+        """The folder that is there now; None when there is none."""
+        folder = self._folder
+        if folder is not None and folder.is_current():
+            return folder
+        return self._reopen(writing=False)
+
+    def _reopen(self, *, writing: bool) -> Folder | None:
+        self._drop()
+        try:
+            self._folder = Folder(self.path, mode=self._mode, writing=writing)
+        except FileNotFoundError as exc:
+            if writing:
+                raise from_os_error(exc, "open", self.path) from exc
+        return self._folder
+
+    def _drop(self) -> None:
+        folder, self._folder = self._folder, None
+        self._carried_at, self._carried = 0, {}
+        if folder is not None:
+            folder.close()
+
+    def _after_fork(self) -> None:
+        """In a forked child: the descriptors and the mutex are the parent's."""
+        self._mutex = RLock()
+        self._drop()
+
+    # -- settling -----------------------------------------------------------------------------------------------------
 
     def _settled(self, folder: Folder, now: Now) -> Header:
         """The header, with every committed line applied and a journal that can take another."""
+        try:
+            return self._settle(folder, now)
+        except OSError as exc:
+            raise_typed(exc, "write", self.path)
+
+    def _settle(self, folder: Folder, now: Now) -> Header:
         settings = self._settings
         try:
             header = guard.read_header(folder.guard)
@@ -232,37 +253,6 @@ class FileStore:
         folder.open_journal(header.base)
         return header
 
-    def _open(self, *, writing: bool) -> Folder:
-        """The folder that is there now."""
-        folder = self._folder
-        if folder is not None and folder.is_current() and (folder.writing or not writing):
-            return folder
-        self._drop()
-        folder = self._reopen(writing=writing)
-        assert folder is not None
-        return folder
-
-    def _reopen(self, *, writing: bool) -> Folder | None:
-        try:
-            self._folder = Folder(self.path, mode=self._mode, writing=writing)
-        except FileNotFoundError as exc:
-            if writing:
-                raise from_os_error(exc, "open", self.path) from exc
-            return None
-        return self._folder
-
-    def _drop(self) -> None:
-        folder, self._folder = self._folder, None
-        self._carried_at, self._carried = 0, {}
-        if folder is not None:
-            folder.close()
-
-    def _after_fork(self) -> None:
-        """In a forked child: the descriptors and the mutex are the parent's."""
-        self._mutex = RLock()
-        self._locked = False
-        self._drop()
-
     # -- committing and reading ---------------------------------------------------------------------------------------
 
     def _commit(
@@ -290,24 +280,17 @@ class FileStore:
                 f"{error.message}; it is committed but may not survive a power cut", hint=error.hint, path=self.path
             ) from exc
 
-    def _read(self, wanted: tuple[str, ...], since_s: float) -> Snapshot:
-        """One key without the guard if that is possible, everything else under it."""
-        folder = self._folder
-        if folder is not None and not folder.is_current():
-            self._drop()
-            folder = None
-        if folder is None:
-            folder = self._reopen(writing=False)
-        if folder is None:
-            return snapshot.FileSnapshot(0).load(None, wanted)
+    def _read_one(self, folder: Folder, wanted: tuple[str, ...]) -> Snapshot | None:
+        """One key without the guard, if that is possible."""
+        if len(wanted) != 1 or wanted[0].endswith("/"):
+            return None
         try:
-            if len(wanted) == 1 and not wanted[0].endswith("/"):
-                found = snapshot.read_one(folder, wanted[0])
-                if found is not None:
-                    return found
-            folder = self._lock(shared=True, since_s=since_s)
-            if folder is None:
-                return snapshot.FileSnapshot(0).load(None, wanted)
+            return snapshot.read_one(folder, wanted[0])
+        except OSError as exc:
+            raise_typed(exc, "read", self.path)
+
+    def _read_many(self, folder: Folder, wanted: tuple[str, ...]) -> Snapshot:
+        try:
             return snapshot.read_many(folder, wanted)
         except OSError as exc:
             raise_typed(exc, "read", self.path)
