@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.surface.cli.real import Real
 
@@ -161,6 +163,34 @@ def test_name_that_is_no_unicode_is_refused_in_words(real: Real) -> None:
         assert b"Traceback" not in done.stderr
         if more:
             assert json.loads(done.stdout)["code"] == "usage"
+
+
+_bytes = st.binary(min_size=1, max_size=30).map(lambda data: data.replace(b"\0", b"\1"))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    verb=st.sampled_from(["check", "acquire", "release", "send", "inbox", "update", "history", "break", "renew"]),
+    words=st.lists(_bytes, max_size=4),
+    agent=_bytes,
+    stdin=st.binary(max_size=50),
+)
+def test_hostile_bytes(real: Real, verb: str, words: list[bytes], agent: bytes, stdin: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "latchboard", verb, *words],
+        cwd=real.project,
+        env={**{os.fsencode(k): os.fsencode(v) for k, v in real.environment.items()}, b"AGENT_ID": agent},
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode in (0, 2, 10, 11, 12), done
+    assert b"Traceback" not in done.stderr
+    assert b"a mistake in latchboard itself" not in done.stderr
+    done.stdout.decode("utf-8")
+    done.stderr.decode("utf-8")
 
 
 def test_removed_current_folder_is_told(real: Real, tmp_path: Path) -> None:

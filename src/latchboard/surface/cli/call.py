@@ -116,7 +116,7 @@ class Call:
         in the project. A pattern is relative to the project.
         """
         root, cwd = self.board.root, current_folder()
-        own = root if self._root is not None or _is_inside(cwd, root) else self._own_root(cwd)
+        own = self._own_root(cwd)
         found = []
         for path in given:
             if path.startswith(("glob:", "hardlink:")) or not path:
@@ -128,9 +128,24 @@ class Call:
                 found.append(full if own == root else _moved(full, own, root))
         return found
 
-    @staticmethod
-    def _own_root(cwd: str) -> str:
-        """The work tree that the current folder is in."""
+    def typed(self, name: str) -> str:
+        """A canonical name as it must be typed in the current folder."""
+        cwd = current_folder()
+        own = self._own_root(cwd)
+        if name.startswith(("glob:", "hardlink:", "/")) or not _is_inside(cwd, own):
+            return name
+        below = cwd[len(own) :].strip("/")
+        if not below:
+            return name
+        if name.startswith(f"{below}/"):
+            return name[len(below) + 1 :] or "./"
+        return "../" * (below.count("/") + 1) + name.removeprefix("./")
+
+    def _own_root(self, cwd: str) -> str:
+        """The folder that stands for the project here: its own, or a linked work tree that shares its board."""
+        root = self.board.root
+        if self._root is not None or _is_inside(cwd, root):
+            return root
         from latchboard.host.root import root_of
 
         return root_of(cwd)

@@ -105,9 +105,8 @@ def _in_the_way(exc: LockHeld, call: Call, names: list[str]) -> list[dict[str, A
 
 
 def _ways_out(exc: LockHeld, call: Call) -> list[str]:
-    names: list[Any] = exc.fields.get("names", [])
-    paths = [path if path.startswith(("glob:", "hardlink:")) else f"{call.board.root}/{path}" for path in names]
-    paths = [path for path in _shortest(paths, call) if not path.startswith("hardlink:")]
+    names = [str(name) for name in exc.fields.get("names", [])]
+    paths = [call.typed(name) for name in names if not name.startswith("hardlink:")]
     ways = [("ask for it", call.command("handoff request", *paths, "--reason", "..."))]
     if exc.fields.get("waited_s") is None:
         wait = ["--wait-s-max", "60", *call.words]
@@ -115,11 +114,3 @@ def _ways_out(exc: LockHeld, call: Call) -> list[str]:
     ways.append(("see who does what", call.command("status", as_agent=False)))
     width = max(len(what) for what, _ in ways) + 1
     return [f"{what + ':':<{width}} {line}" for what, line in ways]
-
-
-def _shortest(paths: list[str], call: Call) -> list[str]:
-    """Canonical names as they must be typed in the current folder."""
-    from latchboard.surface.cli.call import current_folder
-
-    cwd = current_folder().rstrip("/") + "/"
-    return [path.removeprefix(cwd) or "./" for path in paths]
