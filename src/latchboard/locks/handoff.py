@@ -16,6 +16,7 @@ from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.looking import waiters
 from latchboard.locks.service import check_wait
 from latchboard.locks.waiting import queue, wait_in_line
+from latchboard.rules import holding as holdings
 from latchboard.rules import lock as rules
 from latchboard.rules.agent import check_agent
 
@@ -132,6 +133,9 @@ def decline(locks: Locks, request_id: str, *, by: str, reason: str = "") -> None
         UsageError: There is no such request any more, or `by` is not in its way.
     """
     check_agent(by)
+    text: object = reason
+    if not isinstance(text, str):
+        raise UsageError(f"a reason is text, not {text!r:.80}")
 
     def decide(table: Table) -> None:
         waiter = _open_request(table, request_id)
@@ -159,10 +163,10 @@ def _answer(table: Table, waiter: Waiter, by: str, body: str, *, is_open: bool) 
 
 
 def _open_request(table: Table, request_id: str) -> Waiter:
-    waiter = table.waiter(request_id)
+    waiter = table.waiter(request_id) if holdings.is_word(request_id) else None
     if waiter is None or not is_asked(waiter) or not table.still_waits(waiter):
         raise UsageError(
-            f"no open handoff request {request_id}",
+            f"no open handoff request {request_id!s:.80}",
             hint="it was granted, declined or given up: look at `latchboard handoff list`",
             request=request_id,
         )

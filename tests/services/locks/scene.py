@@ -23,7 +23,9 @@ class Process:
         self.scene = scene
         self.host = host
         store = scene.another_store()
-        self.board = Latchboard(scene.root, clock=scene.clock, host=host, store=store, settings=scene.settings)
+        self.board = Latchboard(
+            scene.root, clock=scene.clock, host=host, store=store, settings=scene.settings, publishes=False
+        )
         self.locks = self.board.locks
 
     def agent(self, agent_id: str) -> Any:

@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator
 
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.locks import Hold, handoff
-from latchboard.locks.breaking import break_lock
 from latchboard.locks.looking import waiters
 from tests.services.locks.scene import Scene
 
@@ -74,8 +73,8 @@ def everything_that_asks(scene: Held) -> list[Any]:
         lambda: handoff.requests(locks, "holder"),
         lambda: handoff.grant(locks, scene.waiter.id, by="nobody"),
         lambda: process.line("y", "src/a.py", wait_s_max=1.0),
-        lambda: scene.waiter.step(),
-        lambda: scene.hold.is_live(),
+        scene.waiter.step,
+        scene.hold.is_live,
         lambda: locks.release_names("nobody"),
     ]
     found: list[Any] = []
@@ -201,7 +200,7 @@ def _is_free_by_hand(scene: Held, lock: Any) -> bool:
     return True
 
 
-# -- one by one ----------------------------------------------------------------------------------------------------------
+# -- one by one -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("damage", [{}, {"names": None}, {"names": [5]}, {"names": [""]}, {"names": ["a\0"]}])

@@ -15,10 +15,11 @@ from latchboard.locks import handoff
 from latchboard.locks.breaking import break_lock
 from tests.services.locks.scene import Scene
 
-any_text = st.text(alphabet=st.characters(codec=None), max_size=12) | st.sampled_from(
-    ["", " ", "a ", "\0", "\ud800", "..", "/", "//", "./", "../x", "glob:", "glob:**", "glob:[", "glob:!x", "hardlink:"]
-    + ["hardlink:1-2", "hardlink:x", "a" * 5000, "é" * 3000, "x\ny", "CON", "a/", "a//b", "~", "glob:/../x", "\u202e"]
-)
+HOSTILE = [
+    *("", " ", "a ", "\0", "\ud800", "..", "/", "//", "./", "../x", "glob:", "glob:**", "glob:[", "glob:!x"),
+    *("hardlink:", "hardlink:1-2", "hardlink:x", "a" * 5000, "é" * 3000, "x\ny", "CON", "a/", "a//b", "~", "\u202e"),
+]
+any_text = st.text(alphabet=st.characters(codec=None), max_size=12) | st.sampled_from(HOSTILE)
 anything = (
     st.none()
     | st.booleans()
@@ -77,7 +78,7 @@ def test_any_numbers_and_words(folder: str, ttl_s: Any, wait_s_max: Any, reason:
     assert scene.is_empty()
 
 
-@given(request=any_text | anything, by=any_text | anything, reason=any_text)
+@given(request=any_text | anything, by=any_text | anything, reason=any_text | anything)
 def test_any_answer_to_a_handoff(folder: str, request: Any, by: Any, reason: Any) -> None:
     scene = Scene(folder)
     process = scene.process()

@@ -64,7 +64,7 @@ def test_token_alone_is_enough_from_any_process(scene: Scene) -> None:
     with pytest.raises(TakenOver):
         write_with_token(other, "a.txt", "y", hold.token - 1)
     hold.release()
-    with pytest.raises(StaleToken, match="nobody holds a.txt with token"):
+    with pytest.raises(StaleToken, match=r"nobody holds a\.txt with token"):
         write_with_token(other, "a.txt", "z", hold.token)
 
     assert read(scene, "a.txt") == "x"
@@ -75,7 +75,7 @@ def test_hold_of_a_process_that_is_gone_protects_nothing(scene: Scene) -> None:
     hold = holder.agent("a").lock("a.txt")
     holder.kill()
 
-    with pytest.raises(HoldLost, match="the process of a that held a.txt is gone"):
+    with pytest.raises(HoldLost, match=r"the process of a that held a\.txt is gone"):
         write_with_token(scene.process().locks, "a.txt", "x", hold.token)
 
     assert os.listdir(scene.root) == []
@@ -86,7 +86,7 @@ def test_hold_that_was_given_back_writes_nothing_although_the_outer_one_lasts(sc
     with a.lock("a.txt"):
         inner = a.lock("a.txt")
         inner.release()
-        with pytest.raises(HoldLost, match="given a.txt back"):
+        with pytest.raises(HoldLost, match=r"given a\.txt back"):
             inner.write("a.txt", "x")
 
     assert os.listdir(scene.root) == []
