@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from latchboard.clock import Now
 from latchboard.errors import UsageError
@@ -305,3 +309,54 @@ def test_an_archived_message_goes_after_its_time_and_a_copy_not_before_its_broad
     assert mailbox.is_forgettable(copied, at(201), 100)
     assert not mailbox.is_forgettable(made(), at(1e9), 100)
     assert not mailbox.is_forgettable(taken, at(50, wall_jump_s=1e6), 100)
+
+
+# -- anything may stand in a file
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [
+    *made(),
+    "archived_at",
+    "archived_mono_s",
+    "archived_boot",
+    "delivered_at",
+    "acked_at",
+    "dead_letter",
+    "broadcast",
+]
+
+
+@given(value=st.dictionaries(st.sampled_from(FIELDS) | st.text(), JSON), place=st.sampled_from(["messages/b/m1", ""]))
+def test_no_value_at_all_breaks_the_reader(value: dict[str, Any], place: str) -> None:
+    found, fault = mailbox.read(place, value)
+
+    assert fault
+    assert {name: found[name] for name in value} == value
+
+
+@given(changes=st.dictionaries(st.sampled_from(FIELDS), JSON | st.sampled_from(["2026-11-21T01:40:00Z"]), max_size=3))
+def test_whatever_is_read_as_a_message_can_be_delivered_and_judged(changes: dict[str, Any]) -> None:
+    for place in ("messages/b/m1", "archive/b/m1", "broadcasts/m1"):
+        found, fault = mailbox.read(place, {**made(), **changes})
+        if fault:
+            continue
+        mailbox.deliveries([found], NOW, 1)
+        mailbox.overdue_s(found, NOW)
+        mailbox.is_forgettable(found, NOW, 1.0)
+        for event in ("take", "deliver", "ack", "expire"):
+            after = mailbox.step(found, event, NOW)
+            assert (after is None) == (event not in mailbox.NEXT[mailbox.state(found)])
+
+
+@given(st.dictionaries(st.sampled_from([*draft()]), JSON))
+def test_no_draft_at_all_breaks_the_check(changes: dict[str, Any]) -> None:
+    try:
+        message.check_draft(draft(**changes), 100)
+    except UsageError:
+        return
+    sent = mailbox.compose("m1", sender="a", to="b", now=NOW, revision=1, **{**draft(), **changes})
+    assert mailbox.read("messages/b/m1", sent)[1] == ""

@@ -151,7 +151,7 @@ def _fault(found_at: str, message: dict[str, Any]) -> str:
 def _place(message: dict[str, Any]) -> str:
     if message.get("to") is None:
         return broadcast_key(message["id"])
-    return archive_key(message) if "archived_at" in message else key(message)
+    return key(message) if message.get("archived_at") is None else archive_key(message)
 
 
 def _time_fault(message: dict[str, Any]) -> str:
@@ -174,7 +174,7 @@ def shown(message: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def state(message: dict[str, Any]) -> str:
     """The state a record tells."""
-    if "archived_at" not in message:
+    if message.get("archived_at") is None:
         return "waiting" if message.get("delivered_at") is None else "delivered"
     if message.get("dead_letter"):
         return "dead"
@@ -253,8 +253,10 @@ def overdue_s(message: dict[str, Any], now: Now) -> float | None:
 
 def is_forgettable(message: dict[str, Any], now: Now, archive_ttl_s: float) -> bool:
     """Whether an archived message may go; a broadcast's copy not before the broadcast itself: it tells who had it."""
+    if message.get("archived_at") is None:
+        return False
     lasts = message["expires_at"] is not None and not is_expired(message, now)
-    return "archived_at" in message and not lasts and _age_s(message, "archived", now) > archive_ttl_s
+    return not lasts and _age_s(message, "archived", now) > archive_ttl_s
 
 
 def _left_s(message: dict[str, Any], until: str, now: Now) -> float:
