@@ -327,6 +327,15 @@ def test_overdue_broadcast_names_every_known_agent_that_did_not_answer(
     ]
 
 
+def test_null_end_is_no_end(mail: Mailbox, store: Any) -> None:
+    sent = mail.send("a", "b", "x", ack="required")
+    key = f"messages/b/{sent['id']}"
+    store.transact(lambda view: view.put(key, {**view.get(key), "archived_at": None}), who="test")
+
+    assert [len(mail.receive("b")) for _ in range(2)] == [1, 1]
+    assert keys(store, "archive/") == []
+
+
 # -- expiry
 
 

@@ -90,7 +90,7 @@ class Receipt:
         """Do to the record what receiving does, and add to `delivered` what the reader gets."""
         after = rules.step(message, "expire" if is_dead else rules.reception(message), self._now)
         assert after is not None, "what lies in a mailbox can be received and can expire"
-        if "archived_at" in after:
+        if after.get("archived_at") is not None:
             view.put(rules.archive_key(after), after)
             if not _is_news(message):
                 view.delete(rules.key(message))
