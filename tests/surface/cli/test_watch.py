@@ -30,7 +30,8 @@ def test_every_event_of_the_protocol_has_its_words() -> None:
     text = (ROOT / "protocol" / "watch.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `([a-z_]+(?:\.[a-z_]+)?)` \|", text, re.MULTILINE))
 
-    assert named == set(telling._TOLD)
+    assert "lock.acquired" in named
+    assert named <= set(telling._TOLD)
 
 
 def test_event_that_is_not_known_is_told_by_its_name() -> None:
