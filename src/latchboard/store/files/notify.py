@@ -58,6 +58,8 @@ class _Hub:
         self.refused: dict[Wakeup, tuple[tuple[str, int, int], str]] = {}  # where it was refused, and why
 
     def subscribe(self, wakeup: Wakeup, folder: str) -> str:
+        if self.observer is not None and not self.observer.is_alive():
+            self._start_again()
         for _ in range(_TRIES):
             path, identity = _nearest(folder)
             place = self.places.get(path)
@@ -92,7 +94,7 @@ class _Hub:
         place.wakeups = (*place.wakeups, wakeup)
 
     def _schedule(self, place: _Place) -> None:
-        from watchdog.events import DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileModifiedEvent
+        from watchdog.events import DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileDeletedEvent, FileModifiedEvent
         from watchdog.observers import Observer
 
         try:
@@ -102,7 +104,8 @@ class _Hub:
                     raise RuntimeError("this system has no notification of its own")
                 observer.start()
                 self.observer = observer
-            wanted = [DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileModifiedEvent]
+            # A folder is not told of its own end while a file is open that was in it: hence the end of files too.
+            wanted = [DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileDeletedEvent, FileModifiedEvent]
             place.scheduled = self.observer.schedule(place, place.path, recursive=False, event_filter=wanted)
         finally:
             self._rest()
@@ -117,7 +120,15 @@ class _Hub:
 
     def _remove(self, place: _Place) -> None:
         del self.places[place.path]
-        self.observer.unschedule(place.scheduled)
+        if self.observer.is_alive():
+            self.observer.unschedule(place.scheduled)
+
+    def _start_again(self) -> None:
+        """The observer died: let everybody subscribe anew."""
+        places, self.places, self.observer = self.places, {}, None
+        for place in places.values():
+            for wakeup in place.wakeups:
+                wakeup.ring()
 
     def _rest(self) -> None:
         """Stop the threads when nothing is observed."""
