@@ -119,7 +119,8 @@ class Latchboard:
 
         if self._files is None:
             return Board(self._noting, self.clock, self.host, self.settings)
-        from latchboard.store.files import derived, follow
+        from latchboard.store.files import derived
+        from latchboard.store.files.follow import Tail
 
         path, mode = self._files.path, 0o660 if self.settings.shared else 0o600
         return Board(
@@ -128,7 +129,7 @@ class Latchboard:
             self.host,
             self.settings,
             published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
-            follow=lambda after: follow.Follower(path, after=after),
+            journal=Tail(path),
         )
 
     @property

@@ -135,10 +135,8 @@ def test_k41_eight_writers_lose_nothing_and_the_board_says_so(nursery: Nursery, 
     for kind in ("file.written", "lock.acquired", "lock.released"):
         assert kinds.count(kind) == WRITERS * ROUNDS
     assert {(m["from"], m["to"]) for m in found["messages"]} <= set(zip(names, [*names[1:], names[0]], strict=True))
-    exact.board.publish()
-    assert len(read_board(tmp_path)["file_modification_history"]) == exact.settings.board_history_count
-    assert len(found["file_modification_history"]) > WRITERS
-    assert all(event in history for event in found["file_modification_history"] if event["event"] != "gap")
+    assert len(found["file_modification_history"]) > 10 * WRITERS  # as many as half a megabyte of journal tells
+    assert all(event in history for event in found["file_modification_history"] if event["token"])
 
 
 def test_failures_3_34_a_broken_board_loosens_no_lock(nursery: Nursery, tmp_path: Path) -> None:
@@ -158,7 +156,7 @@ def test_failures_3_34_a_broken_board_loosens_no_lock(nursery: Nursery, tmp_path
                 place.mkdir()
                 place.rmdir()
             else:
-                future = b'{"version":1,"revision":%d,"history_from":3,\n"active_locks":[]}' % 10**18
+                future = b'{"version":1,"revision":%d,\n"active_locks":[]}' % 10**18
                 place.write_bytes({"scribble": b"\xff{" * 999, "empty": b"", "future": future}[attack])
             attacks += 1
         except OSError:

@@ -43,7 +43,6 @@ def test_an_empty_board_has_every_list() -> None:
         "version": 1,
         "last_updated": "",
         "revision": 0,
-        "history_from": 0,
         "active_locks": [],
         "ended_locks": [],
         "agents": {},
@@ -197,34 +196,7 @@ def test_a_time_that_cannot_be_read_is_no_time_at_all() -> None:
     assert shown(folded(commit(1, {"locks/x": lock("x", foreign)})))["active_locks"][0]["expires_at"] is None
 
 
-def test_a_gap_is_said() -> None:
-    state = folded(commit(1, {"locks/x": lock("x", holding())}))
-
-    board.skipped(state, 99, at(5))
-
-    assert (state.revision, shown(state)["last_updated"]) == (99, at(5))
-    assert shown(state)["file_modification_history"] == [
-        {"event": "gap", "revision": 99, "at": at(5), "who": "", "after": 1}
-    ]
-
-
-# -- where to go on
-
-
-def test_the_head_says_from_where_the_history_can_be_folded_again() -> None:
-    writes = [commit(10 * n, {"log/write": {"name": "x", "agent": "a", "token": n}}) for n in range(1, 9)]
-    state = folded(*writes, history_count=3)
-
-    assert board.history_from(state) == 50
-    assert board.history_from(folded(*writes[5:], history_count=3)) == 0
-
-
-def test_a_lone_old_conflict_does_not_make_everybody_fold_a_thousand_commits_and_more() -> None:
-    refused = {"names": ["x"], "asked_by": "b", "held_by": [], "reason": ""}
-    beats = [commit(n, {"agents/a": entry(s=n)}) for n in range(2, board.COMMITS_MAX + 5)]
-    state = folded(commit(1, {"log/conflict": refused}), *beats)
-
-    assert board.history_from(state) == state.revision - 1
+# -- the head
 
 
 @pytest.mark.parametrize(
@@ -234,11 +206,11 @@ def test_a_lone_old_conflict_does_not_make_everybody_fold_a_thousand_commits_and
         b"{",
         b"null",
         b"\xff\xfe",
-        b'{"version":2,"revision":1,"history_from":0,\n',
-        b'{"version":1,"revision":"1","history_from":0,\n',
-        b'{"version":1,"revision":-1,"history_from":0,\n',
-        b'{"version":1,"revision":true,"history_from":0,\n',
-        b'{"version":1,"revision":1,\n',
+        b'{"version":2,"revision":1,\n',
+        b'{"version":1,"revision":"1",\n',
+        b'{"version":1,"revision":-1,\n',
+        b'{"version":1,"revision":true,\n',
+        b'{"version":1,"last_updated":"",\n',
         b"[" * 5000,
     ],
 )
@@ -247,10 +219,10 @@ def test_a_board_that_somebody_scribbled_on_says_nothing(data: bytes) -> None:
 
 
 def test_a_head_is_read_from_the_first_line_alone() -> None:
-    state = folded(commit(6, {"agents/a": entry()}), commit(7, {"agents/a": entry(s=1)}))
+    state = folded(commit(7, {"agents/a": entry()}))
     line = json.dumps(board.head(state))[:-1] + ",\n"
 
-    assert board.read_head((line + '"active_locks":[garbage').encode()) == (7, 6)
+    assert board.read_head((line + '"active_locks":[garbage').encode()) == 7
 
 
 # -- folding
@@ -307,7 +279,6 @@ def test_folding_step_by_step_is_folding_from_scratch(changes: list[Change], dat
         board.apply(first, one)
 
     assert shown(first, 100) == shown(whole, 100)
-    assert board.history_from(first) == board.history_from(whole)
 
 
 @settings(max_examples=40)

@@ -1,13 +1,11 @@
 """Fold: the board's state kept at a revision, brought up to date by reading what came after.
 
-It starts from a snapshot, which is the only time it holds the store's guard, and goes on through a watch. History comes
-from the journal: the board that somebody published says from where (a hint; the journal itself decides whether it is
-one).
+It starts from a snapshot, which is the only time it holds the store's guard, and from the last part of the journal for
+what happened lately; then it goes on through a watch.
 
 Law 1. Records come from the snapshot and the changes after it, never from a published board.
-Law 2. Who may skip and has fallen too far behind starts again from a snapshot, with the history of the published board
-       if that is not far behind, else with a mark in the history (`gap`): folding a long journal for a list of the last
-       200 entries would cost more than it tells.
+Law 2. Whoever has fallen too far behind starts anew: then that costs less than folding all that lies between, of which
+       the board shows the last 200 entries alone.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from latchboard.rules.known import by_commit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any, Protocol
 
     from latchboard.clock import Clock
@@ -31,62 +28,63 @@ if TYPE_CHECKING:
         """A watch of everything that nobody waits for, and that knows how much lies ahead of it."""
 
         def behind(self) -> int:
-            """How much the next `poll` has to read."""
+            """How much the next `poll` has to read, in bytes of the journal."""
+            ...
+
+    class Journal(Protocol):
+        """What a store offers to who reads its journal now and then."""
+
+        def follow(self, after: int) -> Follower:
+            """Everything after a revision; 0: from the oldest change kept."""
+            ...
+
+        def place_back(self, span_bytes: int) -> int:
+            """A revision about so many bytes back; 0: there is no more than that."""
             ...
 
 
-BEHIND_MAX = 512 * 1024
-"""How far behind is folded and not skipped, as `Follower.behind` counts it: bytes of the journal, some 900 commits."""
+SPAN_BYTES = 512 * 1024
+"""How much of the journal a start folds for what happened lately: some 900 commits, 15 ms."""
+
+_LOCK_BYTES = 2000
+"""Reading one lock anew costs as much as folding so many bytes of the journal."""
+
+_TRIES = 3
 
 
 class Fold:
     """One state and the place in the stream from which it goes on. Not for two threads at once."""
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        *,
-        history_count: int,
-        follow: Callable[[int], Follower] | None = None,
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, *, history_count: int, journal: Journal | None = None) -> None:
         """Nothing is read yet.
 
         Args:
             store: What is folded.
-            clock: For the time of a gap in the history.
+            clock: Used where the journal does not tell a time.
             history_count: Entries kept of each list.
-            follow: Makes a follower from a revision on; None: `store.watch`, and nothing is ever skipped.
+            journal: None: `store.watch` from the oldest change that is kept, and nothing is ever left out.
         """
         self._store = store
         self._clock = clock
         self._history_count = history_count
-        self._follow: Callable[[int], Watch] = follow or (lambda after: store.watch("", after=after))
-        self._can_skip = follow is not None
-        self._watch: Any = None
+        self._journal = journal
+        self._watch: Watch | None = None
         self._damaged: dict[str, str] = {}
         self.state: State | None = None
 
-    def advance(self, *, hint: int = 0, may_skip: bool = False) -> State:
+    def advance(self) -> State:
         """The state as it is now.
-
-        Args:
-            hint: From which revision to fold history on a start; 0: all that is kept.
-            may_skip: Read no more than `BEHIND_MAX` of the journal; what lies further back is left out.
 
         Raises:
             StoreError: The store cannot be read; the state is kept.
         """
         state, watch = self.state, self._watch
-        may_skip = may_skip and self._can_skip
-        if state is None or watch is None:
-            return self._start((hint, 0) if hint else (0,), may_skip)
-        if may_skip and watch.behind() > BEHIND_MAX:
-            return self._start((hint,) if hint > state.revision else (), may_skip)
+        if state is None or watch is None or self._is_too_far_behind(state, watch):
+            return self._start()
         try:
             changes = watch.poll()
         except Compacted:
-            return self._start_again()
+            return self._start()
         for commit in by_commit(changes):
             rules.apply(state, commit)
         if self._damaged and changes:
@@ -99,26 +97,35 @@ class Fold:
         if watch is not None:
             watch.close()
 
+    def _is_too_far_behind(self, state: State, watch: Any) -> bool:
+        return self._journal is not None and watch.behind() > SPAN_BYTES + _LOCK_BYTES * len(state.known.locks)
+
     # -- starting -----------------------------------------------------------------------------------------------------
 
-    def _start(self, places: tuple[int, ...], may_skip: bool) -> State:
-        """Records from a snapshot; history from the first of `places` that the journal has and that is near enough."""
-        for after in places:
-            watch: Any = self._follow(after)
+    def _start(self) -> State:
+        """Records from a snapshot, and what happened lately from the end of the journal."""
+        for _ in range(_TRIES):
+            watch = self._follow(0 if self._journal is None else self._journal.place_back(SPAN_BYTES))
             try:
-                if not may_skip or watch.behind() <= BEHIND_MAX:
-                    snapshot = self._snapshot()
-                    state = self._begun(snapshot, watch.poll())
-                    self.close()
-                    self._watch, self.state = watch, state
-                    return state
-                watch.close()
+                snapshot = self._snapshot()
+                state = self._begun(snapshot, watch.poll())
             except Compacted:
-                watch.close()
+                watch.close()  # it was rotated away meanwhile, or is damaged
+                continue
             except BaseException:
                 watch.close()
                 raise
-        return self._start_again()
+            return self._keep(state, watch)
+        snapshot = self._snapshot()
+        return self._keep(self._begun(snapshot, []), self._follow(snapshot.revision))
+
+    def _follow(self, after: int) -> Watch:
+        return self._store.watch("", after=after) if self._journal is None else self._journal.follow(after)
+
+    def _keep(self, state: State, watch: Watch) -> State:
+        self.close()
+        self._watch, self.state = watch, state
+        return state
 
     def _begun(self, snapshot: Snapshot, changes: list[Change]) -> State:
         """The state at the end of `changes`, which began before the snapshot was taken and may go on after it.
@@ -128,41 +135,23 @@ class Fold:
         """
         state = rules.State(self._history_count)
         records, damaged = _records(snapshot)
-        changed = {change.key for change in changes if change.revision <= snapshot.revision}
+        earlier = [change for change in changes if change.revision <= snapshot.revision]
+        changed = {change.key for change in earlier}
         state.learn((key, value) for key, value in records.items() if key not in changed)
-        is_exact = False
-        for commit in by_commit(changes):
-            if not is_exact and commit[0].revision > snapshot.revision:
-                _correct(state, records, changed)
-                state.known.seen = None
-                is_exact = True
+        for commit in by_commit(earlier):
             rules.apply(state, commit)
-        if not is_exact:
-            _correct(state, records, changed)
+        state.learn((key, records.get(key)) for key in changed if key.startswith(rules.COLLECTIONS))
         state.known.seen = None
+        for commit in by_commit(changes[len(earlier) :]):
+            rules.apply(state, commit)
         self._note_damage(state, damaged)
         state.revision = max(state.revision, snapshot.revision)
+        if state.revision and not state.at:
+            state.at = iso(self._clock.now().wall_s)
         return state
 
-    def _start_again(self) -> State:
-        """Records from a snapshot; the history so far, and a mark where something is missing."""
-        old, self.state = self.state, None
-        self.close()
-        snapshot = self._snapshot()
-        watch = self._follow(snapshot.revision)
-        state = rules.State(self._history_count)
-        records, damaged = _records(snapshot)
-        state.learn(records.items())
-        state.known.seen = None
-        self._note_damage(state, damaged)
-        if old is not None:
-            state.history.extend(old.history)
-            state.conflicts.extend(old.conflicts)
-            state.messages.extend(old.messages)
-            state.revision, state.commits_count = old.revision, old.commits_count
-        rules.skipped(state, snapshot.revision, iso(self._clock.now().wall_s))
-        self._watch, self.state = watch, state
-        return state
+    def _snapshot(self) -> Snapshot:
+        return self._store.read(*rules.COLLECTIONS)
 
     # -- damage -------------------------------------------------------------------------------------------------------
 
@@ -176,9 +165,6 @@ class Fold:
         """Record files that could not be read may be whole again: which record they are, only a snapshot tells."""
         self._note_damage(state, _records(self._snapshot())[1])
 
-    def _snapshot(self) -> Snapshot:
-        return self._store.read(*rules.COLLECTIONS)
-
 
 def _records(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Every record of the board's collections, and what is wrong with those that cannot be read."""
@@ -187,8 +173,3 @@ def _records(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], dict[str, s
     for collection in rules.COLLECTIONS:
         found.update(snapshot.scan(collection, damaged=damaged))
     return found, {str(exc.fields.get("key")): str(exc.fields.get("reason")) for exc in damaged}
-
-
-def _correct(state: State, records: dict[str, dict[str, Any]], changed: set[str]) -> None:
-    """Make the records that the journal told of those of the snapshot."""
-    state.learn((key, records.get(key)) for key in changed if f"{key.partition('/')[0]}/" in rules.COLLECTIONS)

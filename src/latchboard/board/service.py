@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
-    from latchboard.board.fold import Follower
+    from latchboard.board.fold import Journal
     from latchboard.clock import Clock, Now
     from latchboard.host.port import Host
     from latchboard.rules.watch import Event
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 
     class Published(Protocol):
         """A derived file beside the store, written by one process at a time."""
-
-        def head(self) -> bytes:
-            """Its first bytes; empty when there is none."""
-            ...
 
         def replace(self, make: Callable[[bytes], bytes | None], *, wait_s_max: float) -> bool:
             """Replace the file with what `make` returns for its first bytes; None leaves it.
@@ -66,7 +62,7 @@ class Board:
         settings: Settings,
         *,
         published: Published | None = None,
-        follow: Callable[[int], Follower] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -76,14 +72,14 @@ class Board:
             host: Verdicts about processes.
             settings: Limits.
             published: Where status_board.json is; None: it is not written.
-            follow: See `Fold`.
+            journal: See `Fold`.
         """
         self.store = store
         self.clock = clock
         self.host = host
         self.settings = settings
         self._published = published
-        self._follow = follow
+        self._journal = journal
         self._fold = self._new_fold()
         self._parents: list[Fold] = []
         self._sheet = Sheet(quiet_s=settings.agent_quiet_s)
@@ -221,23 +217,22 @@ class Board:
         Returns:
             False: it was not written, because another process was at it all the time or there is no such file here.
         """
-        return self._publish(0, wait_s_max, may_skip=False)
+        return self._publish(0, wait_s_max)
 
     def publish_if_older(self, revision: int, *, wait_s_max: float = 0.0) -> bool:
-        """As `publish`, but only if the file does not show `revision` yet; it may leave a gap in the history."""
-        return self._publish(revision, wait_s_max, may_skip=True)
+        """As `publish`, but only if the file does not show `revision` yet."""
+        return self._publish(revision, wait_s_max)
 
-    def _publish(self, wanted: int, wait_s_max: float, *, may_skip: bool) -> bool:
+    def _publish(self, wanted: int, wait_s_max: float) -> bool:
         published = self._published
         if published is None:
             return False
 
         def make(present: bytes) -> bytes | None:
-            shown, history_from = rules.read_head(present) or (0, 0)
-            if wanted and wanted <= shown <= self.store.read("wide").revision:
+            shown = rules.read_head(present)
+            if wanted and shown is not None and wanted <= shown <= self.store.read("wide").revision:
                 return None
-            state = self._fold.advance(hint=history_from, may_skip=may_skip)
-            return self._sheet.text(state, self.clock.now(), self.host.verdict)
+            return self._sheet.text(self._fold.advance(), self.clock.now(), self.host.verdict)
 
         with self._mutex:
             self._free_parents()
@@ -245,16 +240,9 @@ class Board:
 
     def _advance(self) -> rules.State:
         self._free_parents()
-        state = self._fold.advance(hint=self._hint())
+        state = self._fold.advance()
         self._sheet.follow(state)
         return state
-
-    def _hint(self) -> int:
-        """From which revision the published board says that its history can be folded; 0: it says nothing."""
-        if self._published is None or self._fold.state is not None:
-            return 0
-        head = rules.read_head(self._published.head())
-        return head[1] if head else 0
 
     # -- ending -------------------------------------------------------------------------------------------------------
 
@@ -271,7 +259,7 @@ class Board:
         self._fold = self._new_fold()
 
     def _new_fold(self) -> Fold:
-        return Fold(self.store, self.clock, history_count=self.settings.board_history_count, follow=self._follow)
+        return Fold(self.store, self.clock, history_count=self.settings.board_history_count, journal=self._journal)
 
     def _free_parents(self) -> None:
         while self._parents:

@@ -24,24 +24,17 @@ from latchboard.rules.watch import events
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from latchboard.clock import Now
     from latchboard.rules.known import Change
     from latchboard.rules.lock import Holding, Judge, LockRecord
     from latchboard.rules.watch import Event
 
-    Place: TypeAlias = tuple[int, int]
-    """Before a commit: the revision, and how many commits were folded in."""
-    Shown: TypeAlias = tuple[dict[str, Any], tuple[Place, ...]]
-    """An entry, and the places from which it can be folded again; the earliest tells the most."""
 
 VERSION = 1
 COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
 """What a snapshot must hold for `begin`."""
-
-COMMITS_MAX = 1000
-"""How many commits a reader without a state of its own folds for the history (some 15 ms)."""
 
 _MODIFIED = ("file.written", "lock.released", "lock.taken_over", "lock.broken", "lock.ended")
 _CONFLICTS = {
@@ -59,9 +52,7 @@ class State:
 
     Attributes:
         revision: Of the last commit in it.
-        previous: The revision before that commit.
         at: Time of that commit, ISO 8601 UTC; empty when none was seen.
-        commits_count: How many commits were folded in.
         known: The records.
         history, conflicts, messages: What is shown, oldest first, the newest `history_count` of each.
         holds_of: Agent to the names it holds.
@@ -71,15 +62,12 @@ class State:
 
     __slots__ = (
         "_names_of_lease",
-        "_put_at",
         "at",
-        "commits_count",
         "conflicts",
         "history",
         "holds_of",
         "known",
         "messages",
-        "previous",
         "revision",
         "touched",
         "waits_of",
@@ -87,18 +75,15 @@ class State:
 
     def __init__(self, history_count: int) -> None:
         self.revision = 0
-        self.previous = 0
         self.at = ""
-        self.commits_count = 0
         self.known = Known()
-        self.history: deque[Shown] = deque(maxlen=history_count)
-        self.conflicts: deque[Shown] = deque(maxlen=history_count)
-        self.messages: deque[Shown] = deque(maxlen=history_count)
+        self.history: deque[Event] = deque(maxlen=history_count)
+        self.conflicts: deque[Event] = deque(maxlen=history_count)
+        self.messages: deque[Event] = deque(maxlen=history_count)
         self.holds_of: dict[str, dict[str, None]] = {}
         self.waits_of: dict[str, dict[str, None]] = {}
         self.touched: set[str] = set()
         self._names_of_lease: dict[str, dict[str, None]] = {}
-        self._put_at: dict[str, Place] = {}
 
     def learn(self, records: Iterable[tuple[str, dict[str, Any] | None]]) -> None:
         """Take in records as they are; tells nothing."""
@@ -148,21 +133,16 @@ def apply(state: State, commit: Sequence[Change]) -> list[Event]:
     for key, was in before.items():
         collection, _, name = key.partition("/")
         state._index(key, was, getattr(state.known, collection).get(name))
-    place = (state.revision, state.commits_count)
-    state.previous = state.revision
-    places = {key[6:]: (place, state._put_at.pop(key[6:], place)) for key in before if key.startswith("locks/")}
-    state._put_at.update((key[6:], place) for key in before if key[6:] in places and key[6:] in state.known.locks)
     state.revision = max(state.revision, commit[0].revision)
-    state.commits_count += 1
     state.at = commit[0].at
     for event in found:
         kind = event["event"]
         if kind in _MODIFIED:
-            state.history.append((event, places.get(event["name"], (place,))))
+            state.history.append(event)
         if is_conflict(event):
-            state.conflicts.append((conflict(event), (place,)))
+            state.conflicts.append(conflict(event))
         elif kind == "message.sent":
-            state.messages.append((header(event), (place,)))
+            state.messages.append(header(event))
     return found
 
 
@@ -194,36 +174,18 @@ def header(event: Event) -> dict[str, Any]:
     return {**shown, "message": event["excerpt"]}
 
 
-def skipped(state: State, revision: int, at: str) -> None:
-    """Go on at `revision` and say in the history that what lies before it was not folded: the journal has it."""
-    entry = {"event": "gap", "revision": revision, "at": at, "who": "", "after": state.revision}
-    state.history.append((entry, ()))
-    state.revision, state.previous, state.at = revision, revision, at
+def read_head(data: bytes) -> int | None:
+    """The revision of a board that somebody wrote; None for anything that does not begin like one.
 
-
-def history_from(state: State) -> int:
-    """From which revision the entries shown can be folded again, or those of them in the last `COMMITS_MAX` commits.
-
-    It is before the last commit at least, so that whoever folds from it knows when that was.
-    """
-    oldest = state.commits_count - COMMITS_MAX
-    shown = (state.history, state.conflicts, state.messages)
-    recent = (b for entries in shown for _, places in entries for b, number in places if number >= oldest)
-    return min(recent, default=state.previous)
-
-
-def read_head(data: bytes) -> tuple[int, int] | None:
-    """(revision, history_from) of a board that somebody wrote; None for anything that does not begin like one.
-
-    A hint of what to read, never taken for true.
+    A hint of what need not be written, never taken for true.
     """
     line = data.split(b"\n", 1)[0].strip()
     try:
         head = decode(line.removesuffix(b",") + b"}")
-        found = (head["revision"], head["history_from"])
-    except (ValueError, KeyError):
+    except ValueError:
         return None
-    return found if head.get("version") == VERSION and all(type(n) is int and n >= 0 for n in found) else None
+    revision = head.get("revision")
+    return revision if head.get("version") == VERSION and type(revision) is int and revision >= 0 else None
 
 
 # -- showing ----------------------------------------------------------------------------------------------------------
@@ -256,12 +218,7 @@ def render(state: State, now: Now, *, judge: Judge, quiet_s: float) -> dict[str,
 
 def head(state: State) -> dict[str, Any]:
     """What the board begins with, and is recognised by."""
-    return {
-        "version": VERSION,
-        "last_updated": state.at,
-        "revision": state.revision,
-        "history_from": history_from(state),
-    }
+    return {"version": VERSION, "last_updated": state.at, "revision": state.revision}
 
 
 def tail(state: State) -> dict[str, Any]:
@@ -269,9 +226,9 @@ def tail(state: State) -> dict[str, Any]:
     waiters = sorted(state.known.waiters.values(), key=lambda w: (w["seq"], w["request"]))
     return {
         "waiters": [waiter_entry(waiter) for waiter in waiters],
-        "file_modification_history": [entry for entry, _ in state.history],
-        "conflicts": [entry for entry, _ in state.conflicts],
-        "messages": [entry for entry, _ in state.messages],
+        "file_modification_history": list(state.history),
+        "conflicts": list(state.conflicts),
+        "messages": list(state.messages),
         "damaged": [{"key": key, "reason": why} for key, why in sorted(state.known.damaged.items())],
     }
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latchboard.board.fold import BEHIND_MAX, Fold
+from latchboard.board.fold import SPAN_BYTES, Fold
 from latchboard.errors import MalformedRecord
 from latchboard.rules import board as rules
 from tests.rules.test_board import histories, shown
@@ -46,11 +45,32 @@ def test_it_goes_on_with_what_came_after(world: World) -> None:
     assert (list(second.known.locks), events(second)) == ([], [("lock.released", released)])
 
 
-def test_a_hint_saves_reading_what_came_before(world: World) -> None:
-    place = world.put(locks__x=lock("x", holding("a", 1)), locks__y=lock("y", holding("a", 1)))
+class Tail:
+    """The end of the journal of a memory store, with distances that the test says."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.back = 0
+        self.far = 0
+        self.follows_count = 0
+
+    def follow(self, after: int) -> Any:
+        self.follows_count += 1
+        watch: Any = self.world.store.watch("", after=after)
+        watch.behind = lambda: self.far
+        return watch
+
+    def place_back(self, span_bytes: int) -> int:
+        return self.back
+
+
+def test_a_start_reads_the_end_of_the_journal_alone(world: World) -> None:
+    tail = Tail(world)
+    world.put(agents__a=entry())
+    tail.back = world.put(locks__x=lock("x", holding("a", 1)), locks__y=lock("y", holding("a", 1)))
     released = world.put(locks__x=None)
 
-    state = fold(world).advance(hint=place)
+    state = fold(world, journal=tail).advance()
 
     assert list(state.known.locks) == ["y"]
     # Who had x before the first change that was read is not known; who gave it back is.
@@ -59,114 +79,58 @@ def test_a_hint_saves_reading_what_came_before(world: World) -> None:
     assert (told["name"], told["agent"], told["token"], told["held_s"]) == ("x", "a", None, None)
 
 
-@pytest.mark.parametrize("hint", [1, 12345, 10**18])
-def test_a_hint_that_leads_nowhere_is_no_hint(world: World, hint: int) -> None:
-    world.put(locks__x=lock("x", holding("a", 1)))
-    released = world.put(locks__x=None)
+def test_who_is_too_far_behind_starts_anew(world: World) -> None:
+    tail = Tail(world)
+    folded = fold(world, journal=tail)
+    first = folded.advance()
+    tail.back = world.put(locks__z=lock("z", holding("b", 2)))
+    released = world.put("b", locks__z=None)
+    tail.far = SPAN_BYTES + 1
 
-    assert events(fold(world).advance(hint=hint)) == [("lock.released", released)]
+    state = folded.advance()
+
+    assert (state is first, tail.follows_count) == (False, 2)
+    assert events(state) == [("lock.released", released)]
 
 
-def test_who_fell_behind_starts_again_and_says_so() -> None:
+def test_with_many_locks_a_new_start_costs_more_and_is_put_off(world: World) -> None:
+    tail = Tail(world)
+    folded = fold(world, journal=tail)
+    world.put_keys({f"locks/{n}": lock(f"{n}", holding("a", 1)) for n in range(1000)})
+    first = folded.advance()
+
+    tail.far = SPAN_BYTES + 1_000_000
+    assert folded.advance() is first
+    tail.far = SPAN_BYTES + 3_000_000
+    assert folded.advance() is not first
+
+
+def test_what_was_rotated_away_is_no_obstacle() -> None:
     world = World(commits_kept_count=5)
     folded = fold(world)
     world.put(locks__x=lock("x", holding("a", 1)))
-    released = world.put(locks__x=None)
     folded.advance()
     for number in range(20):
         world.put(agents__a=entry(status=f"{number}"))
     world.put(locks__z=lock("z", holding("b", 2)))
 
+    assert sorted(folded.advance().known.locks) == ["x", "z"]
+    gone = world.put("b", locks__z=None)
+    assert events(folded.advance()) == [("lock.released", gone)]
+
+
+def test_a_journal_that_never_has_the_place_is_no_obstacle(world: World) -> None:
+    tail = Tail(world)
+    tail.back = 17
+    world.put(locks__x=lock("x", holding("a", 1)))
+    folded = fold(world, journal=tail)
+
     state = folded.advance()
 
-    assert list(state.known.locks) == ["z"]
-    assert events(state)[0] == ("lock.released", released)
-    assert events(state)[1][0] == "gap"
-    gone = world.put("b", locks__z=None)
-    assert events(folded.advance())[2:] == [("lock.released", gone)]
-
-
-def test_a_journal_that_forgot_everything_is_no_obstacle() -> None:
-    world = World(commits_kept_count=1)
-    for number in range(5):
-        world.put(locks__x=lock("x", holding("a", number + 1)))
-
-    assert list(fold(world).advance(hint=7).known.locks) == ["x"]
-
-
-class Far:
-    """A follower that says that a lot lies ahead."""
-
-    def __init__(self, watch: Any) -> None:
-        self.watch = watch
-        self.far = 0
-        self.polls_count = 0
-
-    def behind(self) -> int:
-        return self.far
-
-    def poll(self) -> Any:
-        self.polls_count += 1
-        return self.watch.poll()
-
-    def close(self) -> None:
-        self.watch.close()
-
-
-def test_what_lies_too_far_ahead_is_skipped_only_by_who_may(world: World) -> None:
-    made: list[Far] = []
-
-    def follow(after: int) -> Any:
-        made.append(Far(world.store.watch("", after=after)))
-        return made[-1]
-
-    folded = fold(world, follow=follow)
-    folded.advance()
-    released = world.put(locks__x=lock("x", holding("a", 1))), world.put(locks__x=None)
-    made[0].far = BEHIND_MAX + 1
-
-    assert events(folded.advance()) == [("lock.released", released[1])]
-    assert len(made) == 1
-    world.put(locks__z=lock("z", holding("b", 2)))
-    state = folded.advance(may_skip=True)
-    assert (made[0].polls_count, len(made)) == (2, 2)
-    assert list(state.known.locks) == ["z"]
-    assert events(state)[1:] == [("gap", state.revision)]
-
-
-def test_who_skips_takes_the_history_from_where_the_published_board_says(world: World) -> None:
-    made: list[Far] = []
-
-    def follow(after: int) -> Any:
-        made.append(Far(world.store.watch("", after=after)))
-        return made[-1]
-
-    folded = fold(world, follow=follow)
-    folded.advance()
-    place = world.put(agents__a=entry())
-    acquired = world.put(locks__x=lock("x", holding("a", 1)))
+    assert (list(state.known.locks), events(state)) == (["x"], [])
+    assert (state.revision, state.at) == (world.store.read("wide").revision, "2026-11-21T01:40:00.000000Z")
     released = world.put(locks__x=None)
-    made[0].far = BEHIND_MAX + 1
-
-    state = folded.advance(hint=place, may_skip=True)
-
-    assert acquired < released == state.revision
-    assert events(state) == [("lock.released", released)]
-    made[-1].far = BEHIND_MAX + 1
-    assert events(folded.advance(hint=place, may_skip=True))[1:] == [("gap", released)]
-
-
-def test_a_start_that_may_skip_does_not_read_a_long_journal(world: World) -> None:
-    world.put(locks__x=lock("x", holding("a", 1)))
-
-    def follow(after: int) -> Any:
-        far = Far(world.store.watch("", after=after))
-        far.far = 0 if after else BEHIND_MAX + 1
-        return far
-
-    state = fold(world, follow=follow).advance(may_skip=True)
-
-    assert (list(state.known.locks), events(state)) == (["x"], [("gap", state.revision)])
+    assert events(folded.advance()) == [("lock.released", released)]
 
 
 class Damaged:
@@ -218,9 +182,11 @@ def test_however_it_is_cut_the_fold_says_what_a_new_one_says(changes: list[Any],
     one, other = early.advance(), fold(world).advance()
 
     assert shown(one, 100) == shown(other, 100)
-    hinted = fold(world).advance(hint=data.draw(st.sampled_from([one.revision, rules.history_from(one), 17])))
+    tail = Tail(world)
+    tail.back = data.draw(st.sampled_from([0, one.revision, 17, *{change.revision for change in changes}]))
+    late = fold(world, journal=tail).advance()
     for field in ("active_locks", "agents", "waiters", "damaged", "revision"):
-        assert shown(hinted, 100)[field] == shown(one, 100)[field]
+        assert shown(late, 100)[field] == shown(one, 100)[field]
 
 
 def test_the_watch_is_freed(world: World) -> None:

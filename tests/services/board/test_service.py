@@ -263,19 +263,6 @@ def test_a_scribbled_board_is_rebuilt_with_its_history(world: World) -> None:
         assert world.page.data == whole
 
 
-def test_a_new_process_finds_the_history_by_the_head_of_the_board(world: World) -> None:
-    locks = world.locks()
-    for _ in range(300):
-        locks.acquire(locks.request("a", ["x"])).release()
-    world.board().publish()
-    whole = json.loads(world.page.data)
-
-    fresh = world.board()
-
-    assert whole["history_from"] > world.store.watch("", after=0).poll()[100].revision
-    assert fresh.read()["file_modification_history"] == whole["file_modification_history"]
-
-
 def test_without_a_file_nothing_is_published(world: World) -> None:
     board = world.board(published=None)
     board.update("a", "x")

@@ -31,7 +31,7 @@ def test_one_entry_is_one_line() -> None:
     lines = Sheet(quiet_s=QUIET_S).text(state, later(0), live).decode().splitlines()
 
     assert sum('"name":"x"' in line for line in lines) == 1
-    assert rules.read_head(lines[0].encode()) == (1, 0)
+    assert rules.read_head(lines[0].encode()) == 1
     assert lines[-1] == "}"
 
 

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from latchboard.settings import Settings
-from latchboard.store.files.follow import Follower
+from latchboard.store.files.follow import Follower, Tail
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
 
@@ -65,3 +65,49 @@ def test_where_there_is_no_store_nothing_lies_ahead(tmp_path: Path) -> None:
 
     assert (follower.behind(), follower.poll()) == (0, [])
     follower.close()
+
+
+def revisions(store: FileStore, after: int) -> list[int]:
+    follower = Tail(store.path).follow(after)
+    found = [change.revision for change in follower.poll()]
+    follower.close()
+    return found
+
+
+def test_a_place_back_is_a_commit_from_which_the_rest_can_be_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    commit(store, 100)
+    everything, tail = revisions(store, 0), Tail(store.path)
+
+    for span in (300, 1000, 5000):
+        place = tail.place_back(span)
+        assert place in everything
+        assert revisions(store, place) == everything[everything.index(place) + 1 :]
+        assert everything[-1] - place <= span
+    assert everything[-1] - tail.place_back(5000) > 4000
+    assert tail.place_back(10**9) == 0
+
+
+def test_a_place_back_may_lie_in_an_earlier_journal(tmp_path: Path) -> None:
+    store = open_store(tmp_path, journal_bytes_max=2000, journals_kept_count=50)
+    commit(store, 100)
+    everything, tail = revisions(store, 0), Tail(store.path)
+
+    for span in (1000, 3000, 8000):
+        place = tail.place_back(span)
+        behind = everything[everything.index(place) + 1 :]
+        assert revisions(store, place) == behind
+        assert len(behind) > (everything.index(place) and 1)
+    assert tail.place_back(10**9) == 0
+
+
+def test_one_commit_longer_than_the_span_is_left_out(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    commit(store)
+    last = store.transact(lambda view: view.put("agents/b", {"n": "x" * 10_000}), who="a").revision
+
+    assert Tail(store.path).place_back(1000) == last
+
+
+def test_no_store_has_no_place(tmp_path: Path) -> None:
+    assert Tail(str(tmp_path / "nowhere")).place_back(1000) == 0

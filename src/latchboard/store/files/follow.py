@@ -1,14 +1,21 @@
 """Follow: a watch that nobody waits for. It asks for no notification, and knows how much lies ahead of it.
 
-Whoever folds the journal now and then (the board) must not wake up at every commit of everybody else.
+Whoever folds the journal now and then (the board) must not wake up at every commit of everybody else, and need not read
+all of the journal to know what happened lately.
 """
 
 from __future__ import annotations
 
 import os
 
-from latchboard.store.files import guard
+from latchboard.errors import from_os_error
+from latchboard.store.files import guard, journal, recovery
+from latchboard.store.files.folder import Folder
 from latchboard.store.files.watch import FileWatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.store.files.guard import Header
 
 
 class Follower(FileWatch):
@@ -32,3 +39,46 @@ class Follower(FileWatch):
         if header is None or header.base == folder.base:
             return 0 if header is None else header.applied - self._offset
         return os.fstat(folder.journal).st_size - self._offset + header.applied
+
+
+class Tail:
+    """The end of the journal of the store in a folder, which may not be there yet."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        """Nothing is opened yet."""
+        self._path = path
+
+    def follow(self, after: int) -> Follower:
+        """Everything after a revision; 0: from the oldest change kept."""
+        return Follower(self._path, after=after)
+
+    def place_back(self, span_bytes: int) -> int:
+        """The revision of a commit about `span_bytes` ago; 0: there is no more than that, or it cannot be told."""
+        try:
+            folder = Folder(self._path, mode=0o600, writing=False)
+        except FileNotFoundError:
+            return 0
+        try:
+            header = guard.peek_header(folder.guard)
+            return 0 if header is None else _place_back(folder, header, span_bytes)
+        except OSError as exc:
+            raise from_os_error(exc, "read the journal in", self._path) from exc
+        finally:
+            folder.close()
+
+
+def _place_back(folder: Folder, header: Header, left_bytes: int) -> int:
+    for base in sorted((base for base in recovery.bases(folder) if base <= header.base), reverse=True):
+        if not folder.open_journal(base):
+            return 0
+        size = header.applied if base == header.base else os.fstat(folder.journal).st_size
+        if size > left_bytes:
+            data = os.pread(folder.journal, left_bytes, size - left_bytes)
+            behind_cut = data[data.find(b"\n") + 1 :]
+            for _, entry in journal.whole_lines(behind_cut):
+                return int(entry["revision"])
+            return header.last  # one commit is as long as that
+        left_bytes -= size
+    return 0
