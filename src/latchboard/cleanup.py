@@ -13,6 +13,7 @@ Protocol: protocol/lock.md, "Cleanup".
 
 from __future__ import annotations
 
+from latchboard.codec import decode, encode
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
 from latchboard.locks.table import Table
@@ -132,21 +133,21 @@ class Cleanup:
         Protocol: protocol/lock.md, "Cleanup".
         """
         report = Report(dry_run=dry_run)
-        snapshot = self._store.read(*_COLLECTIONS, "wide")
-        work = _Work(self._store, self._clock, self._host, report, _Draft(snapshot) if dry_run else None)
-        found = {collection: work.scan(snapshot, collection) for collection in _COLLECTIONS}
-        table = work.table(_Draft(snapshot))
-        busy = _busy(table, found)
+        records = _Records(self._store.read(*_COLLECTIONS, "wide"))
+        work = _Work(self._store, self._clock, self._host, report, _Draft(records) if dry_run else None)
+        found = {collection: work.sound(records, collection) for collection in _COLLECTIONS}
+        table = work.table(_Draft(records))
+        busy = {held["agent"] for _, lock in found["locks/"] for held in lock["holders"]}
+        busy |= {waiter["agent"] for _, waiter in found["waiters/"]}
 
-        work.each([k[8:] for k, v in found["waiters/"] if not rules.check_waiter(v)], _end_waiter, report.waiters)
-        held = [k[6:] for k, v in found["locks/"] if not rules.check_record(v) and _may_be_over(table, v)]
-        work.each(held, _end_holds, report.locks)
-        work.each([k[7:] for k, v in found["leases/"] if not leases.check_lease(v)], _end_lease, report.leases)
+        work.each([key[8:] for key, _ in found["waiters/"]], _end_waiter, report.waiters)
+        work.each([key[6:] for key, lock in found["locks/"] if _may_be_over(table, lock)], _end_holds, report.locks)
+        work.each([key[7:] for key, lease in found["leases/"]], _end_lease, report.leases)
         forget_s = self._settings.agent_forget_s
         gone = [
-            k[7:]
-            for k, v in found["agents/"]
-            if not check_status_entry(v) and k[7:] not in busy and leases.age_s(v["heartbeat"], table.now) > forget_s
+            key[7:]
+            for key, entry in found["agents/"]
+            if key[7:] not in busy and leases.age_s(entry["heartbeat"], table.now) > forget_s
         ]
         work.each(gone, lambda table, agent: _forget(table, agent, forget_s), report.agents)
         report.mail = self._mail.sweep(dry_run=dry_run)
@@ -169,17 +170,19 @@ class _Work:
     def table(self, view: Any) -> Table:
         return Table(view, self._clock.now(), self._host.verdict, self._host.me())
 
-    def scan(self, snapshot: Snapshot, collection: str) -> Entries:
-        """The records that can be read; the others are reported, and so are those that are not what they should be."""
+    def sound(self, records: _Records, collection: str) -> Entries:
+        """The records that are what they should be; the others are reported."""
         damaged: list[MalformedRecord] = []
-        found = snapshot.scan(collection, damaged=damaged)
-        for exc in damaged:
-            self._damaged(exc)
-        for key, value in found:
+        sound = []
+        for key, value in records.scan(collection, damaged=damaged):
             wrong = _wrong(collection, key, value)
             if wrong:
                 self._report.damaged.append({"key": key, "reason": wrong})
-        return found
+            else:
+                sound.append((key, value))
+        for exc in damaged:
+            self._damaged(exc)
+        return sound
 
     def each(self, names: list[str], act: Act, removed: list[dict[str, Any]]) -> None:
         """Act on all of `names`, in batches."""
@@ -222,8 +225,32 @@ class _Work:
             self._report.damaged.append(one)
 
 
+class _Records:
+    """A snapshot whose records may be changed by whoever gets them: each gets one of its own."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._damaged: dict[str, list[MalformedRecord]] = {collection: [] for collection in _COLLECTIONS}
+        self._found = {name: dict(snapshot.scan(name, damaged=self._damaged[name])) for name in _COLLECTIONS}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        collection = key[: key.find("/") + 1]
+        if collection not in self._found or self._damaged[collection]:
+            return self._snapshot.get(key)
+        value = self._found[collection].get(key)
+        return None if value is None else decode(encode(value))
+
+    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
+        found = self._damaged[prefix]
+        if found and damaged is None:
+            raise found[0]
+        if damaged is not None:
+            damaged += found
+        return [(key, decode(encode(value))) for key, value in self._found[prefix].items()]
+
+
 class _Draft:
-    """A view on a snapshot, or on another draft, that is never committed."""
+    """A view on records, or on another draft, that is never committed."""
 
     def __init__(self, below: Any) -> None:
         self._below = below
@@ -337,9 +364,3 @@ def _may_be_over(table: Table, record: dict[str, Any]) -> bool:
         return any(table.why_over(held) for held in record["holders"])
     except MalformedRecord:
         return True  # its lease cannot be read: say so
-
-
-def _busy(table: Table, found: dict[str, Entries]) -> set[str]:
-    """Agents that hold or wait for something, and so stay on the board."""
-    holders = {h["agent"] for _, v in found["locks/"] if not rules.check_record(v) for h in v["holders"]}
-    return holders | {v["agent"] for _, v in found["waiters/"] if not rules.check_waiter(v)}
