@@ -34,18 +34,18 @@ def holder_tag(agent: str, bound: str, process: Any) -> str:
     return f"a{crc32(agent.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def find_cycle(table: Table, request: Request, holders: list[Holding], waiters: list[Waiter]) -> list[str]:
+def find_cycle(table: Table, request: Request, seq: int | None = None) -> list[str]:
     """The agents of the cycle that waiting would close, the requester first and last; empty: none.
 
     Args:
         table: The locks of this transaction.
         request: Who would wait.
-        holders: Holds in its way.
-        waiters: Waiters in its way; those further in front are found through them.
+        seq: Its place in line; None: it is not in line yet.
     """
     by_agent = _waiting(table, request)
     if by_agent is None:
         return []
+    holders, waiters = table.blockers(request, seq, besides=())
     mine = {w["request"] for w in by_agent.get(request.agent, ()) if _is_mine(w, request)}
     seen: set[str] = {request.request}
     start = [request.agent]

@@ -12,6 +12,7 @@ from latchboard.errors import Deadlock, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.breaking import break_lock
 from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.looking import waiters
 from latchboard.locks.service import check_wait
@@ -53,12 +54,15 @@ def ask_and_go(locks: Locks, request: Request, *, wait_s_max: float | None = Non
     """
     if request.bound != "agent":
         raise UsageError("a request that nobody waits for must be bound to the agent", hint='use bound="agent"')
-    return locks.transact(
+    outcome = locks.transact(
         request.agent,
         lambda table: queue(
             locks, table, request, _limit(locks, wait_s_max), handoff={"state": "asked"}, attended=False
         ),
     )
+    if isinstance(outcome, Hold):
+        engage(request.agent)
+    return outcome
 
 
 def requests(locks: Locks, holder: str) -> list[Waiter]:
@@ -116,8 +120,7 @@ def _refuse_cycle(table: Table, request: Request) -> None:
             continue
         if waiter is None or waiter["agent"] != request.agent or not table.still_waits(waiter):
             continue
-        holders, in_line = table.blockers(rules.of_waiter(waiter), waiter["seq"])
-        cycle = find_cycle(table, rules.of_waiter(waiter), holders, in_line)
+        cycle = find_cycle(table, rules.of_waiter(waiter), waiter["seq"])
         if cycle:
             raise Deadlock(
                 f"with {_names(request)} in hand, {request.agent} would wait for itself: {' waits for '.join(cycle)}",

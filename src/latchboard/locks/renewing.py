@@ -25,24 +25,27 @@ class Renewals:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[str, tuple[float, float]] = {}  # lease -> when it was renewed, and how often it must be
+        # lease -> when it was renewed, how often it must be, and the longest ttl it has to cover
+        self._known: dict[str, tuple[float, float, float]] = {}
 
     def use(self, table: Table, request: Request) -> None:
-        """A request was granted: renew its lease, if that is due."""
+        """A request was granted: renew its lease, if that is due or must cover a longer time than it knows of."""
+        ttl_s = table.longest_s
         every_s = self._every_s(request.ttl_s)
         known = self._known.get(request.lease)
         if known is not None:
             every_s = min(every_s, known[1])
-            if 0 <= table.now.mono_s - known[0] < every_s:
+            if 0 <= table.now.mono_s - known[0] < every_s and ttl_s <= known[2]:
                 if every_s < known[1]:
-                    self._known[request.lease] = (known[0], every_s)
+                    self._known[request.lease] = (known[0], every_s, known[2])
                 return
-        self._known[request.lease] = (table.now.mono_s, every_s)
-        if known is None and request.bound == "process" and request.ttl_s <= self._settings.lease_ttl_s:
+        longest_s = max(ttl_s, known[2] if known else 0.0)
+        self._known[request.lease] = (table.now.mono_s, every_s, longest_s)
+        if known is None and request.bound == "process" and ttl_s <= self._settings.lease_ttl_s:
             return  # this process has no older hold that would need it
         lease = table.lease(request.lease)
-        if lease is None or request.ttl_s > lease["ttl_s"] or leases.age_s(lease["renewed"], table.now) >= every_s:
-            renew(table, request.lease, request.ttl_s, request.agent, request.bound, request.process)
+        if lease is None or longest_s > lease["ttl_s"] or leases.age_s(lease["renewed"], table.now) >= every_s:
+            renew(table, request.lease, longest_s, request.agent, request.bound, request.process)
 
     def use_hold(self, table: Table, held: Holding) -> None:
         """A hold was used that lives by another lease than the request's own, or by a token alone."""

@@ -174,13 +174,13 @@ class Locks:
 
         try:
             outcome = self.transact(request.agent, decide)
+            if isinstance(outcome, Hold):
+                engage(request.agent)
         except (UsageError, MalformedRecord):
             raise  # nothing was committed
         except BaseException:
             self.undo(request)
             raise
-        if isinstance(outcome, Hold):
-            engage(request.agent)
         return outcome
 
     def granted(self, table: Table, request: Request) -> Hold:
@@ -189,6 +189,7 @@ class Locks:
         self.renewals.use(table, request)
         for held in table.entered:
             self.renewals.use_hold(table, held)
+        table.advance([*table.cleared])
         return Hold(self, request, tokens, 0.0)
 
     def undo(self, request: Request) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
 from latchboard.locks.records import Records
+from latchboard.locks.renewing import renew
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
@@ -44,6 +45,8 @@ class Table(Records):
         self.now = now
         self._me = me
         self._ended_seen = False
+        self.longest_s = 0.0
+        self.cleared: dict[str, None] = {}
         self.granted: list[Waiter] = []
         self.taken_over: list[tuple[str, Holding, str]] = []
         self.entered: list[Holding] = []
@@ -157,6 +160,7 @@ class Table(Records):
         Its places in line go, the record of its waiter stays.
         """
         tokens: dict[str, int] = {}
+        self.longest_s = request.ttl_s
         for want in request.wants:
             name = want["name"]
             if self._ended_seen:
@@ -169,6 +173,8 @@ class Table(Records):
             granted, record["holders"] = self._granted(holders, request, want)
             record["waiters"] = [e for e in line if e["request"] != request.request]
             tokens[name] = granted["token"]
+            if granted["lease"] == request.lease:
+                self.longest_s = max(self.longest_s, granted["ttl_s"])
             if record["holders"] != holders or len(record["waiters"]) != len(line):
                 self.put(record)
         if self.taken_over:
@@ -210,6 +216,7 @@ class Table(Records):
         if len(kept) != len(record["holders"]):
             record["holders"] = kept
             self.put(record)
+            self.cleared[record["name"]] = None
 
     def enqueue(self, request: Request, waiter: Waiter) -> None:
         """Put a waiter at the end of the line of every name it wants."""
@@ -306,7 +313,10 @@ class Table(Records):
         elif not any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
             self.delete_waiter(waiter["request"])
             self.grant(rules.of_waiter(waiter))
+            freed.update(self.cleared)
             self.granted.append(waiter)
+            if waiter["bound"] == "agent":
+                renew(self, waiter["lease"], waiter["ttl_s"], waiter["agent"], "agent", waiter["process"])
             if not waiter["attended"]:
                 notices.tell_granted(self, waiter)
 

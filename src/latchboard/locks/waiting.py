@@ -16,6 +16,7 @@ from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
+from latchboard.locks.leaving import withdraw
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 
@@ -41,14 +42,15 @@ def wait_in_line(
     """Queue the request and wait until it is granted, declined, cancelled or out of time."""
     bell = locks.store.bell(f"waiters/{request.request}")
     try:
-        hold = _wait(locks, request, wait_s_max, cancel, bell, handoff)
+        try:
+            hold = _wait(locks, request, wait_s_max, cancel, bell, handoff)
+            engage(request.agent)
+        finally:
+            bell.close()
     except BaseException as exc:
         if not isinstance(exc, Deadlock | WaitEnded):  # of these two nothing is left
             locks.undo(request)
         raise
-    finally:
-        bell.close()
-    engage(request.agent)
     return hold
 
 
@@ -119,7 +121,7 @@ def queue(
     if not holders and not waiters:
         return locks.granted(table, request)
     refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
-    cycle = find_cycle(table, request, holders, waiters)
+    cycle = find_cycle(table, request)
     if cycle:
         raise Deadlock(
             f"{request.agent} would wait for itself: {' waits for '.join(cycle)}",
@@ -209,6 +211,7 @@ def leave(locks: Locks, table: Table, request: Request, refusal: Refusal) -> Hol
         tokens = _tokens(table, request)
         if tokens is not None:
             return Hold(locks, request, tokens, 0.0)
+        withdraw(table, request)  # a part of it may be left of a grant that somebody broke
     else:
         table.dequeue(waiter)
         table.advance([want["name"] for want in request.wants])

@@ -202,8 +202,7 @@ def test_search_in_a_long_line_reads_each_waiter_once(scene: Scene) -> None:
         in_line = table.waits_for
         table.waits_for = lambda waiter, asked: (checked.append(1), in_line(waiter, asked))[1]
         request = last.locks.request("last", ["x.py"])
-        holders, waiters = table.blockers(request)
-        return find_cycle(table, request, holders, waiters)
+        return find_cycle(table, request)
 
     assert last.locks.transact("last", search) == []
     assert len(checked) < 150 * 3

@@ -102,7 +102,8 @@ def read_one(folder: Folder, key: str) -> FileSnapshot | None:
         if folder.base != header.base and not folder.open_journal(header.base):
             return None
         snapshot = FileSnapshot(header.last).load(FileView(folder, header.last), (key,))
-        if os.fstat(folder.journal).st_size == header.applied:
+        again = guard.peek_header(folder.guard)
+        if os.fstat(folder.journal).st_size == header.applied and again is not None and again.base == header.base:
             return None if snapshot.is_damaged(key) else snapshot
     return None
 

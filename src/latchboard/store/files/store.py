@@ -62,7 +62,8 @@ class FileStore:
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
-        self._carried_at = 0
+        self._last_seen = 0
+        self._carried_at = (0, 0)
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
             engine="files",
@@ -90,7 +91,7 @@ class FileStore:
                         continue
                     now = self._clock.now()  # behind the wait, so that times grow with revisions
                     header = self._settled(folder, now)
-                    carried = self._carried if self._carried_at == header.last else None
+                    carried = self._carried if self._carried_at == (header.base, header.last) else None
                     view = FileView(folder, header.base + header.applied, carried=carried)
                     value = fn(view)
                     if view.changes:
@@ -99,6 +100,7 @@ class FileStore:
                             self._flush(folder)
                     elif effect is not None:
                         effect()
+                self._last_seen = max(self._last_seen, header.last)
                 if view.changes:
                     bell.ring(folder, view.changes)
                 return Committed(value, header.last)
@@ -201,7 +203,7 @@ class FileStore:
 
     def _drop(self) -> None:
         folder, self._folder = self._folder, None
-        self._carried_at, self._carried = 0, {}
+        self._carried_at, self._carried = (0, 0), {}
         if folder is not None:
             folder.close()
 
@@ -240,6 +242,9 @@ class FileStore:
             header = redone
         if size < header.applied or folder.is_copy:
             return self._resettled(folder, header, now)
+        if header.last < self._last_seen:  # a backup was restored over it, beneath our descriptors
+            header.last = self._last_seen
+            return self._resettled(folder, header, now)
         if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
             return self._resettled(folder, header, now)
         if header.applied > settings.journal_bytes_max:
@@ -248,7 +253,7 @@ class FileStore:
         return header
 
     def _resettled(self, folder: Folder, header: Header, now: Now) -> Header:
-        self._carried_at = 0
+        self._carried_at = (0, 0)
         header = recovery.settle(folder, header, now, self._settings)
         folder.open_journal(header.base)
         return header
@@ -259,13 +264,13 @@ class FileStore:
         self, folder: Folder, header: Header, view: FileView, at: str, who: str, effect: Callable[[], None] | None
     ) -> None:
         plan = commit.Plan(view, at, who, self.properties)
-        self._carried_at = 0
+        self._carried_at = (0, 0)
         commit.commit(folder, header, view, plan, effect)
         # What this commit left: if nobody commits before our next one, that one need not read it again.
         carried: dict[str, str | None] = {key: None for key, there in view.known.items() if not there}
         carried.update((key, plan.puts.get(key)) for key in view.changes if not key.startswith(TRACE_PREFIX))
         if len(carried) <= _CARRIED_COUNT_MAX:
-            self._carried_at, self._carried = view.revision, carried
+            self._carried, self._carried_at = carried, (header.base, view.revision)
 
     def _flush(self, folder: Folder) -> None:
         """Have the commit on the disk; others may commit meanwhile."""
