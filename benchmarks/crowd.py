@@ -5,12 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.measure import goal, jain, percentile
+from benchmarks.measure import goal, good_folder, jain, percentile
 
 PROCESSES = 8
 Take = Callable[[], Callable[[], object]]
@@ -68,7 +67,7 @@ def work(kind: str, folder: str, name: str, hold_s: float, until: Any, barrier: 
 def run(kind: str, *, one_file: bool, hold_s: float, seconds: float) -> dict[str, Any]:
     """All processes of one driver."""
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
+    with good_folder() as folder:
         barrier, results = context.Barrier(PROCESSES), context.Queue()
         names = ["one.py" if one_file else f"file{n}.py" for n in range(PROCESSES)]
         crowd = [
