@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
+import pytest
+
+from latchboard.errors import Compacted
 from latchboard.settings import Settings
 from latchboard.store.files.follow import Follower, Tail
 from latchboard.store.files.store import FileStore
@@ -64,6 +68,19 @@ def test_where_there_is_no_store_nothing_lies_ahead(tmp_path: Path) -> None:
     follower = Follower(str(tmp_path / "nowhere"), after=0)
 
     assert (follower.behind(), follower.poll()) == (0, [])
+    follower.close()
+
+
+def test_a_store_that_was_wiped_and_made_anew_is_another_one(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    follower = Follower(store.path, after=commit(store))
+    follower.poll()
+
+    shutil.rmtree(store.path)
+    commit(store)  # by a process that remembers the last revision, and goes on above it
+
+    with pytest.raises(Compacted):
+        follower.poll()
     follower.close()
 
 

@@ -30,6 +30,13 @@ class Follower(FileWatch):
     def _subscribe(self) -> None:
         self.mode, self.reason = "poll", "nobody waits for it"
 
+    def _take_place(self) -> None:
+        """As a watch does; but what was in a folder that was replaced is gone, and no change says so."""
+        was = self._folder
+        super()._take_place()
+        if was is not None and self._folder is not was and self._lost is None:
+            self._lost = self._compacted(0)
+
     def behind(self) -> int:
         """How many bytes of journal the next `poll` has to read, at least; 0 when it cannot be told."""
         folder = self._folder
