@@ -14,7 +14,7 @@ import stat
 
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
-from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files import guard, journal, layout, mount, records
 from latchboard.store.files.trouble import unsafe
 
 FORMAT_KNOWN = 1
@@ -238,10 +238,11 @@ class Folder:
         Raises:
             UnsafeFolder: They were not: some network and container mounts say yes to everybody (failures 3.7).
         """
+        mount.warn_if_network(self.path)
         if self._second_gets_it() or self._child_gets_it():
             raise UnsafeFolder(
                 f"file locks do not exclude in {self.path}: a second taker got a lock that is held",
-                hint="put the project on a local disk, or use the etcd store",
+                hint="put the project on a local disk",
                 path=self.path,
             )
 
