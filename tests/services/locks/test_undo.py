@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -195,8 +196,7 @@ def test_grant_and_cancellation_at_once_leave_nothing__failure_3_17(tmp_path: An
 
         thread = threading.Thread(target=wait)
         thread.start()
-        while not scene.scan("waiters/"):
-            time.sleep(0.0002)
+        _until(lambda: bool(scene.scan("waiters/")))
         first, second = (pipe.press, hold.release) if turn % 2 else (hold.release, pipe.press)
         first()
         second()
@@ -247,8 +247,7 @@ def test_thread_that_waits_wakes_as_the_holder(tmp_path: Any) -> None:
     threads = [threading.Thread(target=work, args=(n,)) for n in range(10)]
     for thread in threads:
         thread.start()
-    while len(scene.scan("waiters/")) < 10:
-        time.sleep(0.001)
+    _until(lambda: len(scene.scan("waiters/")) == 10)
     doomed.kill()
     for thread in threads:
         thread.join(20)
@@ -256,3 +255,13 @@ def test_thread_that_waits_wakes_as_the_holder(tmp_path: Any) -> None:
     assert len(waits) == 10
     assert max(waits) < 10  # nobody slept until the safety net
     assert scene.is_empty()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Look until other threads have brought it about; a test that never gets there fails."""
+    pause = threading.Event()
+    for _ in range(20_000):
+        if condition():
+            return
+        pause.wait(0.001)
+    raise AssertionError("it never came about")
