@@ -1,0 +1,136 @@
+"""Nemesis: kills, stops and restarts the workers of a history, and lets them end."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+from latchboard.compose import Latchboard
+from tests.histories.history import History, Op, read_ops, with_mono
+from tests.histories.worker import FILES, SHORT_TTL_S, Worker, work
+from tests.process.inspection import Folder
+from tests.process.nursery import Child, Nursery
+
+
+class Run:
+    """Some workers under a nemesis, and the history they leave.
+
+    Attributes:
+        killed_count: How many were killed.
+        stopped_count: How many were stopped, some of them for longer than their lease.
+    """
+
+    def __init__(self, nursery: Nursery, folder: Path, *, agents_count: int, seed: int, careless: bool = False) -> None:
+        self._nursery = nursery
+        self._folder = folder
+        self._root = folder / "root"
+        self._random = random.Random(seed)
+        self._careless = careless
+        self._agents = [f"agent-{number}" for number in range(agents_count)]
+        self._incarnations = dict.fromkeys(self._agents, 0)
+        self._children: dict[str, Child] = {}
+        self._stopped_until_s: dict[str, float] = {}
+        self._killed_s: dict[Path, float] = {}
+        self.killed_count = self.stopped_count = 0
+
+    def history(self, duration_s: float) -> History:
+        """Let them work for a while, and read what they and the journal say."""
+        for file in FILES:
+            path = self._root / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"op": "", "previous": ""}))
+        wall_minus_mono_s = time.time() - time.monotonic()
+        for agent in self._agents:
+            self._start(agent)
+        self._trouble(time.monotonic() + duration_s)
+        self._end()
+        self._drain()
+        return self._read(wall_minus_mono_s)
+
+    def _start(self, agent: str) -> None:
+        self._incarnations[agent] += 1
+        self._children[agent] = self._nursery.start(
+            work,
+            root=str(self._root),
+            path=str(self._path(agent)),
+            agent=agent,
+            incarnation=self._incarnations[agent],
+            others=self._agents,
+            seed=self._random.getrandbits(32),
+            careless=self._careless,
+        )
+
+    def _path(self, agent: str) -> Path:
+        return self._folder / f"{agent}.{self._incarnations[agent]}.log"
+
+    def _trouble(self, until_s: float) -> None:
+        while (now_s := time.monotonic()) < until_s:
+            for agent, end_s in list(self._stopped_until_s.items()):
+                if now_s >= end_s:
+                    self._go_on(agent)
+            self._random.choice([self._kill, self._stop, self._stop])(self._random.choice(self._agents))
+            time.sleep(self._random.random() * 0.15)
+
+    def _kill(self, agent: str) -> None:
+        self._stopped_until_s.pop(agent, None)
+        self._killed_s[self._path(agent)] = time.monotonic()
+        self._children[agent].close()
+        self.killed_count += 1
+        self._start(agent)
+
+    def _stop(self, agent: str) -> None:
+        if agent not in self._stopped_until_s:
+            self._children[agent].kill(signal.SIGSTOP)
+            self._stopped_until_s[agent] = time.monotonic() + self._random.random() * 3 * SHORT_TTL_S
+            self.stopped_count += 1
+
+    def _go_on(self, agent: str) -> None:
+        del self._stopped_until_s[agent]
+        self._children[agent].kill(signal.SIGCONT)
+
+    def _end(self) -> None:
+        for agent in list(self._stopped_until_s):
+            self._go_on(agent)
+        for child in self._children.values():
+            child.channel.send(end=True)
+        for child in self._children.values():
+            child.receive()
+            child.wait()
+
+    def _drain(self) -> None:
+        """Deliver what is still waiting, as one more incarnation of each agent."""
+        for agent in self._agents:
+            self._incarnations[agent] += 1
+            last = Worker(
+                str(self._root), str(self._path(agent)), agent, self._incarnations[agent], self._agents, seed=0
+            )
+            waiting = last.board.mailbox.peek(agent)
+            last.random.random = lambda: 0.0  # type: ignore[method-assign]  # acknowledges everything
+            for _ in range(len(waiting) // 20 + 2):
+                last.receive()
+            last.board.close()
+
+    def _read(self, wall_minus_mono_s: float) -> History:
+        ops: list[Op] = []
+        killed: dict[tuple[int, int], float] = {}
+        for path in sorted(self._folder.glob("*.log")):
+            if not path.read_bytes().count(b"\n"):
+                continue  # it was killed before it had said who it was
+            told, process = read_ops(path)
+            ops += told
+            if path in self._killed_s:
+                killed[process["pid"], process["start"]] = self._killed_s[path]
+        commits = with_mono(Folder(str(self._root)).commits(), wall_minus_mono_s)
+        files = {file: json.loads((self._root / file).read_text()) for file in FILES}
+        return History(ops, commits, killed, files)
+
+    def is_free(self) -> bool:
+        """Whether nobody holds or waits for anything."""
+        board = Latchboard(self._root, publishes=False)
+        try:
+            return not board.locks.check(list(FILES)) and not board.store.read("waiters/").scan("waiters/")
+        finally:
+            board.close()
