@@ -71,6 +71,7 @@ class Publisher:
         self._written = self._seen = self._revision
         self._quiet_count = 0
         self._unwritten_since_s: float | None = None
+        self._first = self._revision  # the first that is not written, at that time
         self._not_before_s = 0.0
         self._idle_since_s: float | None = None
 
@@ -129,17 +130,19 @@ class Publisher:
                 self._idle_since_s = now_s
             return None if now_s - self._idle_since_s >= _LINGER_S else self._look_s
         self._idle_since_s = None
+        seen, self._seen = self._seen, self._revision
         if self._unwritten_since_s is None:
-            self._unwritten_since_s = now_s
-        self._quiet_count = self._quiet_count + 1 if self._revision == self._seen else 0
-        self._seen = self._revision
-        is_time = self._quiet_count >= 2 or now_s - self._unwritten_since_s >= _AGE_S_MAX
-        if is_time and now_s >= self._not_before_s:
-            self._write(now_s)
+            self._unwritten_since_s, self._first = now_s, self._seen
+        self._quiet_count = self._quiet_count + 1 if self._seen == seen else 0
+        if now_s >= self._not_before_s:
+            if self._quiet_count >= 2:
+                self._write(now_s, self._seen)
+            elif now_s - self._unwritten_since_s >= _AGE_S_MAX:
+                # Of many that are busy one writes: the others find their first change in it, and count from now.
+                self._write(now_s, self._first)
         return self._look_s
 
-    def _write(self, started_s: float, wait_s_max: float = 0.0) -> None:
-        wanted = self._revision
+    def _write(self, started_s: float, wanted: int, wait_s_max: float = 0.0) -> None:
         try:
             is_written = self._make_board().publish_if_older(wanted, wait_s_max=wait_s_max)
             self.error = None
@@ -168,7 +171,7 @@ class Publisher:
             if over.acquire(timeout=_CLOSE_S_MAX):
                 over.release()
         if self._revision != self._written:
-            self._write(self._clock.now().mono_s, _CLOSE_S_MAX)
+            self._write(self._clock.now().mono_s, self._revision, _CLOSE_S_MAX)
 
     def after_fork(self) -> None:
         """In a forked child: no thread, and nothing of its own to write."""

@@ -85,6 +85,24 @@ def test_a_burst_without_end_is_written_every_second(stepper: Stepper) -> None:
     assert 8 <= stepper.world.page.writes_count <= 11
 
 
+def test_of_many_that_are_busy_one_writes_for_all(world: World) -> None:
+    steppers = [Stepper(world) for _ in range(4)]
+    for number in range(500):
+        for stepper in steppers:
+            stepper.commit(number)
+            stepper.publisher.step()
+        world.clock.advance(0.02)
+    busy_count = world.page.writes_count
+
+    for _ in range(8):
+        for stepper in steppers:
+            stepper.publisher.step()
+        world.clock.advance(0.025)
+
+    assert 8 <= busy_count <= 14
+    assert steppers[0].shown == world.store.read("wide").revision
+
+
 def test_a_slow_board_takes_no_more_than_its_share_of_the_time(stepper: Stepper) -> None:
     world, board = stepper.world, stepper.board
     write = board.publish_if_older
