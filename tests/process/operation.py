@@ -38,6 +38,7 @@ class Operation:
         prepare: Brings the store into the state in which the operation starts.
         free: Paths that anybody can lock at once when the victim is dead.
         free_after_error: Paths that anybody can lock at once when the victim lives, but was told that it failed.
+        heir: Who may have FILE, where it is not free, once somebody else has asked for it.
         kept: Paths that must stay held, since their hold does not end with the victim.
         settings: Of every process in the scene.
         rival: Holds or waits in a process of its own: "" (nobody), "waits" for FILE, "holds" FILE.
@@ -53,6 +54,7 @@ class Operation:
     prepare: Callable[[Latchboard], Any] = lambda board: None
     free: tuple[str, ...] = (FILE,)
     free_after_error: tuple[str, ...] = ()
+    heir: str = ""
     kept: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     rival: str = ""
@@ -296,8 +298,8 @@ _ALL = [
     ),
     Operation("renew", lambda board, hold: hold.renew(), prepare=_locked),
     Operation("guarded-write", lambda board, hold: hold.write(FILE, NEW), prepare=_write_file, check=_check_file),
-    Operation("handoff-grant", _grant, prepare=_asked, free=()),
-    Operation("handoff-decline", _decline, prepare=_asked, is_main=False),
+    Operation("handoff-grant", _grant, prepare=_asked, free=(), heir=RIVAL),
+    Operation("handoff-decline", _decline, prepare=_asked, free=(), heir=RIVAL, is_main=False),
     Operation("break", _break, prepare=lambda b: b.agent(RIVAL).lock(FILE, bound="agent"), free=(), is_main=False),
     Operation("send", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello")),
     Operation("send-first", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello"), is_first=True, is_main=False),

@@ -11,7 +11,7 @@ from typing import Any
 from latchboard.errors import CoordinationError
 from tests.process import inspection
 from tests.process.nursery import Gone, Nursery
-from tests.process.operation import OTHER, PROBE, RIVAL, Operation, meanwhile, start_rival, victim
+from tests.process.operation import FILE, OTHER, PROBE, RIVAL, Operation, meanwhile, start_rival, victim
 from tests.process.trace import Trace
 
 
@@ -74,6 +74,7 @@ class Scene:
             found += inspection.nothing_half_done(self.board, self.before)
             found += self._rival_goes_on()
             found += inspection.nothing_blocks(self.board, PROBE, [OTHER, *free], self.before)
+            found += self._heir_has_it()
             found += inspection.settled(self.board, self.before)
             found += [f"{p} is free" for p in self.operation.kept if not self.board.locks.check([p], agent=PROBE)]
         except (CoordinationError, OSError) as exc:
@@ -94,6 +95,16 @@ class Scene:
         self.rival.kill()
         self.rival.wait()
         return [] if token > self.before.revision else [f"the rival's token {token} is not new"]
+
+    def _heir_has_it(self) -> list[str]:
+        """A dead holder's lock goes to who stands in line without a process, as soon as anybody asks for it."""
+        if not self.operation.heir or not self.victim.has_ended():
+            return []
+        if hold := self.board.agent(PROBE).try_lock(FILE):
+            hold.release()
+            return []
+        holders = [holder["agent"] for holder in self.board.locks.check([FILE])]
+        return [] if holders == [self.operation.heir] else [f"{FILE} is held by {holders} and still refused"]
 
     def _is_let_go(self) -> bool:
         return self.victim.has_ended() or bool(self.commits())

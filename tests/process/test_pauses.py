@@ -133,6 +133,67 @@ def test_writer_that_is_stopped_inside_a_commit_is_named_and_holds_nobody_up_for
     assert board.agent("other").lock("src/free.py").token > done["answer"]
 
 
+def taker(channel: Channel, root: str) -> None:
+    """Take FILE, at once or not at all."""
+    board = Latchboard(root, publishes=False)
+    channel.send(ready=True)
+    while True:
+        channel.receive(3600)
+        outcome = board.agent("taker").try_lock(FILE)
+        channel.send(token=outcome.token if outcome else 0)
+
+
+@pytest.mark.needs_tool("strace")
+def test_taker_that_is_stopped_between_judging_and_taking_is_not_overtaken__failure_3_1(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    dead, _ = start_holder(nursery, tmp_path, 3600)
+    first = nursery.start(taker, root=str(tmp_path))
+    first.receive()
+    second = Latchboard(tmp_path, settings=Settings(guard_wait_s_max=0.2), publishes=False).agent("second")
+    dead.kill()
+    dead.wait()
+
+    with Trace(first.pid, tmp_path / "calls", "write:signal=STOP:when=1") as trace:
+        first.channel.send(go=True)
+        until(trace.has_stopped, "it stands still, and has judged the holder dead")
+        with pytest.raises(StoreBusy):
+            second.lock(FILE)
+        first.kill(signal.SIGCONT)
+        token = first.receive()["token"]
+
+    assert token
+    assert not second.try_lock(FILE)
+
+
+def test_dead_holder_is_taken_over_by_one_of_many__failure_3_1(nursery: Nursery, tmp_path: Path) -> None:
+    takers = [nursery.start(taker, root=str(tmp_path)) for _ in range(8)]
+    for child in takers:
+        child.receive()
+    newest = 0
+    for _ in range(30):
+        dead, held = start_holder(nursery, tmp_path, 3600)
+        dead.close()
+        for child in takers:
+            child.channel.send(go=True)
+        tokens = [child.receive()["token"] for child in takers]
+
+        winners = [token for token in tokens if token]
+        assert len(winners) == 1
+        assert winners[0] > held > newest
+        newest = winners[0]
+        _end_holders(nursery, takers, tokens, tmp_path)
+
+
+def _end_holders(nursery: Nursery, takers: list[Child], tokens: list[int], root: Path) -> None:
+    """Replace the winner, so that the next round finds a dead holder again."""
+    for number, token in enumerate(tokens):
+        if token:
+            takers[number].close()
+            takers[number] = nursery.start(taker, root=str(root))
+            takers[number].receive()
+
+
 @pytest.mark.needs_tool("strace")
 def test_writer_that_is_killed_while_stopped_inside_a_commit_frees_the_guard_at_once(
     nursery: Nursery, tmp_path: Path
