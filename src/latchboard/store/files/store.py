@@ -204,6 +204,7 @@ class FileStore:
     def _drop(self) -> None:
         folder, self._folder = self._folder, None
         self._carried_at, self._carried = (0, 0), {}
+        self._last_seen = 0  # of another folder, perhaps: a new store's base is the wall clock
         if folder is not None:
             folder.close()
 
@@ -242,8 +243,8 @@ class FileStore:
             header = redone
         if size < header.applied or folder.is_copy:
             return self._resettled(folder, header, now)
-        if header.last < self._last_seen:  # a backup was restored over it, beneath our descriptors
-            header.last = self._last_seen
+        if header.last < self._last_seen:  # a backup was restored over it: no token may come back
+            header.last = self._last_seen + 1  # what follows is no continuation: who watches must notice
             return self._resettled(folder, header, now)
         if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
             return self._resettled(folder, header, now)
