@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,19 +130,3 @@ def end_wait(board: Latchboard, request: Request, refusal: Any) -> None:
     hold = board.locks.transact(request.agent, lambda table: waiting.leave(board.locks, table, request, refusal))
     assert hold is None
     raise WaitEnded("as wait_in_line says it")
-
-
-def test_a_backup_restored_beneath_an_open_process_repeats_no_token__failure_3_13(world: World) -> None:
-    board = world.board()
-    take(board, "a", "x").release()
-    folder, backup = world.root / "data/.agent_locks", world.root / "backup"
-    shutil.copytree(folder, backup)
-    before = take(board, "a", "x")
-    before.release()
-    for file in backup.rglob("*"):
-        if file.is_file():
-            (folder / file.relative_to(backup)).write_bytes(file.read_bytes())
-
-    after = take(board, "a", "x")
-
-    assert after.token > before.token

@@ -62,7 +62,6 @@ class FileStore:
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
-        self._last_seen = 0
         self._carried_at = (0, 0)
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
@@ -100,7 +99,6 @@ class FileStore:
                             self._flush(folder)
                     elif effect is not None:
                         effect()
-                self._last_seen = max(self._last_seen, header.last)
                 if view.changes:
                     bell.ring(folder, view.changes)
                 return Committed(value, header.last)
@@ -204,7 +202,6 @@ class FileStore:
     def _drop(self) -> None:
         folder, self._folder = self._folder, None
         self._carried_at, self._carried = (0, 0), {}
-        self._last_seen = 0  # of another folder, perhaps: a new store's base is the wall clock
         if folder is not None:
             folder.close()
 
@@ -242,9 +239,6 @@ class FileStore:
                 return self._resettled(folder, header, now)
             header = redone
         if size < header.applied or folder.is_copy:
-            return self._resettled(folder, header, now)
-        if header.last < self._last_seen:  # a backup was restored over it: no token may come back
-            header.last = self._last_seen + 1  # what follows is no continuation: who watches must notice
             return self._resettled(folder, header, now)
         if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
             return self._resettled(folder, header, now)
