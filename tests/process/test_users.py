@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +47,13 @@ def as_user(channel: Channel, root: str, uid: int, shared: bool, umask: int) -> 
 
 
 @pytest.fixture
-def root(tmp_path_factory: pytest.TempPathFactory, require: Any) -> Path:
-    """A project folder of Alice's group, below folders that both may pass."""
+def root(require: Any) -> Iterator[Path]:
+    """A project folder of Alice's group; not in pytest's own folder, which nobody else may enter."""
     require(os.geteuid() == 0, "root, to become two other users")
-    root = tmp_path_factory.mktemp("users")
-    os.chown(root, ALICE, GROUP)
-    root.chmod(0o2770)
-    for above in root.parents:
-        if above.stat().st_uid == 0 and above.is_relative_to(tmp_path_factory.getbasetemp().parents[1]):
-            above.chmod(above.stat().st_mode | 0o011)
-    return root
+    with tempfile.TemporaryDirectory(prefix="latchboard-users-") as folder:
+        os.chown(folder, ALICE, GROUP)
+        os.chmod(folder, 0o2770)
+        yield Path(folder)
 
 
 def user(nursery: Nursery, root: Path, uid: int, *, shared: bool, umask: int = 0o077) -> Child:
