@@ -5,10 +5,11 @@ told. Each function returns what cannot be explained, as sentences.
 
 1. Locks: no two conflicting holders in any state; tokens of a name only grow, and each is its commit's revision; a hold
    is taken from somebody only after it expired or its process was killed; who asks later is granted later.
-2. Grants and releases: what a process was told is what was committed.
-3. Files: each write that succeeded is in the file, once, after the one it had read; none that was refused is; each was
+2. The watch: every change of every commit, once and in order.
+3. Grants and releases: what a process was told is what was committed.
+4. Files: each write that succeeded is in the file, once, after the one it had read; none that was refused is; each was
    committed while its token was that of the exclusive holder.
-4. Mail: what was accepted reaches its recipient and nobody else, and comes no more once it is acknowledged.
+5. Mail: what was accepted reaches its recipient and nobody else, and comes no more once it is acknowledged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ SLACK_S = 0.002
 
 def check(history: History) -> list[str]:
     """Everything that is wrong with a history."""
-    return [*check_locks(history), *check_answers(history), *check_files(history), *check_mail(history)]
+    return [
+        *check_locks(history),
+        *check_watch(history),
+        *check_answers(history),
+        *check_files(history),
+        *check_mail(history),
+    ]
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------
@@ -182,6 +189,20 @@ def check_locks(history: History) -> list[str]:
         revision = commit["revision"]
         problems += locks.apply(commit)
     return problems
+
+
+def check_watch(history: History) -> list[str]:
+    """A watch gives every change of every commit once, in order: no grant and no message passes it by."""
+    if history.watched is None:
+        return []
+    committed = [(c["revision"], key, True) for c in history.commits for key in c["puts"]]
+    committed += [(c["revision"], key, False) for c in history.commits for key in c["deletes"]]
+    seen = Counter(history.watched)
+    problems = [f"the watch missed {change}" for change in committed if not seen[change]]
+    problems += [f"the watch gave {change} {count} times" for change, count in seen.items() if count > 1]
+    problems += [f"the watch gave {change}, which nobody committed" for change in seen.keys() - set(committed)]
+    revisions = [revision for revision, _, _ in history.watched]
+    return problems + ([] if revisions == sorted(revisions) else ["the watch went back"])
 
 
 # -- what processes were told ------------------------------------------------------------------------------------------

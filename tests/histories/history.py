@@ -49,6 +49,7 @@ class History:
         commits: Of the journal, in order; each with the times of `with_mono`.
         killed: (pid, start) of a process to when it was killed, monotonic seconds.
         files: File to what stands in it at the end.
+        watched: What a watch gave from beginning to end: (revision, key, whether it was put).
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class History:
         commits: Iterable[dict[str, Any]],
         killed: dict[tuple[int, int], float],
         files: dict[str, dict[str, Any]],
+        watched: list[tuple[int, str, bool]] | None = None,
     ) -> None:
         self.ops = sorted(ops, key=lambda op: op.called_s)
         self.commits = list(commits)
         self.killed = killed
         self.files = files
+        self.watched = watched
 
     def of(self, call: str) -> list[Op]:
         return [op for op in self.ops if op.call == call]

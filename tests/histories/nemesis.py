@@ -10,7 +10,7 @@ from pathlib import Path
 
 from latchboard.compose import Latchboard
 from tests.histories.history import History, Op, read_ops, with_mono
-from tests.histories.worker import FILES, SHORT_TTL_S, Worker, work
+from tests.histories.worker import FILES, SHORT_TTL_S, Worker, follow, work
 from tests.process.inspection import Folder
 from tests.process.nursery import Child, Nursery
 
@@ -43,12 +43,17 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"op": "", "previous": ""}))
         wall_minus_mono_s = time.time() - time.monotonic()
+        watcher = self._nursery.start(follow, root=str(self._root), path=str(self._folder / "watched"))
         for agent in self._agents:
             self._start(agent)
         self._trouble(time.monotonic() + duration_s)
         self._end()
         self._drain()
-        return self._read(wall_minus_mono_s)
+        history = self._read(wall_minus_mono_s)
+        watcher.ask(newest=history.commits[-1]["revision"])
+        lines = (self._folder / "watched").read_text().splitlines()
+        history.watched = [(revision, key, is_put) for revision, key, is_put in map(json.loads, lines)]
+        return history
 
     def _start(self, agent: str) -> None:
         self._incarnations[agent] += 1

@@ -22,6 +22,7 @@ class Story:
         self.ops: list[Op] = []
         self.killed: dict[tuple[int, int], float] = {}
         self.files = {A: {"op": "", "previous": ""}}
+        self.watched: list[tuple[int, str, bool]] | None = None
         self.now_s = 1000.0
 
     def commit(self, who: str, revision: int | None = None, **puts: Any) -> int:
@@ -88,7 +89,7 @@ class Story:
         return op
 
     def problems(self) -> list[str]:
-        return check(History(self.ops, with_mono(self.commits, 0.0), self.killed, self.files))
+        return check(History(self.ops, with_mono(self.commits, 0.0), self.killed, self.files, self.watched))
 
 
 def process(agent: str) -> dict[str, Any]:
@@ -229,6 +230,27 @@ def test_grant_before_a_waiter_who_cannot_take_it_is_right(excuse: str, story: S
     story.commit("z", locks={A: [story.held("z", 3)]})
 
     assert story.problems() == []
+
+
+# -- wrong: the watch --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("watched", "words"),
+    [
+        ([(1, f"locks/{A}", True), (2, f"locks/{B}", True)], ""),
+        ([(1, f"locks/{A}", True)], "the watch missed"),
+        ([(1, f"locks/{A}", True), (2, f"locks/{B}", True), (2, f"locks/{B}", True)], "2 times"),
+        ([(1, f"locks/{A}", True), (2, f"locks/{B}", True), (3, "locks/c", True)], "which nobody committed"),
+        ([(2, f"locks/{B}", True), (1, f"locks/{A}", True)], "the watch went back"),
+    ],
+)
+def test_watch_that_is_not_the_journal_is_found(watched: list[tuple[int, str, bool]], words: str, story: Story) -> None:
+    story.commit("x", locks={A: [story.held("x", 1)]})
+    story.commit("x", locks={B: [story.held("x", 2)]})
+    story.watched = watched
+
+    assert finds(story, words) if words else story.problems() == []
 
 
 # -- wrong: answers ----------------------------------------------------------------------------------------------------

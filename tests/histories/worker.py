@@ -190,6 +190,31 @@ def work(channel: Channel, **arguments: Any) -> None:
     channel.send(over=True)
 
 
+def follow(channel: Channel, root: str, path: str) -> None:
+    """Watch everything from the beginning, and write down each change, until told how far it goes."""
+    board = Latchboard(root, settings=Settings(**SETTINGS), publishes=False)
+    watch = board.store.watch("", after=0)
+    channel.sock.settimeout(0)
+    last, newest = 0, None
+    with open(path, "w", encoding="utf-8") as log:
+        while newest is None or last < newest:
+            for change in watch.poll():
+                last = change.revision
+                log.write(json.dumps([change.revision, change.key, change.value is not None]) + "\n")
+            board.clock.wait([watch, channel.sock] if newest is None else [watch], 1.0)
+            newest = _told_revision(channel) if newest is None else newest
+    watch.close()
+    channel.sock.settimeout(None)
+    channel.send(mode=watch.mode)
+
+
+def _told_revision(channel: Channel) -> int | None:
+    try:
+        return int(json.loads(channel.sock.recv(4096))["newest"])
+    except BlockingIOError:
+        return None
+
+
 def _is_told(channel: Channel) -> bool:
     try:
         return bool(channel.sock.recv(4096)) or True

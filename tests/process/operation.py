@@ -45,6 +45,7 @@ class Operation:
         check: Problems with what files outside the store say: (root, commits of the victim, its answer or None).
         commits: Whether it commits anything.
         is_long: It commits more than once, so that an error may come after its first commit.
+        is_damaged: It starts from files that a power cut has damaged: the journal alone says what is true.
         is_first: The store does not exist before it.
         is_main: Belongs to `make test`; the others run in the soak.
     """
@@ -61,6 +62,7 @@ class Operation:
     check: Callable[[str, list[dict[str, Any]], Answer | None], list[str]] = lambda root, commits, answer: []
     commits: bool = True
     is_long: bool = False
+    is_damaged: bool = False
     is_first: bool = False
     is_main: bool = True
 
@@ -235,6 +237,56 @@ def fill(board: Latchboard) -> None:
         board.store.transact(lambda view, n=number: view.put("log/fill", {"n": n, "text": "x" * 400}), who="filler")
 
 
+def _journal_folder(board: Latchboard) -> Path:
+    return Path(board.root, "data/.agent_locks/journal")
+
+
+def _unfinished(board: Latchboard) -> None:
+    """A writer died behind its commit point: its line is there, one of its files and the header are not."""
+    guard = _journal_folder(board) / "guard"
+    header = guard.read_bytes()
+    board.agent(RIVAL).lock("src/unfinished.py", bound="agent")
+    for record in guard.parent.parent.glob("src__unfinished*.lock"):
+        record.unlink()
+    _write_in_place(guard, header)
+
+
+def _torn(board: Latchboard) -> None:
+    """A writer died in the middle of its line."""
+    with max(_journal_folder(board).glob("*.jsonl")).open("ab") as journal:
+        journal.write(b'{"revision":17,"at":"2026-11-21T')
+
+
+def _rebooted(board: Latchboard) -> None:
+    """The machine went down since the last commit, and took a record with it that had not been flushed."""
+    board.agent(RIVAL).lock("src/lost.py", bound="agent")
+    guard = _journal_folder(board) / "guard"
+    header = guard.read_bytes()
+    boot = header.split()[-1]
+    _write_in_place(guard, header.replace(boot, boot[::-1]))
+    for record in guard.parent.parent.glob("src__lost*.lock"):
+        record.write_bytes(b"")
+
+
+def _write_in_place(path: Path, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(data)
+
+
+def _litter(board: Latchboard) -> None:
+    """Holds and waits that are over."""
+    from latchboard.locks import handoff
+
+    for number in range(3):
+        board.agent(RIVAL).lock(f"src/{number}.py", bound="agent", ttl_s=0.001)
+    request = board.locks.request("asker", ["src/0.py"], bound="agent")
+    handoff.ask_and_go(board.locks, request, wait_s_max=0.001)
+
+
+def _clean_up(board: Latchboard, prepared: Any) -> None:
+    board.cleanup.run()
+
+
 def _wait(board: Latchboard, prepared: Any) -> None:
     board.agent(VICTIM).lock(FILE, wait_s_max=60)
 
@@ -306,6 +358,10 @@ _ALL = [
     Operation("broadcast", lambda board, _: board.mailbox.broadcast(VICTIM, "hello"), is_main=False),
     Operation("receive", lambda board, _: board.mailbox.receive(VICTIM), prepare=_mail),
     Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),
+    Operation("recover", lambda board, _: _locked(board), prepare=_unfinished, free_after_error=(FILE,)),
+    Operation("recover-torn", lambda board, _: _locked(board), prepare=_torn, free_after_error=(FILE,), is_main=False),
+    Operation("settle", lambda board, _: _locked(board), prepare=_rebooted, is_damaged=True, free_after_error=(FILE,)),
+    Operation("clean-up", _clean_up, prepare=_litter, is_long=True, is_main=False),
     Operation(
         "publish-board",
         lambda board, hold: board.board.publish(),

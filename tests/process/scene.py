@@ -53,7 +53,11 @@ class Scene:
     def look(self) -> inspection.State:
         """The whole store, as a reader sees it that opened it just now."""
         self.board.close()
-        return inspection.State(self.board, inspection.keys_of({}, inspection.Folder(self.root).commits()))
+        commits = inspection.Folder(self.root).commits()
+        state = inspection.State(self.board, inspection.keys_of({}, commits))
+        if self.operation.is_damaged:
+            state.records = inspection.fold({}, commits)
+        return state
 
     def run(self, *injections: str) -> dict[str, Any] | None:
         """Let the victim run its operation under strace; its answer, or None when it was killed."""
@@ -71,7 +75,8 @@ class Scene:
         found: list[str] = []
         try:
             self.board.close()
-            found += inspection.nothing_half_done(self.board, self.before)
+            if not self.operation.is_damaged:
+                found += inspection.nothing_half_done(self.board, self.before)
             found += self._rival_goes_on()
             found += inspection.nothing_blocks(self.board, PROBE, [OTHER, *free], self.before)
             found += self._heir_has_it()
