@@ -1,8 +1,8 @@
 """Engaged: how many holds this process has for each agent.
 
 A request that would wait can only close a cycle if somebody waits for its holder; a holder with nothing in hand spares
-the search. Counts may be too high (a hold that was never released), never too low, but for a hold that another thread
-was just granted: that thread goes on by itself.
+the search. Counts may be too high (a hold that was never released, a commit that failed), never too low, but for a
+hold that another thread was just granted: that thread goes on by itself.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from latchboard.errors import Deadlock, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.breaking import break_lock
 from latchboard.locks.deadlock import find_cycle
-from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.looking import waiters
 from latchboard.locks.service import check_wait
@@ -54,15 +53,12 @@ def ask_and_go(locks: Locks, request: Request, *, wait_s_max: float | None = Non
     """
     if request.bound != "agent":
         raise UsageError("a request that nobody waits for must be bound to the agent", hint='use bound="agent"')
-    outcome = locks.transact(
+    return locks.transact(
         request.agent,
         lambda table: queue(
             locks, table, request, _limit(locks, wait_s_max), handoff={"state": "asked"}, attended=False
         ),
     )
-    if isinstance(outcome, Hold):
-        engage(request.agent)
-    return outcome
 
 
 def requests(locks: Locks, holder: str) -> list[Waiter]:
@@ -101,7 +97,7 @@ def grant(locks: Locks, request_id: str, *, by: str) -> bool:
         else:
             body = f"{by} handed over {_names(request)}."
             table.delete_waiter(request_id)
-            locks.granted(table, request)
+            locks.grant(table, request)
             table.granted.append(waiter)
             _refuse_cycle(table, request)
         _answer(table, waiter, by, body, is_open=bool(left))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from latchboard.errors import HoldLost
-from latchboard.locks.engaged import disengage
+from latchboard.locks.engaged import disengage, engage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Hold:
         self._request = request
         self._is_given_back = False
         self.tokens = tokens
+        engage(request.agent)
         self.waited_s = waited_s
 
     @property

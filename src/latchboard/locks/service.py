@@ -14,7 +14,6 @@ from itertools import count
 from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.deadlock import holder_tag
-from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.leaving import lost, withdraw
 from latchboard.locks.renewing import Renewals, renew, renew_hold
@@ -173,24 +172,25 @@ class Locks:
             return refusal
 
         try:
-            outcome = self.transact(request.agent, decide)
-            if isinstance(outcome, Hold):
-                engage(request.agent)
+            return self.transact(request.agent, decide)
         except (UsageError, MalformedRecord):
             raise  # nothing was committed
         except BaseException:
             self.undo(request)
             raise
-        return outcome
 
     def granted(self, table: Table, request: Request) -> Hold:
-        """Write the grant, and renew what is due: use renews."""
+        """Grant, for the requester itself."""
+        return Hold(self, request, self.grant(table, request), 0.0)
+
+    def grant(self, table: Table, request: Request) -> dict[str, int]:
+        """Write the grant, and renew what is due: use renews. Returns name to token."""
         tokens = table.grant(request)
         self.renewals.use(table, request)
         for held in table.entered:
             self.renewals.use_hold(table, held)
         table.advance([*table.cleared])
-        return Hold(self, request, tokens, 0.0)
+        return tokens
 
     def undo(self, request: Request) -> None:
         """After an exception on the way to a grant: nothing of the request may stay behind (failures 3.17).

@@ -148,7 +148,8 @@ class Table(Records):
         for want in waiter["wants"]:
             for record in self.met_by(want["name"]):
                 for held in record["holders"]:
-                    if rules.conflicts(held["mode"], want["mode"]) and self.is_mine(held, request):
+                    clashes = rules.conflicts(held["mode"], want["mode"]) and self.is_mine(held, request)
+                    if clashes and not self.why_over(held):
                         return True
         return False
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from latchboard.errors import Cancelled, Deadlock, HandoffDeclined, WaitEnded
 from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
-from latchboard.locks.engaged import engage
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.leaving import withdraw
 from latchboard.rules import holding as holdings
@@ -43,15 +42,13 @@ def wait_in_line(
     bell = locks.store.bell(f"waiters/{request.request}")
     try:
         try:
-            hold = _wait(locks, request, wait_s_max, cancel, bell, handoff)
-            engage(request.agent)
+            return _wait(locks, request, wait_s_max, cancel, bell, handoff)
         finally:
             bell.close()
     except BaseException as exc:
         if not isinstance(exc, Deadlock | WaitEnded):  # of these two nothing is left
             locks.undo(request)
         raise
-    return hold
 
 
 def _wait(

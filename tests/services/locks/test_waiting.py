@@ -270,6 +270,16 @@ def test_joining_and_leaving_a_long_line_reads_little_of_it(scene: Scene) -> Non
     holder.release()
 
 
+def test_holder_whose_lease_ran_out_does_not_pass_those_who_wait_for_it(scene: Scene) -> None:
+    late = scene.process().agent("late")
+    late.lock("src/a.py", bound="agent", ttl_s=60)
+    waiter = scene.process().line("w", "src/a.py", bound="agent", attended=False)
+    scene.clock.advance(60)
+
+    assert not late.try_lock("src/a.py", bound="agent")
+    assert waiter.holds
+
+
 # -- giving up --------------------------------------------------------------------------------------------------------
 
 
