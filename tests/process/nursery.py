@@ -76,7 +76,10 @@ class Child:
 
     def ask(self, **message: Any) -> dict[str, Any]:
         """Send a message and receive its answer."""
-        self.channel.send(**message)
+        try:
+            self.channel.send(**message)
+        except BrokenPipeError:
+            return self.receive()  # it ended before, and said why
         return self.receive()
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
