@@ -12,7 +12,7 @@ from types import TracebackType
 
 from tests.process.nursery import PATIENCE_S
 
-_CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?([a-z_0-9]+)\(")
+_CALL = re.compile(r"^(?:(\d+) +)?([a-z_0-9]+)\(")
 
 
 class Trace:
@@ -27,6 +27,7 @@ class Trace:
     def __init__(self, pid: int, log: Path, *injections: str) -> None:
         options = [word for injection in injections for word in ("-e", f"inject={injection}")]
         self._log = log
+        self._pid = str(pid)
         self._process = subprocess.Popen(
             ["strace", "-f", "-p", str(pid), "-o", str(log), *options], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
@@ -37,9 +38,10 @@ class Trace:
             raise AssertionError(f"strace did not attach: {line!r}")
 
     def calls(self) -> list[tuple[str, str]]:
-        """(name, line of the log) of every system call so far, in order."""
+        """(name, line of the log) of every system call of this process so far, in order; not those of its children."""
         lines = self._log.read_text(errors="replace").splitlines()
-        return [(found.group(1), line) for line in lines if (found := _CALL.match(line))]
+        found = [(match, line) for line in lines if (match := _CALL.match(line))]
+        return [(match.group(2), line) for match, line in found if match.group(1) in (None, self._pid)]
 
     def has_stopped(self) -> bool:
         """Whether a signal has stopped it by now."""
