@@ -528,7 +528,8 @@ class LockMachine(RuleBasedStateMachine):
     def known(self, name: str, held: Any) -> Held | None:
         """The model's hold for one in a record; without one, it must be over."""
         for known in self.model.holds:
-            if known.name == name and known.agent == held["agent"] and held["token"] == known.tokens[-1]:
+            same = known.name == name and known.agent == held["agent"] and held["token"] == known.tokens[-1]
+            if same and held["process"] == known.process.host.me():
                 assert held["mode"] == known.mode
                 assert (held["bound"] == "agent") == known.claim
                 assert held["ttl_s"] == known.ttl_s

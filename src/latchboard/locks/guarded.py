@@ -66,9 +66,11 @@ def _publish(locks: Locks, staged: Staged, held_name: str, token: int, *, who: s
 
     def decide(table: Table) -> None:
         record = table.record(held_name)
-        held = next((h for h in record["holders"] if holdings.shows_token(h, token)), None) if record else None
-        if held is None or table.why_over(held):
-            raise lost(table, held_name, token, held)
+        # Readers that were granted in one commit have one token; of these, one that is over speaks for nobody else.
+        shown = [h for h in record["holders"] if holdings.shows_token(h, token)] if record else []
+        held = next((h for h in shown if not table.why_over(h)), None)
+        if held is None:
+            raise lost(table, held_name, token, shown[0] if shown else None)
         if held["mode"] != "exclusive":
             raise UsageError(f"the hold of {held_name} is shared", hint="take it exclusively before writing")
         locks.renewals.use_hold(table, held)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from latchboard.errors import HoldLost, StaleToken, StoreError, TakenOver, UsageError
+from latchboard.locks import Hold
 from latchboard.locks.guarded import write_with_token
 from tests.services.locks.scene import Scene
 
@@ -54,6 +55,18 @@ def test_reader_that_became_a_writer_writes_with_either_token(scene: Scene) -> N
         shared.write("a.txt", "old token")
 
     assert read(scene, "a.txt") == "old token"
+
+
+def test_reader_whose_fellow_is_gone_is_told_that_it_is_a_reader(scene: Scene) -> None:
+    writer, gone = scene.process().agent("w").lock("a.txt"), scene.process()
+    line = [gone.line("r1", "a.txt", shared=True), scene.process().line("r2", "a.txt", shared=True)]
+    writer.release()  # one commit makes both of them holders, with one token
+    first, second = (waiter.look() for waiter in line)
+    assert isinstance(first, Hold) and isinstance(second, Hold) and first.token == second.token
+    gone.kill()
+
+    with pytest.raises(UsageError, match="shared"):
+        second.write("a.txt", "x")
 
 
 def test_token_alone_is_enough_from_any_process(scene: Scene) -> None:
