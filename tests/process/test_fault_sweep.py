@@ -119,8 +119,7 @@ class Sweep:
 
 
 def _injections(calls: list[tuple[str, str]], fault: str, span: str) -> Iterator[list[str]]:
-    """For every system call that can fail so: what strace is to do. It counts the calls of each process by itself."""
-    calls = [(call, line) for call, line in calls if _process(line) == _process(calls[0][1])]
+    """For every system call that can fail so: what strace is to do."""
     names = [name for name in dict.fromkeys(name for name, _ in calls) if name in FAULTS[fault]]
     seen: Counter[str] = Counter()
     for call, line in calls:
@@ -133,12 +132,6 @@ def _injections(calls: list[tuple[str, str]], fault: str, span: str) -> Iterator
                 order = sorted(names, key=lambda name: name != call)
                 yield [f"{name}:error={fault}:when={seen[name] + 1}+" for name in order]
             seen[call] += 1
-
-
-def _process(line: str) -> str:
-    """The process of a line of strace's log, if it names one."""
-    word = line.split(None, 1)[0]
-    return word if word.isdigit() else ""
 
 
 @pytest.mark.timeout(600)
