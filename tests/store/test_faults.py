@@ -155,7 +155,7 @@ def test_failing_call_leaves_all_or_nothing__failure_3_15(
         assert scene.state() in allowed, f"{where}: {error}"
         _check(scene, allowed, newest)
         scene.store.close()
-        assert open_files() == descriptors, where
+        assert open_files() <= descriptors, where
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
