@@ -56,8 +56,9 @@ class Child:
         """The next line; fails when the other side is gone, or says nothing for long."""
         line = b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._in], [], [], PATIENCE_S)
-            assert ready, "a child said nothing for long"
+            ready = select.poll()
+            ready.register(self._in, select.POLLIN)
+            assert ready.poll(PATIENCE_S * 1000), "a child said nothing for long"
             byte = os.read(self._in, 1)
             assert byte, "the other side is gone"
             line += byte

@@ -131,6 +131,17 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def close_leftovers(place: Path) -> None:
+    """Close what is open below a folder: left by a handler that raised right behind open(2), or by the "killed"."""
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            leads_to = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue  # of the listing itself
+        if leads_to.startswith(f"{place}/"):
+            os.close(int(fd))
+
+
 def quietly(call: Callable[[], Any], *errors: type[BaseException]) -> BaseException | None:
     """Call; the error it raised if it is one of those, None when it raised none."""
     try:

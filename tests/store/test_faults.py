@@ -14,7 +14,7 @@ from latchboard.errors import CoordinationError, StoreError
 from latchboard.settings import Settings
 from latchboard.store.files.folder import Folder
 from tests.store.faults import ERRNOS, Faults, Killed, installed
-from tests.store.scenes import TINY, Scene, State, open_files, quietly, replay
+from tests.store.scenes import TINY, Scene, State, close_leftovers, open_files, quietly, replay
 
 BEFORE: State = {"locks/a": {"n": 1}, "locks/b": {"n": 1}, "agents/x": {"n": 1}, "messages/x/1": {"n": 1}}
 PUTS: State = {"locks/a": {"n": 2}, "locks/new": {"n": 2}, "agents/y": {"n": 2}, "messages/y/1": {"n": 2}, "log/z": {}}
@@ -180,6 +180,7 @@ def test_kill_at_any_call_leaves_all_or_nothing__failure_3_14(
         state = _check(survivor, [before, _done(before)], newest)
         seen.append(state == _done(before))
         survivor.store.close()
+        close_leftovers(scene.root)
 
     assert seen == sorted(seen), "once committed, always committed"
     assert not seen[0]

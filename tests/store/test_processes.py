@@ -18,6 +18,7 @@ from latchboard.settings import Settings
 from latchboard.store.files import guard
 from latchboard.store.files.store import FileStore
 from tests.store.children import PATIENCE_S, Child
+from tests.store.scenes import close_leftovers
 
 if TYPE_CHECKING:
     from latchboard.store.port import View
@@ -384,6 +385,8 @@ def test_handlers_that_raise_every_50_us_leak_neither_guard_nor_mutex__failure_3
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
 
+    store.close()
+    close_leftovers(tmp_path)
     counted = other.transact(_add, who="b").value
     assert done + 1 <= counted <= done + 1 + interrupted
     assert interrupted > 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -223,6 +224,43 @@ def test_reader_refuses_a_damaged_header_and_leaves_it(scene: Scene) -> None:
         scene.open().read("locks/")
 
     assert scene.guard.read_bytes() == b"x" * 100
+
+
+def test_reader_of_a_store_that_lost_its_header_never_says_free(scene: Scene) -> None:
+    scene.commit(A)
+    for _ in range(10):  # until no journal that is kept has a commit in it
+        scene.clock.reboot()
+        scene.reopen().transact(lambda view: None, who="a")
+    scene.settings = Settings(journal_bytes_max=1, journals_kept_count=1)
+    for _ in range(2):
+        scene.clock.reboot()
+        scene.reopen().transact(lambda view: None, who="a")
+
+    for lose in (partial(os.truncate, scene.guard, 0), partial(os.unlink, scene.guard)):
+        lose()
+        before = _bytes(scene)
+        for names in (("locks/a",), ("locks/",), ("locks/never",)):
+            with pytest.raises(ProtocolError):
+                scene.open().read(*names)
+        assert _bytes(scene) == before
+        scene.reopen().transact(lambda view: None, who="a")
+        assert scene.state() == A
+
+
+def test_reader_of_a_store_that_is_being_made_sees_an_empty_one(scene: Scene) -> None:
+    scene.path.joinpath("journal").mkdir(parents=True)
+    assert scene.state() == {}
+    scene.guard.touch()
+    assert scene.state() == {}
+    (scene.path / "FORMAT").write_text('{"format":1,"store_id":"x"}')
+    assert scene.state() == {}
+    assert scene.store.read("locks/a").get("locks/a") is None
+    (scene.path / layout.journal(5)).write_bytes(
+        journal.first_line(base=5, previous=0, store_id="x", boot="b", marks={}, at="")
+    )
+
+    assert scene.state() == {}
+    assert scene.commit(A) > 5
 
 
 def test_any_wrong_digit_in_the_header_loses_nothing(scene: Scene) -> None:

@@ -152,7 +152,8 @@ def holders(fd: int) -> list[int]:
             rows = [line.split() for line in table]
     except OSError:
         return []
-    return [int(r[4]) for r in rows if "->" not in r and len(r) > 5 and r[1] == "FLOCK" and r[5].endswith(f":{inode}")]
+    ours = [r[4] for r in rows if "->" not in r and len(r) > 5 and r[1] == "FLOCK" and r[5].endswith(f":{inode}")]
+    return sorted({int(pid) for pid in ours})
 
 
 def _busy(fd: int, path: str, waited_s: float) -> StoreBusy:

@@ -97,6 +97,7 @@ class _Hub:
         from watchdog.events import DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileDeletedEvent, FileModifiedEvent
         from watchdog.observers import Observer
 
+        _quieten()
         try:
             if self.observer is None:
                 observer = Observer()
@@ -156,6 +157,19 @@ def unsubscribe(wakeup: Wakeup) -> None:
     """Ring it no more; the last one ends the observer's threads."""
     with _hub.lock:
         _hub.unsubscribe(wakeup)
+
+
+def _quieten() -> None:
+    """Keep a false alarm off the terminal: watchdog logs as an error that a folder is no longer observed."""
+    import logging
+
+    log = logging.getLogger("watchdog.observers.inotify")
+    if _is_alarm not in log.filters:
+        log.addFilter(_is_alarm)
+
+
+def _is_alarm(record: Any) -> bool:
+    return "called when the thread is inactive" not in record.getMessage()
 
 
 def _nearest(folder: str) -> tuple[str, tuple[int, int]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READ = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _CHUNK_BYTES = 65536
+_HEAD_BYTES = 4096
 _PLANTED = {
     errno.EISDIR: "a folder stands in its place",
     errno.ELOOP: "a symbolic link stands in its place",
@@ -90,6 +91,22 @@ def read(folder: int, path: str) -> bytes | None:
         return data
     except OSError as exc:
         raise _unreadable(exc, path) from exc
+    finally:
+        os.close(fd)
+
+
+def head(folder: int, path: str) -> bytes:
+    """The first 4096 bytes of a file; nothing where there is none, or no file. Raises OSError."""
+    try:
+        fd = os.open(path, _READ, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno == errno.ENOENT or exc.errno in _PLANTED:
+            return b""
+        raise
+    try:
+        return os.read(fd, _HEAD_BYTES)
+    except IsADirectoryError:
+        return b""
     finally:
         os.close(fd)
 

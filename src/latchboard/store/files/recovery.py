@@ -110,6 +110,7 @@ def settle(folder: Folder, header: Header, now: Now, settings: Settings) -> Head
     last = header.last
     latest: dict[str, tuple[int, Any]] = {}
     for base in bases(folder):
+        last = max(last, previous(folder, base))
         for entry in entries(folder, base):
             last = max(last, entry["revision"])
             latest.update({key: (entry["revision"], value) for key, value in entry["puts"].items()})
@@ -145,9 +146,10 @@ def _revision_in(folder: Folder, key: str, path: str) -> int:
 def rotate(folder: Folder, header: Header, now: Now, settings: Settings, *, gap: int = 0) -> Header:
     """Start a new journal. The header is written last: until then the new file is nobody's."""
     older = bases(folder)
-    for stray in [b for b in older if b > header.base and not entries(folder, b)]:
-        records.delete(folder.fd, layout.journal(stray))  # of a writer that was killed while rotating
-        older.remove(stray)
+    for stray in [b for b in older if b > header.base or previous(folder, b) < 0]:
+        if not entries(folder, stray):  # of a writer that was killed while rotating
+            records.discard(folder.fd, layout.journal(stray))
+            older.remove(stray)
     sizes = {b: os.stat(layout.journal(b), dir_fd=folder.fd).st_size for b in older}
     ends = [b + size + 1 for b, size in sizes.items()]
     base = max(header.last + 1, header.base + header.applied + 1, int(now.wall_s * 1e6), *ends) + gap
@@ -217,7 +219,21 @@ def bases(folder: Folder) -> list[int]:
 
 def entries(folder: Folder, base: int) -> list[dict[str, Any]]:
     """The commits in one journal, oldest first; lines that are damaged are left out."""
-    return list(journal.commits(records.read(folder.fd, layout.journal(base)) or b""))
+    return list(journal.commits(_bytes(folder, base)))
+
+
+def previous(folder: Folder, base: int) -> int:
+    """The last revision before a journal, as its first line says; -1 when it has none that is whole."""
+    first = next(journal.whole_lines(records.head(folder.fd, layout.journal(base))), (0, {"base": -1}))[1]
+    return int(first["previous"]) if first.get("base") == base else -1
+
+
+def _bytes(folder: Folder, base: int) -> bytes:
+    """What is in a journal; nothing where something that is no file stands in its place."""
+    try:
+        return records.read(folder.fd, layout.journal(base)) or b""
+    except MalformedRecord:
+        return b""
 
 
 def _sync_folder(folder: Folder) -> None:

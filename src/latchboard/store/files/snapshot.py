@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import MalformedRecord, UsageError
+from latchboard.errors import MalformedRecord, ProtocolError, UsageError
 from latchboard.store.checks import check_collection
-from latchboard.store.files import guard, journal, layout
+from latchboard.store.files import guard, journal, layout, recovery
 from latchboard.store.files.view import FileView
 from latchboard.store.port import TRACE_PREFIX, belongs
 
@@ -98,7 +98,7 @@ def read_one(folder: Folder, key: str) -> FileSnapshot | None:
     for _ in range(_TRIES):
         header = guard.peek_header(folder.guard)
         if header is None:
-            return FileSnapshot(0).load(None, (key,))
+            return None
         if folder.base != header.base and not folder.open_journal(header.base):
             return None
         snapshot = FileSnapshot(header.last).load(FileView(folder, header.last), (key,))
@@ -112,9 +112,18 @@ def read_many(folder: Folder, wanted: tuple[str, ...]) -> FileSnapshot:
     """Everything that is wanted; the guard is held shared."""
     header = guard.read_header(folder.guard)
     if header is None:
+        _refuse_lost_header(folder)
         return FileSnapshot(0).load(None, wanted)
     overlay, last = _unapplied(folder, header)
     return FileSnapshot(last).load(FileView(folder, last, overlay), wanted)
+
+
+def _refuse_lost_header(folder: Folder) -> None:
+    """No header and no commits: the store is being made. No header but commits: its records must not look free."""
+    if any(recovery.entries(folder, b) or recovery.previous(folder, b) > 0 for b in recovery.bases(folder)):
+        raise ProtocolError(
+            f"the header of {folder.guard_path} is gone", hint="the next commit makes it again from the journals"
+        )
 
 
 def _unapplied(folder: Folder, header: Header) -> tuple[dict[str, object], int]:

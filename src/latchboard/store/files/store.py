@@ -20,7 +20,7 @@ from latchboard.settings import Settings
 from latchboard.store.checks import check_key
 from latchboard.store.files import bell, commit, guard, records, recovery, snapshot
 from latchboard.store.files.folder import Folder
-from latchboard.store.files.layout import FOLDER
+from latchboard.store.files.layout import FOLDER, FORMAT
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.files.view import FileView
 from latchboard.store.port import TRACE_PREFIX, Committed, Properties
@@ -197,6 +197,10 @@ class FileStore:
         except FileNotFoundError as exc:
             if writing:
                 raise from_os_error(exc, "open", self.path) from exc
+            if os.path.exists(f"{self.path}/{FORMAT}"):  # its records must not look free
+                raise ProtocolError(
+                    f"{self.path} has lost its guard", hint="the next commit makes it again from the journals"
+                ) from exc
         return self._folder
 
     def _drop(self) -> None:
