@@ -112,6 +112,16 @@ class Hold:
         disengage(self.agent)
         return released
 
+    def undo(self) -> None:
+        """Take back what this request did, and nothing else: what its agent held before stays held.
+
+        For a grant that nobody will use. If the store refuses, it is done with the next transaction.
+        """
+        if not self._is_given_back:
+            self._is_given_back = True
+            disengage(self.agent)
+            self._locks.undo(self._request)
+
     def __enter__(self) -> Hold:
         return self
 
