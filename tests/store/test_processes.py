@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from latchboard.clock import SystemClock
-from latchboard.errors import StoreBusy
+from latchboard.errors import StoreBusy, StoreError
 from latchboard.settings import Settings
 from latchboard.store.files import guard
 from latchboard.store.files.store import FileStore
@@ -443,3 +444,71 @@ def _values(store: FileStore) -> list[object]:
         watch.close()
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return list(range(1, numbers[0])) + numbers
+
+
+# -- limits of the system ---------------------------------------------------------------------------------------------
+
+
+def test_file_size_limit_is_a_typed_error_and_leaves_nothing__failure_3_15(start: Start, tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    store.transact(_add, who="a")
+
+    def run(child: Child) -> object:
+        mine = _open(tmp_path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+        text = "x" * 200
+        for n in range(100):
+            try:
+                mine.transact(lambda view, n=n: view.put("agents/big", {"n": n, "text": text}), who="b")  # type: ignore[misc]
+            except StoreError as exc:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                return [exc.code, n, mine.transact(_add, who="b").value]
+        return None
+
+    code, count, value = start(run).hear()
+
+    assert code == "store-unavailable"
+    assert count > 0
+    assert value == 1
+    last = store.read("agents/big").get("agents/big")
+    assert last is not None
+    assert last["n"] == count - 1
+    assert _count(store) == 2
+
+
+def test_no_descriptor_left_is_a_typed_error_and_leaves_nothing__failure_3_15(start: Start, tmp_path: Path) -> None:
+    def run(child: Child) -> object:
+        store, late = _open(tmp_path), _open(tmp_path)
+        store.transact(_add, who="b")
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limit[1]))
+        filled = _fill()
+        codes = []
+        for call in (
+            lambda: store.transact(_add, who="b"),
+            lambda: store.read("agents/"),
+            lambda: late.transact(_add, who="b"),
+            lambda: late.read("agents/count"),
+            lambda: store.watch("", after=0),
+            lambda: store.bell("waiters/r"),
+        ):
+            with pytest.raises(StoreError) as caught:
+                call()
+            codes.append(caught.value.code)
+        for fd in filled:
+            os.close(fd)
+        return [codes, store.transact(_add, who="b").value, late.transact(_add, who="b").value]
+
+    assert start(run).hear() == [["too-many-files"] * 6, 1, 2]
+    assert _count(_open(tmp_path)) == 3
+
+
+def _fill() -> list[int]:
+    """Use up every descriptor that is left."""
+    filled = []
+    while True:
+        try:
+            filled.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            return filled
