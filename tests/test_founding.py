@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import latchboard
-from latchboard import Latchboard
+from latchboard import Latchboard, founding
+from latchboard.errors import ProtocolError, UsageError
+from latchboard.locks.looking import waiters
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +43,74 @@ def test_the_timeout_is_really_waited() -> None:
     assert not latchboard.acquire_lock("src/a.py", "builder", timeout=0.3)
 
     assert 0.3 <= time.monotonic() - started < 3
+
+
+def test_the_timeout_ends_with_the_release() -> None:
+    assert latchboard.acquire_lock("src/a.py", "planner")
+    release = threading.Timer(0.05, latchboard.release_lock, ("src/a.py", "planner"))
+    release.start()
+
+    assert latchboard.acquire_lock("src/a.py", "builder", timeout=20)
+    release.join()
+    assert latchboard.release_lock("src/a.py", "builder")
+
+
+def test_waiting_that_would_be_a_deadlock_is_no() -> None:
+    assert latchboard.acquire_lock("a.py", "planner")
+    assert latchboard.acquire_lock("b.py", "builder")
+    waiting = threading.Thread(target=latchboard.acquire_lock, args=("b.py", "planner", 20))
+    waiting.start()
+    board = founding._board()
+    while not waiters(board.locks):
+        time.sleep(0.001)
+
+    started = time.monotonic()
+    assert not latchboard.acquire_lock("a.py", "builder", timeout=20)
+
+    assert time.monotonic() - started < 10
+    assert latchboard.release_lock("b.py", "builder")
+    waiting.join(20)
+
+
+def test_every_spelling_is_one_lock_and_folders_count(project: Path) -> None:
+    assert latchboard.acquire_lock("src/../src/a.py", "planner")
+
+    assert not latchboard.acquire_lock(str(project / "src" / "a.py"), "builder", timeout=0)
+    assert not latchboard.acquire_lock("src/", "builder", timeout=0)
+    assert latchboard.release_lock("./src/a.py", "planner")
+    assert latchboard.acquire_lock("src/", "builder", timeout=0)
+
+
+def test_project_is_the_one_around_the_current_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert latchboard.acquire_lock("src/a.py", "planner")
+    monkeypatch.chdir(project / "src")
+
+    (found,) = latchboard.check_conflicts(["src/a.py"], "builder")
+
+    assert found["locked_by"] == "planner"
+    assert founding._board() is founding._board()
+
+
+def test_what_cannot_be_right_is_refused_and_what_cannot_be_read_is_held(project: Path) -> None:
+    for path, agent, timeout in (("", "a", 0), ("x.py", " ", 0), ("x.py", "a", -1), ("x.py", "a", float("nan"))):
+        with pytest.raises(UsageError):
+            latchboard.acquire_lock(path, agent, timeout)
+    latchboard.acquire_lock("x.py", "planner")
+    (record,) = (project / "data" / ".agent_locks").glob("*.lock")
+    record.write_text("{}")
+    Latchboard(project, publishes=False).agent("other").lock("y.py").release()  # this process must look again
+
+    with pytest.raises(ProtocolError):
+        latchboard.acquire_lock("x.py", "builder", timeout=0)
+
+
+def test_status_renews_the_agents_locks(project: Path) -> None:
+    assert latchboard.acquire_lock("a.py", "planner")
+
+    latchboard.update_status_board("planner", "still at it", ["a.py"])
+
+    lease = founding._board().store.read("leases/planner").get("leases/planner")
+    assert lease is not None and lease["renewed"]["mono_s"] > lease["chains"][0]["since"]["mono_s"]
 
 
 def test_releasing_one_path_never_frees_another() -> None:

@@ -7,8 +7,8 @@
         release_lock("src/a.py", "planner")
 
 The project is the one around the current folder; the agent is `AGENT_ID` in the environment where none is given, else
-`unknown_agent`.
-Locks are bound to the agent, not to the process: they last an hour from the last use, or until they are released.
+`unknown_agent`. Locks are bound to the agent, not to the process: they last an hour from the last use, or until they
+are released.
 
 New code uses `Latchboard(root).agent(id)`: its holds have tokens, and its refusals say who is in the way.
 
@@ -32,15 +32,16 @@ _boards: dict[str, Latchboard] = {}
 
 
 def acquire_lock(file_path: str, agent_id: str | None = None, timeout: float = 5.0) -> bool:
-    """Lock a file, waiting in line for up to `timeout` seconds.
+    """Lock a file, waiting in line for up to `timeout` seconds; 0 asks once.
 
     Returns:
-        True: it is held by the agent, also when it was before. False: somebody else has it, the same id in another
-            living
-        process included.
+        True: it is held by the agent, also when it was before. False: somebody else has it (the same id in another
+            living process is somebody else), or waiting for it would be a deadlock.
 
     Raises:
-        StoreError: The store cannot be used. ProtocolError: what is stored cannot be read.
+        UsageError: The path, the agent id or the number cannot be right.
+        ProtocolError: What is stored cannot be read; it counts as held.
+        StoreError: The store cannot be used; nothing was taken.
     """
     board = _board()
     request = board.locks.request(_agent(agent_id), [file_path], bound="agent")
@@ -60,9 +61,8 @@ def check_conflicts(files: Iterable[str], agent_id: str | None = None) -> list[d
     """Who is in the way of locking `files`; the agent's own locks are not.
 
     Returns:
-        One entry per lock: `file_path` (as asked for), `locked_by`, `lock_timestamp` (ISO 8601), `status` ("locked"),
-        and what
-        `latchboard check --json` tells besides.
+        One entry per lock: `file_path` (the name that was asked for), `locked_by`, `lock_timestamp` (ISO 8601),
+            `status` ("locked"), and what `latchboard check --json` tells besides.
     """
     found = _board().locks.check(files, agent=_agent(agent_id))
     return [
@@ -109,6 +109,5 @@ def _agent(agent_id: str | None) -> str:
 def _board() -> Latchboard:
     """The project around the current folder; one object per project and process."""
     root = find_root(os.getcwd())
-    if root not in _boards:
-        _boards[root] = Latchboard(root)
-    return _boards[root]
+    board = _boards.get(root)
+    return board or _boards.setdefault(root, Latchboard(root))  # of two threads at once, both get the same one
