@@ -313,8 +313,30 @@ def _check_board(root: str, commits: list[dict[str, Any]], answer: Answer | None
         board.close()
 
 
+def _strict(board: Latchboard) -> None:
+    """A user whose umask leaves nothing to the group."""
+    os.umask(0o077)
+
+
+def _check_modes(root: str, commits: list[dict[str, Any]], answer: Answer | None) -> list[str]:
+    """Nobody of the group is shut out of a shared folder."""
+    paths = [path for path in Path(root, "data").rglob("*") if ".tmp" not in str(path)]
+    modes = {path: path.lstat().st_mode for path in [Path(root, "data"), *paths] if path.exists()}
+    return [f"{path} has mode {mode:o}" for path, mode in modes.items() if mode & 0o060 != 0o060]
+
+
 _ALL = [
     Operation("create", lambda board, _: _locked(board), free_after_error=(FILE,), is_first=True),
+    Operation(
+        "create-shared",
+        lambda board, _: _locked(board),
+        prepare=_strict,
+        free_after_error=(FILE,),
+        settings={"shared": True},
+        check=_check_modes,
+        is_first=True,
+        is_main=False,
+    ),
     Operation("acquire", lambda board, _: _locked(board), free_after_error=(FILE,)),
     Operation(
         "acquire-several",
@@ -355,6 +377,14 @@ _ALL = [
     Operation("break", _break, prepare=lambda b: b.agent(RIVAL).lock(FILE, bound="agent"), free=(), is_main=False),
     Operation("send", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello")),
     Operation("send-first", lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello"), is_first=True, is_main=False),
+    Operation(
+        "send-shared",
+        lambda board, _: board.mailbox.send(VICTIM, RIVAL, "hello"),
+        prepare=_strict,
+        settings={"shared": True},
+        check=_check_modes,
+        is_main=False,
+    ),
     Operation("broadcast", lambda board, _: board.mailbox.broadcast(VICTIM, "hello"), is_main=False),
     Operation("receive", lambda board, _: board.mailbox.receive(VICTIM), prepare=_mail),
     Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),

@@ -43,9 +43,9 @@ class Sweep:
             scene.victim.wait()
             assert scene.trace is not None
             self.calls = self.calls or Counter(name for name, _ in scene.trace.calls())
-            found = scene.problems(free=self._operation.free)
             commits = scene.commits()
-            found += self._operation.check(scene.root, commits, answer)
+            found = self._operation.check(scene.root, commits, answer)
+            found += scene.problems(free=self._operation.free)
             if self._operation.commits and not commits and not was_killed:
                 found.append("it ended well and committed nothing")
             where = " ".join(injections) or "not killed"

@@ -75,7 +75,7 @@ def test_live_holder_in_another_container_keeps_its_lock__failure_3_6(
 def test_dead_holder_in_another_container_is_unknowable_until_it_expires__failure_3_6(
     nursery: Nursery, tmp_path: Path, require: Any
 ) -> None:
-    ttl_s = 1.5
+    ttl_s = 3.0
     other = container(nursery, tmp_path, require)
     here = nursery.start(outside, root=str(tmp_path))
     here.receive()

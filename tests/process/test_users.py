@@ -124,5 +124,23 @@ def test_shared_files_are_for_the_group_and_nobody_else_whatever_the_umask__fail
     assert {mode & 0o777 for name, mode in modes.items() if not os.path.isdir(name)} == {0o660}
 
 
+def test_folder_that_a_killed_user_half_made_is_swept__failure_3_27(tmp_path: Path) -> None:
+    board = Latchboard(tmp_path, settings=Settings(shared=True), publishes=False)
+    board.agent("a").lock("src/a.py", bound="agent")
+    folder = tmp_path / "data/.agent_locks"
+    half_made, young, used = (folder / f"{name}.tmp" for name in ("waiters.0123abcd", "waiters.4567abcd", "x.89abcdef"))
+    for path in (half_made, young, used):
+        path.mkdir()
+    (used / "something").touch()
+    for path in (half_made, used):
+        os.utime(path, (1, 1))
+
+    would = board.cleanup.run(dry_run=True).to_json()
+    board.cleanup.run()
+
+    assert half_made.name in str(would)
+    assert [path.exists() for path in (half_made, young, used)] == [False, True, True]
+
+
 def _modes(root: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mode for path in root.rglob("*")}

@@ -14,7 +14,7 @@ import stat
 
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
-from latchboard.store.files import guard, journal, layout, mount, records
+from latchboard.store.files import guard, journal, layout, mount, records, skeleton
 from latchboard.store.files.trouble import unsafe
 
 FORMAT_KNOWN = 1
@@ -76,7 +76,7 @@ class Folder:
         self.freeing.forget()
         try:
             if writing:
-                _make(path, mode)
+                skeleton.make(path, mode)
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
             self.guard = self._open_guard()
             status = self._regular(self.guard, layout.GUARD)
@@ -283,23 +283,3 @@ def _check_format(number: object, path: str) -> None:
             found=number,
             known=FORMAT_KNOWN,
         )
-
-
-def _make(path: str, mode: int) -> None:
-    """Make the folder and the one above it; shared ones are open to the group and hand the group down."""
-    if os.path.isdir(path):
-        return
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        os.makedirs(os.path.dirname(above), exist_ok=True)
-        _make_one(above, 0o777, mode)
-    _make_one(path, 0o700, mode)
-
-
-def _make_one(path: str, own_mode: int, mode: int) -> None:
-    try:
-        os.mkdir(path, own_mode)
-    except FileExistsError:
-        return
-    if mode & 0o060:
-        os.chmod(path, 0o2770)  # the umask must not shut the group out

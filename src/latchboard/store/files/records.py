@@ -1,4 +1,4 @@
-"""Record files: read, create, replace, delete, below one folder descriptor.
+"""Record files: read, stage, publish, delete, below one folder descriptor.
 
 A file is the value with `key` and `mod_revision` in front, so that it says itself what it is. Every open is O_NOFOLLOW,
 O_CLOEXEC and does not block, so that a symbolic link, a FIFO, a socket or a folder planted in a record's place is a
@@ -116,15 +116,6 @@ def _unreadable(exc: OSError, path: str) -> Exception:
     return malformed(path, path, reason) if reason else from_os_error(exc, "read", path)
 
 
-def create(folder: int, path: str, data: bytes, mode: int) -> None:
-    """Write a new file. Raises OSError; what was made of it by then is the caller's to remove."""
-    fd = _open_new(folder, path, mode)
-    try:
-        write_all(fd, data)
-    finally:
-        os.close(fd)
-
-
 def stage(folder: int, path: str, data: bytes, mode: int, *, replaces: bool = True) -> str:
     """Write the file that is to stand at `path` beside it; returns its name. Raises OSError and leaves nothing.
 
@@ -198,15 +189,35 @@ def exists(folder: int, path: str) -> bool:
 def make_folders(folder: int, path: str, mode: int) -> None:
     """Make the folders above `path`; those that are there stay."""
     parts = path.split("/")[:-1]
-    folder_mode = 0o2770 if mode & 0o060 else 0o700
     for depth in range(1, len(parts) + 1):
         made = "/".join(parts[:depth])
         try:
-            os.mkdir(made, folder_mode, dir_fd=folder)
+            if mode & 0o060:
+                _make_shared(folder, made)
+            else:
+                os.mkdir(made, 0o700, dir_fd=folder)
         except FileExistsError:
             continue
-        if mode & 0o060:
-            os.chmod(made, folder_mode, dir_fd=folder)
+
+
+def _make_shared(folder: int, made: str) -> None:
+    """A folder that is open to the group from the moment it is there. Raises FileExistsError."""
+    try:
+        os.stat(made, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    else:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), made)
+    temporary = f"{made}.{os.urandom(4).hex()}.tmp"
+    os.mkdir(temporary, 0o700, dir_fd=folder)
+    try:
+        os.chmod(temporary, 0o2770, dir_fd=folder)  # the umask must not shut the group out
+        os.rename(temporary, made, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError as exc:
+        os.rmdir(temporary, dir_fd=folder)
+        if exc.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), made) from exc
+        raise
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -163,7 +163,8 @@ def rotate(folder: Folder, header: Header, now: Now, settings: Settings, *, gap:
     )
     if folder.journal >= 0:
         os.fdatasync(folder.journal)
-    records.create(folder.fd, layout.journal(base), line, folder.mode)
+    name = layout.journal(base)
+    records.publish(folder.fd, records.stage(folder.fd, name, line, folder.mode, replaces=False), name)
     _sync_folder(folder)
     header = Header(base, len(line), header.last, boot_word(now.boot))
     write_header(folder.guard, header)

@@ -67,12 +67,14 @@ def _delete(folder: int, names: list[str]) -> None:
     for name in names:
         if _is_old(folder, name):
             records.delete(folder, name)
+        elif _is_half_made(folder, name):
+            os.rmdir(name, dir_fd=folder)
 
 
 def _deaf_bells(folder: int) -> list[str]:
     """FIFOs that nobody has open for reading."""
     names = sorted(f"{layout.BELL_FOLDER}/{name}" for name, _ in _entries(folder, layout.BELL_FOLDER))
-    return [name for name in names if _is_old(folder, name, fifo=True) and _is_deaf(folder, name)]
+    return [name for name in names if _is_old(folder, name, kind=stat.S_IFIFO) and _is_deaf(folder, name)]
 
 
 def _is_deaf(folder: int, name: str) -> bool:
@@ -91,20 +93,29 @@ def _temporary_files(folder: int) -> list[str]:
         where = unseen.pop()
         for entry, is_folder in _entries(folder, where):
             name = entry if where == "." else f"{where}/{entry}"
-            if is_folder and name.count("/") < _DEPTH_MAX:
+            if is_folder and _is_half_made(folder, name):
+                found.append(name)
+            elif is_folder and name.count("/") < _DEPTH_MAX:
                 unseen.append(name)
             elif entry.endswith(".tmp") and _is_old(folder, name):
                 found.append(name)
     return sorted(found)
 
 
-def _is_old(folder: int, name: str, *, fifo: bool = False) -> bool:
+def _is_half_made(folder: int, name: str) -> bool:
+    """Whether it is a folder for a group that never got its name (`<name>.<8 hex digits>.tmp`), old and empty."""
+    _, _, word = name.removesuffix(".tmp").rpartition(".")
+    if not name.endswith(".tmp") or len(word) != 8 or set(word) - set("0123456789abcdef"):
+        return False
+    return _is_old(folder, name, kind=stat.S_IFDIR) and not _entries(folder, name)
+
+
+def _is_old(folder: int, name: str, *, kind: int = stat.S_IFREG) -> bool:
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    is_kind = stat.S_ISFIFO(status.st_mode) if fifo else stat.S_ISREG(status.st_mode)
-    return is_kind and time.time() - status.st_mtime > AGE_S_MIN
+    return stat.S_IFMT(status.st_mode) == kind and time.time() - status.st_mtime > AGE_S_MIN
 
 
 def _entries(folder: int, where: str) -> list[tuple[str, bool]]:
