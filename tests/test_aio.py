@@ -269,9 +269,11 @@ def test_call_in_a_thread_hands_over_whatever_is_raised() -> None:
 
     async def scene() -> None:
         with pytest.raises(asyncio.CancelledError):
-            task = asyncio.ensure_future(_call(lambda: time.sleep(0.01)))
+            going = threading.Event()
+            task = asyncio.ensure_future(_call(going.wait))
             await asyncio.sleep(0)
             task.cancel()
+            asyncio.get_running_loop().call_soon(going.set)
             await task
         outcome = asyncio.get_running_loop().create_future()
         outcome.set_result(await asyncio.gather(_call(lambda: 5)))

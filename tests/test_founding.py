@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ import pytest
 import latchboard
 from latchboard import Latchboard, founding
 from latchboard.errors import ProtocolError, UsageError
-from latchboard.locks.looking import waiters
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +59,11 @@ def test_the_timeout_ends_with_the_release() -> None:
 def test_waiting_that_would_be_a_deadlock_is_no() -> None:
     assert latchboard.acquire_lock("a.py", "planner")
     assert latchboard.acquire_lock("b.py", "builder")
-    waiting = threading.Thread(target=latchboard.acquire_lock, args=("b.py", "planner", 20))
-    waiting.start()
-    board = founding._board()
-    while not waiters(board.locks):
-        time.sleep(0.001)
+    store = founding._board().store
+    with closing(store.watch("waiters/", after=store.read().revision)) as line:
+        waiting = threading.Thread(target=latchboard.acquire_lock, args=("b.py", "planner", 20))
+        waiting.start()
+        assert select.select([line], [], [], 20)[0]
 
     started = time.monotonic()
     assert not latchboard.acquire_lock("a.py", "builder", timeout=20)
