@@ -4,7 +4,7 @@
 # uv comes from PyPI into .tools/, the locked dependencies into .venv/. Nothing is written elsewhere but uv's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench soak tools clean
+.PHONY: help setup demo test test-fast coverage lint format bench soak tools clean
 
 UV_VERSION := 0.13.8
 WORKERS ?= 2
@@ -53,6 +53,9 @@ test: $(STAMP) tools ## All tests: the fast lane first, then the rest on two wor
 test-fast: $(STAMP) ## Rules, services, memory store, tidiness (under 30 s)
 	$(PYTEST) -m fast
 
+coverage: $(STAMP) ## Every branch of the rules is walked by a test of the fast lane
+	$(PYTEST) -m "fast and not hypothesis" tests/rules tests/vectors --cov
+
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	@status=0; for check in "ruff check" "ruff format --check" "mypy --strict src" "lint-imports --no-logo"; do \
 		echo "$$check"; $(BIN)/$$check || status=1; done; exit $$status
@@ -71,5 +74,5 @@ tools: ## Install what some tests need and apt-get may bring (else these tests a
 	@.ci/tools
 
 clean: ## Remove everything that the targets made
-	rm -rf .tools .venv build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .tools .venv build dist .benchmarks .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -296,3 +296,29 @@ def test_what_is_shown_is_what_the_last_records_say(changes: list[Change]) -> No
     assert {a: e["status"] for a, e in found["agents"].items() if e["heartbeat_at"]} == said
     for agent, one in found["agents"].items():
         assert one["holds"] == sorted(name for name, holder in holders if holder == agent)
+
+
+def test_what_is_learned_is_shown_and_tells_nothing() -> None:
+    state = board.State(5)
+    records = {"agents/a": entry(), "locks/x": lock("x", holding()), "wide": {"names": []}}
+
+    state.learn(records.items())
+
+    assert shown(state)["agents"]["a"]["holds"] == ["x"]
+    assert (list(state.history), state.touched) == ([], {"agents/a", "locks/x"})
+
+
+def test_two_holds_of_one_agent_on_one_name_end_together() -> None:
+    twice = [holding(request=f"a.{n}", mode="shared", lease=f"a#{n}") for n in (1, 2)]
+    state = folded(commit(1, {"locks/x": lock("x", *twice)}), commit(2, {"locks/x": None}))
+
+    assert shown(state)["agents"] == {}
+
+
+def test_of_two_names_that_an_agent_holds_the_other_stays() -> None:
+    state = folded(
+        commit(1, {f"locks/{name}": lock(name, holding(request=f"a.{name}")) for name in "xy"}),
+        commit(2, {"locks/x": None}),
+    )
+
+    assert shown(state)["agents"]["a"]["holds"] == ["y"]

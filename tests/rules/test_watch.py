@@ -371,3 +371,54 @@ def test_commits_are_cut_where_the_revision_changes() -> None:
 def test_a_status_entry_without_one_of_its_fields_cannot_be_read(field: str) -> None:
     assert check_status_entry(entry()) == ""
     assert check_status_entry({k: v for k, v in entry().items() if k != field}) != ""
+
+
+# -- the first that is seen of a record, and what did not change
+
+
+def test_of_a_lock_first_seen_made_exclusive_in_this_commit_that_is_told() -> None:
+    upgraded = holding(token=7, first_token=3)
+
+    assert names(told(commit(7, {"locks/x": lock("x", upgraded)}))) == ["lock.upgraded"]
+
+
+def test_of_an_agent_first_seen_that_spoke_before_nothing_is_told() -> None:
+    assert told(commit(7, {"agents/a": entry(s=9)}, s=9)) == []
+
+
+def test_a_hold_that_stays_as_it_was_is_no_news_when_another_joins() -> None:
+    mine, other = holding("a", 1, mode="shared"), holding("b", 2, mode="shared")
+    found = told(commit(1, {"locks/x": lock("x", mine)}), commit(2, {"locks/x": lock("x", mine, other)}))
+
+    assert [(event["event"], event["agent"]) for event in found] == [("lock.acquired", "b")]
+
+
+def test_a_handoff_that_is_taken_back_is_no_news() -> None:
+    asked = waiter(handoff={"state": "asked", "reason": "", "asked": ["a"]})
+
+    assert told(commit(9, {"waiters/b.9": asked}), commit(10, {"waiters/b.9": waiter()})) == []
+
+
+def test_a_time_that_cannot_be_read_leaves_the_span_unknown() -> None:
+    held = holding(acquired={**moment(), "at": "yesterday"})
+    found = told(commit(1, {"locks/x": lock("x", held)}), commit(2, {"locks/x": None}))
+
+    assert [(event["event"], event["held_s"]) for event in found] == [("lock.released", None)]
+
+
+def test_what_a_trace_has_besides_holds_is_passed_over() -> None:
+    ended = ["x", {"name": 3}, {"name": "x", "agent": "a", "token": 1}]
+
+    assert [e["name"] for e in told(commit(2, {"log/cleanup": {"ended": ended}}))] == ["x"]
+
+
+def test_what_is_learned_when_everything_is_known_needs_no_mark() -> None:
+    known = Known()
+    known.seen = None
+
+    assert known.learn("agents/a", entry()) == (None, entry())
+    assert known.is_seen("agents/b")
+
+
+def test_a_message_that_is_swept_from_the_archive_is_no_news() -> None:
+    assert told(commit(9, {"archive/b/c/m": None})) == []
