@@ -119,16 +119,12 @@ def _sent(event: Event) -> str:
 _TOLD: dict[str, Callable[[Event], str]] = {
     "lock.acquired": _acquired,
     "lock.released": _released,
-    "lock.upgraded": lambda e: (
-        f"{_name(e, 'agent')} made its hold of {_name(e, 'name')} exclusive (token {e['token']})"
-    ),
+    "lock.upgraded": _upgraded,
     "lock.taken_over": _taken_over,
     "lock.broken": _broken,
     "lock.ended": _ended,
     "lock.waiting": _waiting,
-    "lock.wait_ended": lambda e: (
-        f"{_name(e, 'agent')} left the line for {_names(e)}{_for(e.get('waited_s'), '')}".rstrip()
-    ),
+    "lock.wait_ended": _wait_ended,
     "lock.refused": _refused,
     "lock.deadlock": _deadlock,
     "handoff.asked": _asked,
@@ -140,5 +136,4 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "message.acked": lambda e: _message(e, "acknowledged"),
     "message.dead": lambda e: f"{_name(e, 'id')} from {_name(e, 'from')} expired before {_name(e, 'to')} read it",
     "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')} (token {e['token']})",
-    "gap": lambda e: "older history is in the journal: latchboard history",
 }
