@@ -22,6 +22,7 @@ def test_demo_answers_with_one_object_and_leaves_the_project_alone(real: Real) -
 
     done = real("demo", "--seconds", "0.5", "--agents", "2", "--json", timeout=60)
 
+    assert len(done.stdout.splitlines()) == 1
     answer = json.loads(done.stdout)
     validate("demo", answer)
     assert done.returncode == (0 if answer["ok"] else 1)

@@ -174,7 +174,7 @@ class JsonScreen:
 
     def end(self, report: Report) -> None:
         """The object."""
-        print(json.dumps(report.to_json(), indent=2))
+        print(json.dumps(report.to_json()))
 
 
 @contextmanager
