@@ -18,7 +18,7 @@ from latchboard.clock import iso
 from latchboard.errors import ProtocolError, StoreError, StoreUnavailable, UsageError, from_os_error
 from latchboard.settings import Settings
 from latchboard.store.checks import check_key
-from latchboard.store.files import bell, commit, guard, records, recovery, snapshot
+from latchboard.store.files import bell, commit, guard, recovery, snapshot
 from latchboard.store.files.folder import Folder
 from latchboard.store.files.layout import FOLDER, FORMAT
 from latchboard.store.files.trouble import raise_typed
@@ -139,19 +139,6 @@ class FileStore:
     def _refuse_nesting(self, what: str) -> None:
         if self._mutex._is_owned():  # type: ignore[attr-defined]
             raise UsageError(f"a {what} inside a transaction", hint="use the view; nothing was changed by this call")
-
-    # -- publishing derived files -------------------------------------------------------------------------------------
-
-    def publish(self, name: str, data: bytes) -> None:
-        """Replace a derived file such as the status board, whole; it is no record and no part of any commit."""
-        self._refuse_nesting("publication")
-        with self._mutex:
-            folder = self._current()
-            private = f"{name}.{os.getpid()}"
-            try:
-                records.publish(folder.fd, records.stage(folder.fd, private, data, self._mode), name)
-            except OSError as exc:
-                raise_typed(exc, "write", f"{self.path}/{name}")
 
     # -- entering and leaving -----------------------------------------------------------------------------------------
 
