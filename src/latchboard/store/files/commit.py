@@ -17,6 +17,7 @@ import os
 from latchboard.errors import StoreError, StoreUnavailable, from_os_error
 from latchboard.store.checks import check_commit, check_value, check_who
 from latchboard.store.files import guard, journal, layout, records
+from latchboard.store.files.spare import serves
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.port import TRACE_PREFIX
 
@@ -39,11 +40,12 @@ class Plan:
         deletes: Keys.
         files: Path to content of every record file.
         replaced: Those that replace a file.
+        fresh: Those that do not, and may be written into a spare.
         folders: Below the store's, where something will be written or removed.
         line: Of the journal.
     """
 
-    __slots__ = ("deletes", "files", "folders", "line", "puts", "replaced")
+    __slots__ = ("deletes", "files", "folders", "fresh", "line", "puts", "replaced")
 
     def __init__(self, view: FileView, at: str, who: str, limits: Properties) -> None:
         """Raises UsageError for what cannot be kept, MalformedRecord for what cannot be replaced or removed."""
@@ -54,6 +56,7 @@ class Plan:
         self.deletes: list[str] = []
         self.files: dict[str, bytes] = {}
         self.replaced: list[str] = []
+        self.fresh: list[str] = []
         self.folders: set[str] = set()
         for key, value in changes.items():
             path = layout.record(key)  # refuses a key that cannot be kept
@@ -72,6 +75,8 @@ class Plan:
                 self.files[path] = records.pack(key, revision, text)
                 if view.has_file(key, path):
                     self.replaced.append(path)
+                elif serves(key):
+                    self.fresh.append(path)
                 if "/" in path:
                     self.folders.add(path.rpartition("/")[0])
         if not who.isascii():
@@ -113,7 +118,8 @@ def _stage(folder: Folder, plan: Plan) -> dict[str, str]:
     staged: dict[str, str] = {}
     try:
         for path, data in plan.files.items():
-            staged[path] = records.stage(folder.fd, path, data, folder.mode, replaces=path in plan.replaced)
+            spare = folder.spares.fill(folder.fd, data, folder.mode) if path in plan.fresh else None
+            staged[path] = spare or records.stage(folder.fd, path, data, folder.mode, replaces=path in plan.replaced)
     except OSError as exc:
         for temporary in staged.values():
             records.discard(folder.fd, temporary)
@@ -172,7 +178,9 @@ def _apply(folder: Folder, staged: dict[str, str], deletes: list[str]) -> None:
         for path, temporary in staged.items():
             records.publish(folder.fd, temporary, path)
         for key in deletes:
-            records.delete(folder.fd, layout.record(key))
+            path = layout.record(key)
+            if not (serves(key) and folder.spares.keep(folder.fd, path)):
+                records.delete(folder.fd, path)
     except OSError as exc:
         if exc.errno is None:
             raise

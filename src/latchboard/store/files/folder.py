@@ -15,6 +15,7 @@ import stat
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
 from latchboard.store.files import guard, journal, layout, mount, records, skeleton
+from latchboard.store.files.spare import Spares
 from latchboard.store.files.trouble import unsafe
 
 FORMAT_KNOWN = 1
@@ -36,6 +37,7 @@ class Folder:
         journal: Of the current journal, -1 while none is open.
         base: Which journal that is.
         store_id: From `FORMAT`; empty while the store is being made.
+        spares: Files of locks that were given back, to be used again.
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
     """
 
@@ -51,6 +53,7 @@ class Folder:
         "journal",
         "mode",
         "path",
+        "spares",
         "store_id",
         "writing",
     )
@@ -71,6 +74,7 @@ class Folder:
         self.base = 0
         self.store_id = ""
         self.is_copy = False
+        self.spares = Spares()
         self._sound: set[str] = {""}
         self.freeing = guard.Freeing(-1)
         self.freeing.forget()
