@@ -8,7 +8,7 @@ In the environment a setting is called `LATCHBOARD_` and its name in capitals: `
 or a value that cannot
 be right is an error and not ignored: a limit that silently is another than was written is worse than none.
 
-Protocol: protocol/layout.md, "Settings".
+Protocol: protocol/cli.md, "Settings".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Mount: whether a folder lies on a network file system, where flock(2) and notifications are not to be trusted.
 
-Protocol: protocol/store.md, "Where it must not be".
+Protocol: protocol/layout.md, "Where it must not be".
 """
 
 from __future__ import annotations
