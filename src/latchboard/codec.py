@@ -22,6 +22,22 @@ _parts: Any = _make and _make(None, _plain.default, _quote, None, ":", ",", Fals
 _decode = json.JSONDecoder().raw_decode
 
 
+_quoted: dict[str, str] = {}
+_QUOTED_COUNT_MAX = 4096
+
+
+def quote(text: str) -> str:
+    """`text` as JSON; the last few thousand short answers are remembered, for keys and ids come again and again."""
+    quoted = _quoted.get(text)
+    if quoted is None:
+        quoted = encode(text)
+        if len(quoted) < 256:
+            if len(_quoted) >= _QUOTED_COUNT_MAX:
+                _quoted.clear()
+            _quoted[text] = quoted
+    return quoted
+
+
 def encode(value: Any) -> str:
     """One line of JSON. Raises ValueError or TypeError for what JSON cannot say, lone surrogates included."""
     if type(value) is str:

@@ -172,3 +172,13 @@ def test_fifo_that_somebody_reads_is_not_used(store: FileStore, folder: Path) ->
     finally:
         os.close(reader)
     assert get(folder) == {"n": 2}
+
+
+def test_spare_moves_into_a_folder_once_that_is_there(store: FileStore, folder: Path) -> None:
+    inode = put(store, n=1).stat().st_ino
+    delete(store)
+
+    put(store, "waiters/v", n=2)
+    assert get(folder, "waiters/v") == {"n": 2}
+    assert put(store, "waiters/w", n=3).stat().st_ino == inode
+    assert get(folder, "waiters/w") == {"n": 3}

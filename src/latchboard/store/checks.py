@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 KEY_BYTES_MAX = 8192
 """The longest path a system takes (4096 bytes) twice over, so that no name of a file is ever too long for a key."""
 
-_RESERVED = ("key", "mod_revision")
-
 
 def check_key(key: str) -> None:
     """Refuse a key that cannot be kept. Raises UsageError."""
@@ -44,8 +42,8 @@ def check_value(key: str, value: dict[str, Any], bytes_max: int) -> str:
         raise UsageError(f"the value of {key} is no JSON object but {type(value).__name__}", key=key)
     if len(text) > bytes_max or (len(text) * 4 > bytes_max and len(text.encode()) > bytes_max):
         raise UsageError(f"the value of {key} is longer than {bytes_max} bytes", hint="put it into a file", key=key)
-    if value.keys() & _RESERVED:
-        raise UsageError(f"the value of {key} may not have the fields {' and '.join(_RESERVED)}", key=key)
+    if "key" in value or "mod_revision" in value:
+        raise UsageError(f"the value of {key} may not have the fields key and mod_revision", key=key)
     return text
 
 

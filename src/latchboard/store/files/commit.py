@@ -43,9 +43,10 @@ class Plan:
         fresh: Those that do not, and may be written into a spare.
         folders: Below the store's, where something will be written or removed.
         line: Of the journal.
+        traces: Keys that are put into the line alone.
     """
 
-    __slots__ = ("deletes", "files", "folders", "fresh", "line", "puts", "replaced")
+    __slots__ = ("deletes", "files", "folders", "fresh", "line", "puts", "replaced", "traces")
 
     def __init__(self, view: FileView, at: str, who: str, limits: Properties) -> None:
         """Raises UsageError for what cannot be kept, MalformedRecord for what cannot be replaced or removed."""
@@ -57,6 +58,7 @@ class Plan:
         self.files: dict[str, bytes] = {}
         self.replaced: list[str] = []
         self.fresh: list[str] = []
+        self.traces: list[str] = []
         self.folders: set[str] = set()
         for key, value in changes.items():
             path = layout.record(key)  # refuses a key that cannot be kept
@@ -71,7 +73,9 @@ class Plan:
                     self.folders.add(path.rpartition("/")[0])
                 continue
             text = self.puts[key] = check_value(key, value, limits.value_bytes_max)
-            if not trace:
+            if trace:
+                self.traces.append(key)
+            else:
                 self.files[path] = records.pack(key, revision, text)
                 if view.has_file(key, path):
                     self.replaced.append(path)
@@ -90,9 +94,8 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
     Raises:
         StoreError: Nothing was committed, unless the message says otherwise.
     """
-    for where in plan.folders:
-        folder.check_inside(where)
-    staged = _stage(folder, plan)
+    missing = [where for where in plan.folders if not folder.check_inside(where)]
+    staged = _stage(folder, plan, missing)
     try:
         if effect is None:
             _append(folder, header, plan.line)
@@ -103,6 +106,7 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
             records.discard(folder.fd, temporary)
         raise
     _apply(folder, staged, plan.deletes)
+    header.written = b""  # whoever is interrupted from here on reads it anew
     header.applied += len(plan.line)
     header.last = view.revision
     try:
@@ -113,12 +117,13 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
         # It is committed and the files say so: no error now. The next writer finds the line and moves the header on.
 
 
-def _stage(folder: Folder, plan: Plan) -> dict[str, str]:
+def _stage(folder: Folder, plan: Plan, missing: list[str]) -> dict[str, str]:
     """Write every file under a name that nobody reads; path to temporary name."""
     staged: dict[str, str] = {}
     try:
         for path, data in plan.files.items():
-            spare = folder.spares.fill(folder.fd, data, folder.mode) if path in plan.fresh else None
+            fits_spare = path in plan.fresh and path.rpartition("/")[0] not in missing
+            spare = folder.spares.fill(folder.fd, data, folder.mode) if fits_spare else None
             staged[path] = spare or records.stage(folder.fd, path, data, folder.mode, replaces=path in plan.replaced)
     except OSError as exc:
         for temporary in staged.values():

@@ -18,6 +18,10 @@ from latchboard.store.files import guard, journal, layout, mount, records, skele
 from latchboard.store.files.spare import Spares
 from latchboard.store.files.trouble import unsafe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.store.files.guard import Header
+
 FORMAT_KNOWN = 1
 _OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FIRST_LINE_BYTES_MAX = 4096
@@ -37,6 +41,7 @@ class Folder:
         journal: Of the current journal, -1 while none is open.
         base: Which journal that is.
         store_id: From `FORMAT`; empty while the store is being made.
+        header: As this process last saw it.
         spares: Files of locks that were given back, to be used again.
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
     """
@@ -49,6 +54,7 @@ class Folder:
         "freeing",
         "guard",
         "guard_path",
+        "header",
         "is_copy",
         "journal",
         "mode",
@@ -74,6 +80,7 @@ class Folder:
         self.base = 0
         self.store_id = ""
         self.is_copy = False
+        self.header: Header | None = None
         self.spares = Spares()
         self._sound: set[str] = {""}
         self.freeing = guard.Freeing(-1)
@@ -134,19 +141,19 @@ class Folder:
             raise from_os_error(exc, "look at", self.guard_path) from exc
         return (status.st_dev, status.st_ino) == self._identity
 
-    def check_inside(self, where: str) -> None:
-        """Refuse to write into a folder that a symbolic link leads out of here; `where` is relative.
+    def check_inside(self, where: str) -> bool:
+        """Whether a folder is there; refuses one that a symbolic link leads out of here. `where` is relative.
 
         A repository may bring such a link along (failures 3.26). Each folder is looked at once.
         """
         if where in self._sound:
-            return
+            return True
         parts = where.split("/")
         for depth in range(1, len(parts) + 1):
             try:
                 mode = os.stat("/".join(parts[:depth]), dir_fd=self.fd, follow_symlinks=False).st_mode
             except FileNotFoundError:
-                return
+                return False
             except OSError as exc:
                 raise from_os_error(exc, "look at", f"{self.path}/{where}") from exc
             if not stat.S_ISDIR(mode):
@@ -154,6 +161,7 @@ class Folder:
         if len(self._sound) > _SOUND_COUNT_MAX:
             self._sound = {""}
         self._sound.add(where)
+        return True
 
     def marks(self) -> dict[str, int]:
         """What no copy of this folder has: goes into the first line of a journal."""

@@ -41,15 +41,17 @@ class Header:
         applied: Offset up to which its commits are in the record files.
         last: Revision of the last commit.
         boot: Boot id of the machine when it was written.
+        written: What it says in the file, as far as this process knows; empty while it is being changed.
     """
 
-    __slots__ = ("applied", "base", "boot", "last")
+    __slots__ = ("applied", "base", "boot", "last", "written")
 
     def __init__(self, base: int, applied: int, last: int, boot: str) -> None:
         self.base = base
         self.applied = applied
         self.last = last
         self.boot = boot
+        self.written = b""
 
     def pack(self) -> bytes:
         return b"%20d %20d %20d %-36s\n" % (self.base, self.applied, self.last, self.boot.encode())
@@ -64,6 +66,7 @@ class Header:
             header = Header(int(base), int(applied), int(last), boot.decode())
             if len(data) != HEADER_BYTES or header.base < 1 or header.applied < 1 or header.last < 0:
                 raise ValueError("not as it is written")
+            header.written = data
             return header
         except ValueError:
             raise ProtocolError(
@@ -123,9 +126,10 @@ def unlock(fd: int) -> None:
     flock(fd, LOCK_UN)
 
 
-def read_header(fd: int) -> Header | None:
-    """The header, for whoever holds the guard."""
-    return Header.unpack(os.pread(fd, HEADER_BYTES + 1, 0))
+def read_header(fd: int, left: Header | None = None) -> Header | None:
+    """The header, for whoever holds the guard; `left` itself when nobody has written another since."""
+    data = os.pread(fd, HEADER_BYTES + 1, 0)
+    return left if left is not None and data == left.written else Header.unpack(data)
 
 
 def peek_header(fd: int) -> Header | None:
@@ -141,7 +145,10 @@ def peek_header(fd: int) -> Header | None:
 
 def write_header(fd: int, header: Header) -> None:
     """Write the header. The guard is held exclusively. Raises OSError."""
-    os.pwrite(fd, header.pack(), 0)
+    header.written = b""
+    data = header.pack()
+    os.pwrite(fd, data, 0)
+    header.written = data
 
 
 def holders(fd: int) -> list[int]:

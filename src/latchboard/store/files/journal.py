@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from binascii import crc32
 
-from latchboard.codec import decode, encode
+from latchboard.codec import decode, encode, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def seal(text: str) -> bytes:
 
 def commit_line(revision: int, at: str, who: str, puts: dict[str, str], deletes: list[str]) -> bytes:
     """The line of one commit. `puts` maps keys to values that are JSON text already."""
-    written = ",".join([f"{encode(key)}:{text}" for key, text in puts.items()])
-    deleted = ",".join([encode(key) for key in deletes])
-    return seal(f'{{"revision":{revision},"at":"{at}","who":{encode(who)},"puts":{{{written}}},"deletes":[{deleted}]')
+    written = ",".join([f"{quote(key)}:{text}" for key, text in puts.items()])
+    deleted = ",".join([quote(key) for key in deletes])
+    return seal(f'{{"revision":{revision},"at":"{at}","who":{quote(who)},"puts":{{{written}}},"deletes":[{deleted}]')
 
 
 def first_line(*, base: int, previous: int, store_id: str, boot: str, marks: dict[str, int], at: str) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 
-from latchboard.codec import decode, encode
+from latchboard.codec import decode, quote
 from latchboard.errors import MalformedRecord, from_os_error
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 def pack(key: str, revision: int, text: str) -> bytes:
     """The file of a record whose value is the JSON object `text`."""
     comma = "," if len(text) > 2 else ""
-    return f'{{"key":{encode(key)},"mod_revision":{revision}{comma}{text[1:]}\n'.encode()
+    return f'{{"key":{quote(key)},"mod_revision":{revision}{comma}{text[1:]}\n'.encode()
 
 
 def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any], int]:
