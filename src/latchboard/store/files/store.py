@@ -23,7 +23,7 @@ from latchboard.store.files.folder import Folder
 from latchboard.store.files.layout import FOLDER, FORMAT
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.files.view import FileView
-from latchboard.store.port import TRACE_PREFIX, Committed, Properties
+from latchboard.store.port import Committed, Properties
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class FileStore:
     def _settle(self, folder: Folder, now: Now) -> Header:
         settings = self._settings
         try:
-            header = guard.read_header(folder.guard)
+            header = guard.read_header(folder.guard, folder.header)
         except ProtocolError:
             header = None  # damaged: begin again from the journals
         if header is None:
@@ -236,6 +236,7 @@ class FileStore:
         if header.applied > settings.journal_bytes_max:
             header = recovery.rotate(folder, header, now, settings)
             folder.open_journal(header.base)
+        folder.header = header
         return header
 
     def _resettled(self, folder: Folder, header: Header, now: Now) -> Header:
@@ -254,7 +255,11 @@ class FileStore:
         commit.commit(folder, header, view, plan, effect)
         # What this commit left: if nobody commits before our next one, that one need not read it again.
         carried: dict[str, str | None] = {key: None for key, there in view.known.items() if not there}
-        carried.update((key, plan.puts.get(key)) for key in view.changes if not key.startswith(TRACE_PREFIX))
+        carried.update(plan.puts)
+        for key in plan.traces:
+            del carried[key]
+        for key in plan.deletes:
+            carried[key] = None
         if len(carried) <= _CARRIED_COUNT_MAX:
             self._carried, self._carried_at = carried, (header.base, view.revision)
 
