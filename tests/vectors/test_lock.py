@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator
 from latchboard import errors
 from latchboard.clock import Now, parse_iso
 from latchboard.errors import MalformedRecord, UsageError
+from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.engaged import disengage, engage
 from latchboard.locks.table import Table
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
@@ -39,6 +41,23 @@ def now(moment: dict[str, Any]) -> Now:
 def request(given: dict[str, Any], wants: list[Any]) -> rules.Request:
     asker = rules.Asker(given["agent"], given["bound"], given["process"], given["lease"])
     return rules.Request(given["request"], asker, wants, ttl_s=given["ttl_s"], reason=given["reason"])
+
+
+def filled(given: dict[str, Any]) -> MemoryStore:
+    """A store that has the given records."""
+    store = MemoryStore(clock=ManualClock())
+    store.transact(lambda view: [view.put(key, value) for key, value in given["records"].items()], who="vectors")
+    return store
+
+
+def table(view: Any, given: dict[str, Any], me: Any = None) -> Table:
+    """The locks as a process sees them that gets the given verdicts; whoever has none lives."""
+
+    def judge(process: Any) -> str:
+        verdict: str = given["verdicts"].get(str(process.get("pid")), "live" if process else "unknowable")
+        return verdict
+
+    return Table(view, now(given["now"]), judge, me)
 
 
 # -- vectors ----------------------------------------------------------------------------------------------------------
@@ -99,16 +118,10 @@ def test_what_leaving_leaves(given: dict[str, Any], expect: dict[str, Any] | Non
 
 @pytest.mark.parametrize(("given", "expect"), cases("acquire"))
 def test_who_is_in_the_way(given: dict[str, Any], expect: dict[str, Any] | str) -> None:
-    store = MemoryStore(clock=ManualClock())
-    store.transact(lambda view: [view.put(key, value) for key, value in given["records"].items()], who="vectors")
-    asked = request(given["request"], given["wants"])
-
-    def judge(process: Any) -> str:
-        verdict: str = given["verdicts"].get(str(process.get("pid")), "live" if process else "unknowable")
-        return verdict
+    store, asked = filled(given), request(given["request"], given["wants"])
 
     def look(view: Any) -> tuple[list[Any], list[Any]]:
-        return Table(view, now(given["now"]), judge, asked.process).blockers(asked)
+        return table(view, given, asked.process).blockers(asked)
 
     if expect == "malformed":
         with pytest.raises(MalformedRecord):
@@ -117,6 +130,41 @@ def test_who_is_in_the_way(given: dict[str, Any], expect: dict[str, Any] | str) 
     holders, waiters = store.transact(look, who="vectors").value
 
     assert {"in_the_way": [one["agent"] for one in [*holders, *waiters]]} == expect
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("advance"))
+def test_who_is_granted_what_was_given_back(given: dict[str, Any], expect: dict[str, list[str]]) -> None:
+    store = filled(given)
+
+    def release(view: Any) -> list[str]:
+        locks = table(view, given)
+        for name in given["released"]:
+            record = locks.record(name)
+            assert record is not None
+            locks.remove(name, record["holders"][0])
+        locks.advance(given["released"])
+        return [waiter["request"] for waiter in locks.granted]
+
+    granted = store.transact(release, who="vectors").value
+
+    after = store.read("locks/", "waiters/")
+    assert granted == expect["granted"]
+    assert [key[8:] for key, _ in after.scan("waiters/")] == expect["waiting"]
+    records = [record for _, record in after.scan("locks/")]
+    assert {place["request"] for record in records for place in record["waiters"]} == set(expect["waiting"])
+    assert set(expect["granted"]) <= {held["request"] for record in records for held in record["holders"]}
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("deadlock"))
+def test_a_cycle_is_found_and_named(given: dict[str, Any], expect: list[str]) -> None:
+    store, asked = filled(given), request(given["request"], given["wants"])
+    engage(asked.agent)  # the asker's process knows that it holds something
+    try:
+        found = store.transact(lambda view: find_cycle(table(view, given, asked.process), asked), who="vectors").value
+    finally:
+        disengage(asked.agent)
+
+    assert found == expect
 
 
 def test_every_vector_has_its_test_here() -> None:
@@ -224,7 +272,7 @@ def test_the_example_of_the_chapter_is_a_record() -> None:
     assert record["key"] == f"locks/{record['name']}"
 
 
-@pytest.mark.parametrize(("given", "expect"), cases("acquire"))
+@pytest.mark.parametrize(("given", "expect"), cases("acquire") + cases("advance") + cases("deadlock"))
 def test_whatever_the_rules_read_fits_the_schema(given: dict[str, Any], expect: Any) -> None:
     if expect == "malformed":
         return
