@@ -337,6 +337,19 @@ def test_two_copies_that_both_write_part_ways(scene: Scene, tmp_path: Path) -> N
     copy.store.close()
 
 
+def test_backup_put_back_beneath_an_open_store_gives_no_revision_again__failure_3_13(scene: Scene) -> None:
+    scene.commit({"agents/a": {"n": 0}})
+    files = [scene.guard, scene.journal(), scene.record("agents/a")]
+    backup = {path: path.read_bytes() for path in files}
+    given = [scene.commit({"agents/a": {"n": n}}) for n in range(1, 4)]
+
+    for path, data in backup.items():
+        path.write_bytes(data)  # the same inodes
+
+    assert scene.commit({"agents/b": {}}) > given[-1]
+    assert scene.state() == {"agents/a": {"n": 0}, "agents/b": {}}
+
+
 def test_restored_backup_gives_no_revision_again__failure_3_13(scene: Scene, tmp_path: Path) -> None:
     for attempt in range(5):
         scene.commit({"locks/a": {"n": attempt}})

@@ -229,6 +229,10 @@ class FileStore:
             if redone is None:
                 return self._resettled(folder, header, now)
             header = redone
+        if folder.header is not None and header.last < folder.header.last:
+            # A backup was put back beneath this process: what was given meanwhile must not be given again.
+            header.last = folder.header.last
+            return self._resettled(folder, header, now)
         if size < header.applied or folder.is_copy:
             return self._resettled(folder, header, now)
         if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
@@ -243,6 +247,7 @@ class FileStore:
         self._carried_at = (0, 0)
         header = recovery.settle(folder, header, now, self._settings)
         folder.open_journal(header.base)
+        folder.header = header
         return header
 
     # -- committing and reading ---------------------------------------------------------------------------------------
