@@ -71,7 +71,7 @@ class Refused(CoordinationError):
 
 
 class LockHeld(Refused):
-    """Another holder, or an earlier waiter, has it. Fields: name, holders, remaining_s."""
+    """Another holder, or an earlier waiter, has it. Fields: names, holders."""
 
     code = "lock-held"
 
@@ -83,7 +83,7 @@ class WaitEnded(LockHeld):
 
 
 class Deadlock(Refused):
-    """Waiting would close a cycle. Fields: cycle, the agents in order."""
+    """Waiting would close a cycle. Fields: cycle, the agents in order; holders."""
 
     code = "deadlock"
 
@@ -115,7 +115,7 @@ class LeaseExpired(HoldLost):
 
 
 class TakenOver(HoldLost):
-    """Somebody else holds it. Fields: name, by."""
+    """Somebody else holds it. Fields: name, by, shown, newest."""
 
     code = "taken-over"
 
