@@ -36,7 +36,7 @@ class FileSnapshot:
         revision: Of the last commit that it has.
     """
 
-    __slots__ = ("_collections", "_damaged", "_values", "revision")
+    __slots__ = ("_by_key", "_by_path", "_collections", "_damaged", "_values", "revision")
 
     def __init__(self, revision: int) -> None:
         """Empty; see `read_one` and `read_many`."""
@@ -44,6 +44,8 @@ class FileSnapshot:
         self._values: dict[str, dict[str, Any] | MalformedRecord | None] = {}
         self._collections: dict[str, Entries] = {}
         self._damaged: dict[str, list[MalformedRecord]] = {}
+        self._by_key: dict[str, dict[str, dict[str, Any]]] = {}  # of a collection; made when a key of it is asked for
+        self._by_path: dict[str, dict[object, MalformedRecord]] = {}
 
     def get(self, key: str) -> dict[str, Any] | None:
         if key not in self._values:
@@ -54,14 +56,18 @@ class FileSnapshot:
         return value
 
     def _get_from_collection(self, key: str) -> dict[str, Any] | None:
-        prefixes = [prefix for prefix in self._collections if belongs(key, prefix)]
-        if not prefixes:
+        for prefix in self._collections:
+            if belongs(key, prefix):
+                break
+        else:
             raise UsageError(f"{key} was not read", hint="name it in the call of read")
-        path = layout.record(key)
-        for damaged in self._damaged[prefixes[0]]:
-            if damaged.fields.get("path") == path:
-                raise damaged
-        return dict(self._collections[prefixes[0]]).get(key)
+        if prefix not in self._by_key:
+            self._by_key[prefix] = dict(self._collections[prefix])
+            self._by_path[prefix] = {exc.fields.get("path"): exc for exc in reversed(self._damaged[prefix])}
+        damaged = self._by_path[prefix].get(layout.record(key)) if self._by_path[prefix] else None
+        if damaged is not None:
+            raise damaged
+        return self._by_key[prefix].get(key)
 
     def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
         check_collection(prefix)
