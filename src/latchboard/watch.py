@@ -67,7 +67,7 @@ class Stream:
         def tell(commit: list[Change]) -> list[Change]:
             return [change for change in commit if change.key.startswith(prefix)]
 
-        return Feed(self, watch, place, timeout_s, tell, [])
+        return Feed(self, watch, place, timeout_s, tell)
 
     def events(self, prefix: str = "", *, after: int | None = None, timeout_s: float | None = None) -> Feed[Event]:
         """What the changes mean, as named events: `lock.acquired`, `lock.released`, `message.sent`, ...
@@ -87,7 +87,8 @@ class Stream:
 
         Protocol: protocol/watch.md, "Events".
         """
-        known, first = Known(), []
+        known = Known()
+        changed: set[str] = set()
         if after is None:
             snapshot = self._store.read(*_KEPT)
             place = snapshot.revision
@@ -95,17 +96,36 @@ class Stream:
         else:
             place = _revision(after)
             watch = self._store.watch("", after=place)
-            snapshot = self._store.read(*_KEPT)
-            first = watch.poll()
+            try:
+                snapshot = self._store.read(*_KEPT)
+                changed = self._changed(place, snapshot.revision)
+            except BaseException:
+                watch.close()
+                raise
         # What has not changed since the place is what it was there; of the rest it is not known what it was.
-        _learn(known, snapshot, {change.key for change in first if change.revision <= snapshot.revision})
+        _learn(known, snapshot, changed)
 
         def tell(commit: list[Change]) -> list[Event]:
             if commit[0].revision > snapshot.revision:
                 known.seen = None
             return [event for event in events(known, commit) if event["event"].startswith(prefix)]
 
-        return Feed(self, watch, place, timeout_s, tell, first)
+        return Feed(self, watch, place, timeout_s, tell)
+
+    def _changed(self, place: int, until: int) -> set[str]:
+        """Which records changed between two revisions: kept are the keys alone, for the journal may be long."""
+        found: set[str] = set()
+        if place == until:
+            return found
+        watch = self._store.watch("", after=place)
+        try:
+            while changes := watch.poll():
+                found.update(c.key for c in changes if c.revision <= until and c.key.startswith(_KEPT))
+                if changes[-1].revision >= until:
+                    break
+        finally:
+            watch.close()
+        return found
 
     def wait(self, watch: Watch, timeout_s: float) -> None:
         """Until there may be something to read, or the time is over."""
@@ -149,7 +169,6 @@ class Feed(_Of[T]):
         place: int,
         timeout_s: float | None,
         tell: Callable[[list[Change]], list[T]],
-        first: list[Change],
     ) -> None:
         from collections import deque
 
@@ -157,7 +176,7 @@ class Feed(_Of[T]):
         self._watch = watch
         self._timeout_s = timeout_s
         self._tell = tell
-        self._commits: deque[list[Change]] = deque(by_commit(first))
+        self._commits: deque[list[Change]] = deque()
         self._ready: deque[T] = deque()
         self.revision = place
 

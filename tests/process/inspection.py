@@ -17,6 +17,7 @@ from typing import Any
 
 from latchboard.compose import Latchboard
 from latchboard.errors import CoordinationError, MalformedRecord
+from tests.store.scenes import everything
 
 AT_ONCE_S = 2.0
 """What nothing stands in the way of is done in milliseconds; this is for a machine that is busy with other tests."""
@@ -173,7 +174,7 @@ def settled(board: Latchboard, before: State) -> list[str]:
 def _watched(board: Latchboard, after: int, commits: list[dict[str, Any]]) -> list[str]:
     watch = board.store.watch("", after=after)
     try:
-        changes = [(c.revision, c.key, c.value) for c in watch.poll()]
+        changes = [(c.revision, c.key, c.value) for c in everything(watch)]
     finally:
         watch.close()
     lines = [(c["revision"], key, value) for c in commits for key, value in c["puts"].items()]

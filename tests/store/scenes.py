@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latchboard.store.files.guard import Header
-    from latchboard.store.port import View
+    from latchboard.store.port import Change, View, Watch
 
 State = dict[str, dict[str, Any]]
 COLLECTIONS = ("agents/", "locks/", "messages/", "waiters/")
@@ -74,7 +74,7 @@ class Scene:
         """The changes that are kept, as a watcher gets them."""
         watch = self.store.watch("", after=after)
         try:
-            return [(change.revision, change.key, change.value) for change in watch.poll()]
+            return [(change.revision, change.key, change.value) for change in everything(watch)]
         finally:
             watch.close()
 
@@ -113,6 +113,14 @@ class Scene:
             return guard.try_lock(fd, shared=False)
         finally:
             os.close(fd)
+
+
+def everything(watch: Watch) -> list[Change]:
+    """What a watch gives until there is no more."""
+    found: list[Change] = []
+    while changes := watch.poll():
+        found += changes
+    return found
 
 
 def replay(history: list[tuple[int, str, dict[str, Any] | None]]) -> State:

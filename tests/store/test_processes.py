@@ -19,7 +19,7 @@ from latchboard.settings import Settings
 from latchboard.store.files import guard
 from latchboard.store.files.store import FileStore
 from tests.store.children import PATIENCE_S, Child
-from tests.store.scenes import close_leftovers
+from tests.store.scenes import close_leftovers, everything
 
 if TYPE_CHECKING:
     from latchboard.store.port import View
@@ -439,7 +439,7 @@ def _values(store: FileStore) -> list[object]:
     """What the counter was, commit by commit, as far as the history is kept."""
     watch = store.watch("agents/", after=0)
     try:
-        numbers = [change.value["n"] for change in watch.poll() if change.value]
+        numbers = [change.value["n"] for change in everything(watch) if change.value]
     finally:
         watch.close()
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

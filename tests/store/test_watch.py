@@ -19,7 +19,7 @@ from latchboard.store.files import layout, notify
 from latchboard.store.files.watch import FileWatch
 from latchboard.store.wakeup import Wakeup
 from tests.store.children import Child
-from tests.store.scenes import Scene, open_files
+from tests.store.scenes import Scene, everything, open_files
 
 WITHIN_S = 10.0
 
@@ -165,6 +165,119 @@ def test_watch_keeps_its_place_over_a_failure(scene: Scene, monkeypatch: pytest.
     watch.close()
 
 
+# -- a long way to go -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roomy(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path / "roomy", Settings(journal_bytes_max=400_000, journals_kept_count=50))
+    yield scene
+    scene.store.close()
+
+
+def test_long_way_is_given_out_in_batches_and_nobody_waits_between_them(roomy: Scene) -> None:
+    for n in range(400):
+        roomy.commit({f"log/{n}-{m}": {"n": n} for m in range(10)})
+    watch = roomy.store.watch("log/", after=0)
+    batches = []
+
+    while changes := watch.poll():
+        batches.append(changes)
+        assert len(batches) == 1 or len(batches[-2]) >= 1000  # only the last one is small
+    seen = [change for batch in batches for change in batch]
+
+    assert [(change.value or {})["n"] for change in seen] == [n for n in range(400) for _ in range(10)]
+    assert len(batches) > 1
+    assert {change.revision for change in batches[0]}.isdisjoint(change.revision for change in batches[1])
+    watch.close()
+
+
+def test_watch_is_readable_while_there_is_more_and_not_behind_it(roomy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latchboard.store.files.watch._CHUNK_BYTES", 400)
+    monkeypatch.setattr("latchboard.store.files.watch._BATCH_COUNT", 2)
+    revisions = [roomy.commit({"agents/a": {"n": n, "text": "x" * 100}}) for n in range(9)]
+    watch = roomy.store.watch("agents/", after=0)
+
+    seen = []
+    while changes := watch.poll():
+        assert len(changes) <= 4
+        seen += [change.revision for change in changes]
+        assert SystemClock().wait([watch], 0) or len(seen) == 9
+
+    assert seen == revisions
+    assert not SystemClock().wait([watch], 0)
+    watch.close()
+
+
+def test_line_longer_than_what_is_read_at_once_is_given_out_whole(
+    roomy: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latchboard.store.files.watch._CHUNK_BYTES", 16)
+    long = roomy.commit({f"agents/a{n}": {"text": "x" * 1000} for n in range(20)})
+    short = roomy.commit({"agents/b": {}})
+
+    watch = roomy.store.watch("agents/", after=0)
+
+    assert [change.revision for change in everything(watch)] == [long] * 20 + [short]
+    watch.close()
+
+
+def test_what_nobody_asked_for_is_passed_over_in_one_poll(roomy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latchboard.store.files.watch._CHUNK_BYTES", 400)
+    for n in range(50):
+        roomy.commit({"agents/a": {"n": n, "text": "x" * 100}})
+    roomy.commit({"locks/x": {"n": "last"}})
+
+    watch = roomy.store.watch("locks/", after=0)
+
+    assert [change.value for change in watch.poll()] == [{"n": "last"}]
+    watch.close()
+
+
+# -- a store made anew ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [0, 1, 3], ids=["none read", "the first read", "all read"])
+def test_store_made_anew_is_no_continuation(scene: Scene, read: int) -> None:
+    revisions = [0, *(scene.commit({"agents/a": {"n": n}}) for n in range(3))]
+    watch = scene.store.watch("", after=revisions[read])
+    shutil.rmtree(scene.root / "data")
+
+    for n in range(5):  # the clock stands still: the first revision is that of the one before
+        scene.commit({"agents/a": {"n": f"new {n}"}})
+
+    for _ in range(2):
+        with pytest.raises(Compacted, match="another store"):
+            watch.poll()
+    watch.close()
+    assert len(scene.history()) == 5
+
+
+def test_store_made_anew_before_the_first_look_is_read_from_its_beginning(scene: Scene) -> None:
+    watch = scene.store.watch("", after=0)
+    assert watch.poll() == []
+
+    scene.commit({"agents/a": {"n": 0}})
+
+    assert _until_something(watch) == [0]
+    watch.close()
+
+
+def test_store_restored_from_a_copy_is_no_continuation(scene: Scene, tmp_path: Path) -> None:
+    scene.commit({"agents/a": {"n": 0}})
+    watch = scene.store.watch("", after=0)
+    assert _until_something(watch) == [0]
+    shutil.copytree(scene.path, tmp_path / "backup")
+    shutil.rmtree(scene.path)
+    shutil.move(tmp_path / "backup", scene.path)
+
+    scene.commit({"agents/a": {"n": 1}})
+
+    with pytest.raises(Compacted, match="another store"):
+        watch.poll()
+    watch.close()
+
+
 # -- notifications ----------------------------------------------------------------------------------------------------
 
 
@@ -210,7 +323,7 @@ def test_observer_that_stopped_loses_nothing_and_is_replaced__failure_3_29(scene
     for n in range(200):
         scene.commit({f"log/{n}-{m}": {"n": n} for m in range(100)})
 
-    assert len(watch.poll()) == 20_000
+    assert len(everything(watch)) == 20_000
     scene.commit({"log/last": {"n": "last"}})
     assert _until_something(watch) == ["last"]
     watch.close()

@@ -82,12 +82,14 @@ class Fold:
         if state is None or watch is None or self._is_too_far_behind(state, watch):
             return self._start()
         try:
-            changes = watch.poll()
+            has_changed = False
+            while changes := watch.poll():
+                has_changed = True
+                for commit in by_commit(changes):
+                    rules.apply(state, commit)
         except Compacted:
             return self._start()
-        for commit in by_commit(changes):
-            rules.apply(state, commit)
-        if self._damaged and changes:
+        if self._damaged and has_changed:
             self._look_at_damage(state)
         return state
 
@@ -108,7 +110,7 @@ class Fold:
             watch = self._follow(0 if self._journal is None else self._journal.place_back(SPAN_BYTES))
             try:
                 snapshot = self._snapshot()
-                state = self._begun(snapshot, watch.poll())
+                state = self._begun(snapshot, _all_there_is(watch))
             except Compacted:
                 watch.close()  # it was rotated away meanwhile, or is damaged
                 continue
@@ -164,6 +166,18 @@ class Fold:
     def _look_at_damage(self, state: State) -> None:
         """Record files that could not be read may be whole again: which record they are, only a snapshot tells."""
         self._note_damage(state, _records(self._snapshot())[1])
+
+
+def _all_there_is(watch: Watch) -> list[Change]:
+    """Every change up to now, or up to where the journal is damaged, which the next look at it says again."""
+    found = batch = watch.poll()
+    try:
+        while batch:
+            batch = watch.poll()
+            found = found + batch
+    except Compacted:
+        return found
+    return found
 
 
 def _records(snapshot: Snapshot) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

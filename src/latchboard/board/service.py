@@ -179,10 +179,7 @@ class Board:
             Events (protocol/schema/event.json).
         """
         limit = self.settings.board_history_count if limit is None else limit
-        if limit < 1:
-            raise UsageError(f"a limit is a number from 1, not {limit}")
-        found = [event for event in self._all_events() if _concerns(event, path, agent)]
-        return found[-limit:]
+        return self._newest(limit, lambda event: _concerns(event, path, agent))
 
     def conflicts(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Where two sides met, both named, oldest first, as far back as the journal is kept.
@@ -191,19 +188,28 @@ class Board:
             The newest `limit` (protocol/schema/conflict.json); settings.board_history_count when None.
         """
         limit = self.settings.board_history_count if limit is None else limit
-        return [rules.conflict(event) for event in self._all_events() if rules.is_conflict(event)][-limit:]
+        return [rules.conflict(event) for event in self._newest(limit, rules.is_conflict)]
 
-    def _all_events(self) -> list[Event]:
-        """The whole journal as events."""
+    def _newest(self, limit: int, is_wanted: Callable[[Event], bool]) -> list[Event]:
+        """The last events in the whole journal that are wanted, oldest first."""
+        from collections import deque
+
+        if limit < 1:
+            raise UsageError(f"a limit is a number from 1, not {limit}")
         for _ in range(_TRIES):
             watch = self.store.watch("", after=0)
+            known = Known()
+            found: deque[Event] = deque(maxlen=limit)
             try:
-                known = Known()
-                return [event for commit in by_commit(watch.poll()) for event in events(known, commit)]
+                while changes := watch.poll():
+                    for commit in by_commit(changes):
+                        found.extend(event for event in events(known, commit) if is_wanted(event))
             except Compacted:
-                continue  # the oldest journal went while it was read
+                if not found:
+                    continue  # the oldest journal went while it was read
             finally:
                 watch.close()
+            return list(found)
         return []
 
     # -- the file -----------------------------------------------------------------------------------------------------

@@ -62,7 +62,10 @@ if TYPE_CHECKING:
         """`notify`: `fileno()` becomes readable soon after a commit. `poll`: look every `watch_poll_s`."""
 
         def poll(self) -> list[Change]:
-            """Every change since the last call, whole commits only; never blocks.
+            """The next changes since the last call, whole commits only; never blocks.
+
+            Returns:
+                Some of them, in order; none: there are no more. While there may be more, `fileno()` is readable.
 
             Raises:
                 Compacted: The next change is no longer kept. Read a snapshot, watch on from its revision.

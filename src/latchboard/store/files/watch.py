@@ -3,11 +3,14 @@
 A place is a revision, and a revision is a journal's base plus the offset at which its line begins: a watch resumes with
 one seek. It reads by itself, with its own descriptors and without the guard, never beyond `applied` in the guard's
 header. From one journal to the next it goes only where that one's first line names the last revision read as its
-`previous`; else something is missing, and the watch says `Compacted`.
+`previous`; else something is missing, and the watch says `Compacted`. So it does when another store has taken the place
+of the one it read: wiped and made anew, or restored, its events do not follow from those before.
 
 Law 1. A notification is a hint: each poll reads from the place to the header. A lost one loses nothing (failures 3.29).
 Law 2. Where the system does not notify, `mode` is "poll" and `reason` says why.
 Law 3. A watch changes nothing in the folder.
+Law 4. One poll reads a bounded part of the journal, whole commits of it, and leaves the watch readable if there may be
+       more: a watch from 0 takes no more memory than any other.
 
 Protocol: protocol/store.md, "Watching".
 """
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
     from latchboard.store.files.guard import Header
 
+_BATCH_COUNT = 1000
+_BATCH_BYTES = 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
 _open_watches: weakref.WeakSet[FileWatch] = weakref.WeakSet()
 
 
@@ -41,7 +48,19 @@ class FileWatch:
         reason: Why it is "poll"; empty otherwise.
     """
 
-    __slots__ = ("__weakref__", "_folder", "_last", "_lost", "_offset", "_path", "_prefix", "_wakeup", "mode", "reason")
+    __slots__ = (
+        "__weakref__",
+        "_folder",
+        "_last",
+        "_lost",
+        "_offset",
+        "_path",
+        "_prefix",
+        "_store_id",
+        "_wakeup",
+        "mode",
+        "reason",
+    )
 
     def __init__(self, path: str, prefix: str, *, after: int) -> None:
         """Watch the store in the folder `path`, which may not be there yet.
@@ -52,6 +71,7 @@ class FileWatch:
         self._path = path
         self._prefix = prefix
         self._last = after
+        self._store_id = ""
         self._lost: Compacted | None = None
         self._folder: Folder | None = None
         self._offset = 0
@@ -70,7 +90,10 @@ class FileWatch:
         self._wakeup.ring()  # what is there already is to be read
 
     def poll(self) -> list[Change]:
-        """Every change since the last call, whole commits only; never blocks.
+        """The next changes since the last call, whole commits only, in batches; never blocks.
+
+        Returns:
+            Those of 1 MiB of journal, or about 1,000; a commit is never divided. None: there are no more.
 
         Raises:
             Compacted: The next change is no longer kept, now and in every later call.
@@ -84,10 +107,15 @@ class FileWatch:
         if self._lost is not None:
             raise self._lost
         found: list[Change] = []
+        read_bytes = 0
         try:
-            while (entries := self._read_on()) is not None:
-                for entry in entries:
+            while (chunk := self._read_on()) is not None:
+                read_bytes += chunk[0]
+                for entry in chunk[1]:
                     found += _changes(entry, self._prefix)
+                if found and (read_bytes >= _BATCH_BYTES or len(found) >= _BATCH_COUNT):
+                    self._wakeup.ring()  # there may be more: nobody shall wait before hearing it
+                    break
         except (OSError, CoordinationError) as exc:
             if isinstance(exc, Compacted):
                 self._lost = exc
@@ -145,6 +173,7 @@ class FileWatch:
                 raise self._compacted(0)
             return
         folder.read_format()
+        self._refuse_another(folder.store_id)
         kept = _bases(folder, header)
         if self._last == 0:
             for base in kept:
@@ -154,6 +183,17 @@ class FileWatch:
         elif any(self._open_at(folder, base) for base in reversed(kept)):
             return
         raise self._compacted(kept[0] if kept else 0)
+
+    def _refuse_another(self, store_id: str) -> None:
+        """Other revisions begin in a store that was made anew; by chance they may be those of the one before."""
+        if self._store_id and store_id and store_id != self._store_id:
+            raise Compacted(
+                f"another store is in {self._path} now: what came after revision {self._last} went with the one before",
+                hint="read a snapshot and watch on from its revision",
+                after=self._last,
+                oldest=0,
+            )
+        self._store_id = store_id or self._store_id
 
     def _open_at(self, folder: Folder, base: int) -> bool:
         """Whether the place is in this journal: behind the line of the last revision read, or at its very beginning."""
@@ -179,15 +219,18 @@ class FileWatch:
 
     # -- reading on ---------------------------------------------------------------------------------------------------
 
-    def _read_on(self) -> list[dict[str, Any]] | None:
-        """The next commits, some of them; None when there is nothing more to read. The place moves behind them."""
+    def _read_on(self) -> tuple[int, list[dict[str, Any]]] | None:
+        """The next commits, some of them, and how many bytes they are; None when there is nothing more to read.
+
+        The place moves behind them.
+        """
         folder = self._folder
         header = None if folder is None else guard.peek_header(folder.guard)
         if folder is None or header is None or folder.journal < 0:
             return None
         ended = header.base != folder.base  # rotated: what is in it is applied, and nothing comes after it
         end = os.fstat(folder.journal).st_size if ended else header.applied
-        data = os.pread(folder.journal, end - self._offset, self._offset) if end > self._offset else b""
+        data = self._chunk(folder.journal, end) if end > self._offset else b""
         entries = []
         for length, entry in journal.whole_lines(data):
             entries.append(entry)
@@ -195,13 +238,22 @@ class FileWatch:
         if entries:
             self._offset += data_end
             self._last = entries[-1]["revision"]
-            return entries
+            return data_end, entries
         if not ended:
             if data:
                 raise self._compacted(folder.base)  # a committed line is damaged: what it said is in the records alone
             return None
         self._go_on(folder, header)
-        return []
+        return 0, []
+
+    def _chunk(self, fd: int, end: int) -> bytes:
+        """The next bytes up to `end`: not all of them, but at least one line."""
+        size = _CHUNK_BYTES
+        while True:
+            data = os.pread(fd, min(size, end - self._offset), self._offset)
+            if len(data) < size or b"\n" in data:
+                return data
+            size *= 2
 
     def _go_on(self, folder: Folder, header: Header) -> None:
         """Open the next journal, if it starts where this one ended."""
