@@ -63,8 +63,11 @@ def test_request_that_is_granted_twice_is_one_entry__failure_3_31() -> None:
 def test_hold_of_an_agent_is_idempotent() -> None:
     held = hold("r1", bound="agent")
 
-    assert enter(held, "r2", bound="agent") == held
-    assert leave(held, "r2", "agent") is None  # any request of the agent gives its claim back
+    again = enter(held, "r2", bound="agent")
+
+    assert again == {**held, "claims": ["r1", "r2"]}
+    assert (again["depth"], enter(again, "r2", bound="agent")) == (1, again)
+    assert leave(again, "r2", "agent") is None  # any request of the agent gives its claim back
 
 
 def test_process_inside_the_hold_of_its_agent_leaves_the_claim() -> None:
@@ -162,9 +165,33 @@ def test_claim_is_taken_back_only_by_the_request_that_made_it() -> None:
     same = enter(fresh, "r2", bound="agent")
     claimed = enter(hold("r1"), "r2", bound="agent")
 
-    assert holdings.undone(same, "r2", LATER) is same  # it was there before
+    assert holdings.undone(same, "r2", LATER) == fresh  # it was there before
+    assert holdings.undone(same, "r1", LATER) == {**fresh, "claims": ["r2"]}  # and another one has it meanwhile
     assert (holdings.undone(claimed, "r2", LATER) or {}).get("bound") == "process"
     assert (holdings.undone(claimed, "r1", LATER) or {}).get("bound") == "agent"
+
+
+def test_claim_of_a_process_that_is_gone_outlives_the_undoing_of_the_next_one() -> None:
+    older = hold("r1", bound="agent")
+    here = enter(older, "r2", bound="agent", process=THERE)
+    both = enter(here, "r3", bound="agent", process=THERE)
+    joined = holdings.joined(hold("r4", bound="agent", process=THERE), older, LATER)
+
+    assert holdings.undone(here, "r2", LATER) is here
+    assert holdings.undone(both, "r3", LATER) == here
+    assert holdings.undone(joined, "r4", LATER) is not None
+
+
+def test_claims_that_are_too_many_to_be_told_apart_are_settled() -> None:
+    held = hold("r0", bound="agent")
+    for number in range(1, 9):
+        held = enter(held, f"r{number}", bound="agent")
+
+    assert held["claims"] == [holdings.SETTLED, "r8"]
+    for number in range(9):
+        held = holdings.undone(held, f"r{number}", LATER)
+    assert held["claims"] == [holdings.SETTLED]
+    assert leave(held, "r9", "agent") is None
 
 
 STEPS = st.lists(
@@ -175,10 +202,10 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_hold_lasts_as_long_as_an_entry_or_a_claim_is_in_it(steps: list[tuple[str, int, str]]) -> None:
-    """Against a model of three lines: a set of entries and who made the claim."""
+    """Against a model of two sets: entries, and who claimed it."""
     held: Any = None
     inside: set[str] = set()
-    claim: str | None = None
+    claimed: set[str] = set()
     for step, number, bound in steps:
         name = f"{bound}-{number}"
         if step == "enter":
@@ -187,20 +214,19 @@ def test_hold_lasts_as_long_as_an_entry_or_a_claim_is_in_it(steps: list[tuple[st
             if bound == "process":
                 inside.add(name)
             else:
-                claim = claim or name
+                claimed.add(name)
         elif held is not None and (step == "undo" or holdings.is_in(held, name, bound)):
             held = holdings.undone(held, name, LATER) if step == "undo" else leave(held, name, bound)
             inside.discard(name)
-            if bound == "agent" and (step == "leave" or claim == name):
-                claim = None
+            claimed = set() if bound == "agent" and step == "leave" else claimed - {name}
 
-        assert (held is None) == (not inside and claim is None)
+        assert (held is None) == (not inside and not claimed)
         if held is not None:
             assert holdings.check(held) == ""
             assert set(holdings.entries(held)) == inside
-            assert held["bound"] == ("process" if claim is None else "agent")
-            assert held["depth"] == len(inside) + (claim is not None)
-            assert held["lease"] == ("a#10" if claim is None else "a")
+            assert held["bound"] == ("agent" if claimed else "process")
+            assert held["depth"] == len(inside) + bool(claimed)
+            assert held["lease"] == ("a" if claimed else "a#10")
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------------
@@ -239,6 +265,9 @@ def test_hold_lasts_as_long_as_an_entry_or_a_claim_is_in_it(steps: list[tuple[st
         {"entries": [], "depth": 0},
         {"first_token": "5"},
         {"claim": 5},
+        {"claims": "r1"},
+        {"claims": []},
+        {"claims": ["r1", ""]},
         {"entry_lease": ""},
         {"link": []},
     ],

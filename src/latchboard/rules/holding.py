@@ -2,7 +2,8 @@
 
 Law 1. A process-bound entry is counted by its request id: leaving twice, or by a request that never entered, changes
 nothing.
-Law 2. An agent-bound entry is a claim of the agent itself; however often it is made, it is one.
+Law 2. An agent-bound entry is a claim of the agent itself; however often it is made, it is one, and any request of the
+agent gives it back. Only a request that is undone takes back what it alone claimed.
 Law 3. A hold lasts until its last entry has left. With a claim in it, it lives by the agent's lease, else by that of
 the process.
 Law 4. The entries of a process end with it: an agent that goes on in another process finds its claim alone.
@@ -27,6 +28,11 @@ MODES = ("exclusive", "shared")
 BOUNDS = ("process", "agent")
 WORD_CHARS_MAX = 4200
 """Longest name, agent id, request id or lease id in a record: a path of 4096 bytes, and what stands in front of it."""
+
+CLAIMS_COUNT_MAX = 8
+"""So many requests of one process are told apart that claimed a hold; with one more, the claim is `SETTLED`."""
+SETTLED = "-"
+"""Stands for claims that no request takes back by being undone."""
 
 _PLAIN_FIELDS_COUNT_MAX = 11
 
@@ -63,6 +69,13 @@ def entries(held: Holding) -> list[str]:
     return inside
 
 
+def claims(held: Holding) -> list[str]:
+    """Request ids that claimed it for the agent and may still be undone; those of a process that is gone are one."""
+    if held["bound"] == "process":
+        return []
+    return held.get("claims") or [held.get("claim", held["request"])]
+
+
 def is_in(held: Holding, request_id: str, bound: str) -> bool:
     """Whether a request has entered this hold and not left it; of agent-bound requests, whether there is a claim."""
     if bound == "agent":
@@ -87,6 +100,8 @@ def entered(held: Holding, request: Request, mode: Mode, token: int, now: Now) -
     elif held["bound"] == "process":
         again["bound"], again["lease"], again["claim"] = "agent", request.lease, request.request
         again["entry_lease"] = held["lease"]
+    elif is_same_process(held["process"], request.process):  # else the claim is of a process that undoes nothing more
+        _set_claims(again, [*claims(held), request.request])
     if request.ttl_s > held["ttl_s"] or again["lease"] != held["lease"]:
         # Its lease time begins anew: the renewals so far were for a shorter time, or of another lease.
         again["ttl_s"], again["acquired"] = max(request.ttl_s, held["ttl_s"]), leases.moment(now)
@@ -98,8 +113,10 @@ def entered(held: Holding, request: Request, mode: Mode, token: int, now: Now) -
 
 def joined(held: Holding, other: Holding, now: Now) -> Holding:
     """A hold with another one of the same holder in it: a claim that was left by a process that is gone."""
-    if held["bound"] == "agent" or other["bound"] == "process":
+    if other["bound"] == "process":
         return held
+    if held["bound"] == "agent":
+        return _set_claims({**held}, [*claims(other)[:1], *claims(held)])
     both: Holding = {**held, "bound": "agent", "lease": other["lease"], "claim": other["request"]}
     both["entry_lease"] = held["lease"]
     both["ttl_s"], both["acquired"] = max(held["ttl_s"], other["ttl_s"]), leases.moment(now)
@@ -117,8 +134,8 @@ def left(held: Holding, request_id: str, bound: str, now: Now) -> Holding | None
     else:
         after["bound"], after["lease"] = "process", held.get("entry_lease", held["lease"])
         after["acquired"] = leases.moment(now)
-        after.pop("claim", None)
-        after.pop("entry_lease", None)
+        for field in ("claim", "claims", "entry_lease"):
+            after.pop(field, None)  # type: ignore[misc]  # all three may be missing
     return _with_entries(after, inside)
 
 
@@ -126,9 +143,12 @@ def undone(held: Holding, request_id: str, now: Now) -> Holding | None:
     """A hold without what this request did to it; the same object if that was nothing, None if it was all."""
     if request_id in entries(held):
         return left(held, request_id, "process", now)
-    if held["bound"] == "agent" and held.get("claim", held["request"]) == request_id:
-        return left(held, request_id, "agent", now)
-    return held
+    claimed = claims(held)
+    if request_id not in claimed:
+        return held
+    if len(claimed) > 1:
+        return _set_claims({**held}, [one for one in claimed if one != request_id])
+    return left(held, request_id, "agent", now)
 
 
 def shows_token(held: Holding, token: int) -> bool:
@@ -144,6 +164,18 @@ def _with_entries(held: Holding, inside: list[str]) -> Holding:
     else:
         held["entries"] = inside
     held["depth"] = len(inside) + is_claimed
+    return held
+
+
+def _set_claims(held: Holding, claimed: list[str]) -> Holding:
+    """`held`, claimed by these requests, of which there is one at least; it is the caller's own copy."""
+    ids = list(dict.fromkeys(claimed))
+    if len(ids) > CLAIMS_COUNT_MAX:
+        ids = [SETTLED, ids[-1]]
+    if ids == [held.get("claim", held["request"])]:
+        held.pop("claims", None)
+    else:
+        held["claims"] = ids
     return held
 
 
@@ -198,6 +230,9 @@ def _check_rare(value: dict[str, Any]) -> str:
     inside = value.get("entries", [value["request"]] if value["bound"] == "process" else [])
     if not isinstance(inside, list) or not all(is_word(entry) for entry in inside):
         return "entries is no list of words"
+    claimed = value.get("claims", ["-"])
+    if not isinstance(claimed, list) or not claimed or not all(is_word(one) for one in claimed):
+        return "claims is no list of words"
     if value["depth"] != len(inside) + (value["bound"] == "agent") or value["depth"] < 1:
         return "depth is not the number of entries"
     return ""

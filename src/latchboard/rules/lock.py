@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         request: str
         entries: NotRequired[list[str]]
         claim: NotRequired[str]
+        claims: NotRequired[list[str]]
         acquired: leases.Moment
         ttl_s: float
         lease: str

@@ -191,9 +191,8 @@ def _first_seen(scene: _Scene, change: Change, name: str, has: dict[str, Holding
 
 def _requests_of(held: Holding) -> list[str]:
     """Every request that this hold answers."""
-    more = held.get("entries")
-    found = [held["request"], held.get("claim"), *(more if isinstance(more, list) else ())]
-    return [one for one in found if isinstance(one, str)]
+    more = [one for field in ("entries", "claims") if isinstance(ids := held.get(field), list) for one in ids]
+    return [one for one in (held["request"], held.get("claim"), *more) if isinstance(one, str)]
 
 
 def _acquired(scene: _Scene, change: Change, name: str, held: Holding) -> None:

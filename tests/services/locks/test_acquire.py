@@ -229,12 +229,13 @@ def test_holder_of_a_folder_may_lock_what_is_in_it(scene: Scene) -> None:
 def test_agent_bound_hold_is_idempotent(scene: Scene) -> None:
     a = scene.process().agent("a")
     first = a.lock("src/a.py", bound="agent")
-    before = scene.everything()
+    [before] = scene.record("src/a.py")["holders"]
 
     again = a.lock("src/a.py", bound="agent")
 
     assert again.token == first.token
-    assert scene.everything() == before
+    [held] = scene.record("src/a.py")["holders"]
+    assert held == {**before, "claims": [first.request, again.request]}
     assert again.release() is True
     assert first.release() is False
     assert scene.is_empty()

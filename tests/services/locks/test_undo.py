@@ -79,6 +79,20 @@ def test_claim_that_failed_on_its_way_leaves_the_older_claim_alone(scene: Scene)
     assert kept.is_live()
 
 
+def test_request_that_is_undone_leaves_what_another_thread_of_the_agent_claimed_meanwhile(scene: Scene) -> None:
+    process = scene.process()
+    holder = scene.process().agent("h").lock("x.py")
+    first = process.line("a", "x.py", bound="agent")
+    holder.release()  # grants to the first, whose thread sleeps on
+    second = process.agent("a").lock("x.py", bound="agent")
+
+    first.give_up()
+
+    assert second.is_live()
+    second.undo()
+    assert scene.is_empty()
+
+
 def test_store_that_fails_while_waiting_leaves_no_waiter(scene: Scene) -> None:
     holder = scene.process().agent("h").lock("x.py")
     process = scene.process()
