@@ -3,6 +3,8 @@
 The waiter opens its own FIFO first, then queues, then looks: a ring between looking and waiting stays in the FIFO
 (failures 3.18).
 A bell that is lost costs time, never correctness: waiters look again by themselves every `wait_poll_s`.
+
+Not every file system has FIFOs. Where it refuses them the waiter looks at its record every `watch_poll_s` instead.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _thread import allocate_lock, start_new_thread
 
-from latchboard.errors import from_os_error
+from latchboard.errors import StoreError, from_os_error
 from latchboard.store.files import layout, records
 
 TYPE_CHECKING = False
@@ -19,9 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from latchboard.store.files.folder import Folder
+    from latchboard.store.port import Bell
+
+_NO_FIFOS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 # For reading and writing, also to ring: a FIFO that nobody reads from would answer a write with SIGPIPE.
 _OPEN = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def make(folder: Folder, key: str, *, mode: int, look_s: float) -> Bell:
+    """A bell for `key`; where there can be no FIFO, one that looks every `look_s` seconds.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+    try:
+        return FileBell(folder, key, mode=mode)
+    except StoreError as exc:
+        if exc.fields.get("errno") not in _NO_FIFOS:
+            raise
+    return LookingBell(f"{folder.path}/{layout.record(key)}", look_s)
 
 
 class FileBell:
@@ -71,6 +91,63 @@ class FileBell:
                 os.unlink(self._path)
             except OSError:
                 return  # gone with its folder; and a FIFO that nobody reads does no harm
+
+
+class LookingBell:
+    """Becomes readable after the file of a record changed: a thread looks at it, from here to `close`."""
+
+    __slots__ = ("_over", "_path", "_pid", "_seen", "_wakeup")
+
+    def __init__(self, path: str, look_s: float) -> None:
+        """Raises StoreError: no file handle is left."""
+        from latchboard.store.wakeup import Wakeup
+
+        self._path = path
+        self._pid = os.getpid()
+        self._seen = self._look()
+        try:
+            self._wakeup = Wakeup()
+        except OSError as exc:
+            raise from_os_error(exc, "look at", path) from exc
+        self._over = allocate_lock()
+        self._over.acquire()
+        start_new_thread(self._run, (look_s,))
+
+    def _run(self, look_s: float) -> None:
+        while not self._over.acquire(timeout=look_s):
+            seen = self._look()
+            if seen != self._seen:
+                self._seen = seen
+                self._wakeup.ring()
+
+    def _look(self) -> tuple[int, ...]:
+        """What another content of the file has not."""
+        try:
+            status = os.stat(self._path, follow_symlinks=False)
+        except OSError:
+            return ()  # not there; or not to be seen, and the waiter hears of that when it looks by itself
+        return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+    def fileno(self) -> int:
+        """Readable some time after a change; -1 after `close`."""
+        return self._wakeup.fileno()
+
+    def clear(self) -> None:
+        """Forget the changes so far.
+
+        What is there now is what the next look is compared with: a record that came and went between two looks would
+        leave no trace.
+        """
+        self._wakeup.clear()
+        self._seen = self._look()
+
+    def close(self) -> None:
+        """End the thread. In a forked child there is none."""
+        if os.getpid() != self._pid:
+            self._wakeup.after_fork()  # the parent's thread may have been ringing
+        elif self._over.locked():
+            self._over.release()
+        self._wakeup.close()
 
 
 def ring(folder: Folder, keys: Iterable[str]) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from latchboard.clock import Clock, Now
     from latchboard.store.files.guard import Header
     from latchboard.store.files.watch import FileWatch
-    from latchboard.store.port import Snapshot, View
+    from latchboard.store.port import Bell, Snapshot, View
 
     T = TypeVar("T")
 
@@ -125,11 +125,11 @@ class FileStore:
 
         return FileWatch(self.path, prefix, after=after)
 
-    def bell(self, key: str) -> bell.FileBell:
+    def bell(self, key: str) -> Bell:
         check_key(key)
         self._refuse_nesting("bell")
         with self._mutex:
-            return bell.FileBell(self._current(), key, mode=self._mode)
+            return bell.make(self._current(), key, mode=self._mode, look_s=self._settings.watch_poll_s)
 
     def close(self) -> None:
         self._refuse_nesting("close")
