@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from _thread import RLock
+from _thread import RLock, get_ident
 from time import monotonic
 
 from latchboard.clock import iso
@@ -62,6 +62,8 @@ class FileStore:
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
+        self._thread = get_ident()
+        self._beside: _Reader | None = None  # made when a second thread comes
         self._carried_at = (0, 0)
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
@@ -81,6 +83,8 @@ class FileStore:
         if self._mutex._is_owned():  # type: ignore[attr-defined]
             self._refuse_nesting("transaction")
         since_s = monotonic()
+        if self._thread != get_ident():
+            self._share()
         # C code takes and frees both locks: no signal handler can raise in between (failures 3.16).
         with self._mutex:
             for _ in range(_REOPENED_COUNT_MAX):
@@ -107,6 +111,10 @@ class FileStore:
     def read(self, *wanted: str) -> Snapshot:
         self._refuse_nesting("read")
         since_s = monotonic()
+        if self._thread != get_ident():
+            self._share()
+        if self._beside is not None and (beside := self._read_beside(self._beside, wanted)) is not None:
+            return beside
         with self._mutex:
             for _ in range(_REOPENED_COUNT_MAX):
                 folder = self._readable()
@@ -135,6 +143,10 @@ class FileStore:
         self._refuse_nesting("close")
         with self._mutex:
             self._drop()
+        beside = self._beside
+        if beside is not None:
+            with beside.mutex:
+                beside.drop()
 
     def _refuse_nesting(self, what: str) -> None:
         if self._mutex._is_owned():  # type: ignore[attr-defined]
@@ -199,7 +211,11 @@ class FileStore:
     def _after_fork(self) -> None:
         """In a forked child: the descriptors and the mutex are the parent's."""
         self._mutex = RLock()
+        self._thread = get_ident()
         self._drop()
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.drop()
 
     # -- settling -----------------------------------------------------------------------------------------------------
 
@@ -283,18 +299,56 @@ class FileStore:
 
     def _read_one(self, folder: Folder, wanted: tuple[str, ...]) -> Snapshot | None:
         """One key without the guard, if that is possible."""
-        if len(wanted) != 1 or wanted[0].endswith("/"):
+        if not _is_one(wanted):
             return None
         try:
             return snapshot.read_one(folder, wanted[0])
         except OSError as exc:
             raise_typed(exc, "read", self.path)
 
+    def _share(self) -> None:
+        """Threads share this store from now on: who reads one key shall not wait for who waits for the guard."""
+        if self._beside is None:
+            self._beside = _Reader()
+
+    def _read_beside(self, beside: _Reader, wanted: tuple[str, ...]) -> Snapshot | None:
+        """One key through descriptors of its own; None when it must be read under the guard."""
+        if not _is_one(wanted) or beside.mutex._is_owned():  # type: ignore[attr-defined]
+            return None
+        with beside.mutex:
+            folder = beside.folder
+            if folder is None or not folder.is_current():
+                beside.drop()
+                try:
+                    folder = beside.folder = Folder(self.path, mode=self._mode, writing=False)
+                except FileNotFoundError:
+                    return None
+            return self._read_one(folder, wanted)
+
     def _read_many(self, folder: Folder, wanted: tuple[str, ...]) -> Snapshot:
         try:
             return snapshot.read_many(folder, wanted)
         except OSError as exc:
             raise_typed(exc, "read", self.path)
+
+
+class _Reader:
+    """The folder, open to read one key at a time beside a transaction of another thread."""
+
+    __slots__ = ("folder", "mutex")
+
+    def __init__(self) -> None:
+        self.folder: Folder | None = None
+        self.mutex = RLock()
+
+    def drop(self) -> None:
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            folder.close()
+
+
+def _is_one(wanted: tuple[str, ...]) -> bool:
+    return len(wanted) == 1 and not wanted[0].endswith("/")
 
 
 def _after_fork() -> None:
