@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from latchboard import Latchboard
+from latchboard.store.files.layout import FOLDER
+
 RECORD_BYTES = 300
 
 
@@ -51,8 +54,8 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def floor(folder: str) -> Callable[[], None]:
-    """The cheapest lock file there is: create O_EXCL, write 300 bytes, close, unlink."""
-    path, data = f"{folder}/floor", b"x" * RECORD_BYTES
+    """The cheapest lock file there is, where the store's are: create O_EXCL, write 300 bytes, close, unlink."""
+    path, data = f"{folder}/{FOLDER}/floor", b"x" * RECORD_BYTES
 
     def once() -> None:
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -65,14 +68,15 @@ def floor(folder: str) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def good_folder(count: int = 6) -> Iterator[str]:
-    """The best of some temporary folders.
+    """The best of some temporary projects, each with a store in it.
 
     A file system may need 10 microseconds to make a file in one folder and 600 in the next, because of what was
-    deleted beside
-    it shortly before; in such a folder nothing but that would be measured.
+    deleted beside it shortly before; in such a folder nothing but that would be measured.
     """
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(count)]
+        for folder in folders:
+            Latchboard(folder, publishes=False).agent("first").lock("first").release()
         yield min(folders, key=lambda folder: statistics.median(sample(floor(folder), rounds=60)))
 
 

@@ -25,6 +25,13 @@ def pairs_of(folder: str) -> dict[str, Callable[[], object]]:
     soft, hard = filelock.SoftFileLock(f"{folder}/soft.lock"), filelock.FileLock(f"{folder}/hard.lock")
     port = portalocker.Lock(f"{folder}/port.lock")
 
+    def anew(kind: Callable[[str], Any], path: str) -> Callable[[], None]:
+        def once() -> None:
+            with kind(path):
+                pass
+
+        return once
+
     def with_filelock(lock: Any) -> Callable[[], None]:
         def once() -> None:
             lock.acquire()
@@ -35,8 +42,8 @@ def pairs_of(folder: str) -> dict[str, Callable[[], object]]:
     return {
         "floor": floor(folder),
         "latchboard": lambda: me.lock("src/a.py").release(),
-        "filelock.SoftFileLock(path)": with_filelock(filelock.SoftFileLock(f"{folder}/soft.lock")),
-        "filelock.FileLock(path)": with_filelock(filelock.FileLock(f"{folder}/hard.lock")),
+        "filelock.SoftFileLock(path)": anew(filelock.SoftFileLock, f"{folder}/soft.lock"),
+        "filelock.FileLock(path)": anew(filelock.FileLock, f"{folder}/hard.lock"),
         "one SoftFileLock, reused": with_filelock(soft),
         "one FileLock, reused": with_filelock(hard),
         "one portalocker.Lock, reused": with_filelock(port),
