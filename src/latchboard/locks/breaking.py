@@ -9,6 +9,7 @@ from binascii import crc32
 
 from latchboard.errors import MalformedRecord, Refused, UsageError
 from latchboard.locks import notices
+from latchboard.locks.linked import give_back, is_link, paths_beside
 from latchboard.rules import holding as holdings
 from latchboard.rules import lock as rules
 from latchboard.rules.agent import check_agent
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | None = None) -> list[dict[str, Any]]:
     """An operator ends every hold of a name; recorded, and the holders are told.
+
+    The link of a file stays with whoever holds another path of it; to break the link itself breaks those as well.
 
     Args:
         locks: The service.
@@ -49,7 +52,7 @@ def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | No
 
     def decide(table: Table) -> list[dict[str, Any]]:
         _mend_index(table)
-        broken = [one for name in names for one in _break(table, name, token)]
+        broken = [one for name in _all_of(table, names, token) for one in _break(table, name, token)]
         if broken:
             table.view.put("log/break", {"by": by, "reason": reason, "broken": broken})
             for one in broken:
@@ -59,6 +62,26 @@ def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | No
         return [one for one in broken if one["agent"]]
 
     return locks.transact(by, decide)
+
+
+def _all_of(table: Table, names: list[str], token: int | None) -> list[str]:
+    """With the link of a path, what must end with it: where the link itself is meant or damaged, all its paths."""
+    *paths, last = names
+    if not is_link(last):
+        return names
+    if token is not None:
+        return paths or names  # the link of that hold follows it
+    try:
+        is_whole = table.record(last) is not None
+    except MalformedRecord:
+        is_whole = False
+    if paths and is_whole:
+        return names
+    try:
+        beside = [name for name, _ in paths_beside(table, last)]
+    except MalformedRecord:
+        beside = []
+    return list(dict.fromkeys([*([] if is_whole else [last]), *paths, *beside, last]))
 
 
 def _break(table: Table, name: str, token: int | None) -> list[dict[str, Any]]:
@@ -83,7 +106,7 @@ def _break(table: Table, name: str, token: int | None) -> list[dict[str, Any]]:
         )
     broken = []
     for held in chosen:
-        broken += [_broken(one, held) for one in table.remove_linked(name, held)]
+        broken += [_broken(one, held) for one in give_back(table, name, held)]
     for place in list(record["waiters"]):
         try:
             table.waiter(place["request"])

@@ -13,6 +13,7 @@ from latchboard.locks import notices
 from latchboard.locks.breaking import break_lock
 from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.hold import Hold, Refusal
+from latchboard.locks.linked import give_back
 from latchboard.locks.looking import waiters
 from latchboard.locks.service import check_wait
 from latchboard.locks.waiting import queue, wait_in_line
@@ -90,7 +91,7 @@ def grant(locks: Locks, request_id: str, *, by: str) -> bool:
         given = [(r, h) for r, h in _in_the_way(table, request) if rules.is_mine(h, by, "agent", me, table.judge)]
         if not given:
             raise UsageError(f"{by} holds nothing that {request_id} asks for", hint="look at `latchboard handoff list`")
-        freed = [name for record, held in given for name in table.remove_linked(record["name"], held)]
+        freed = [name for record, held in given for name in give_back(table, record["name"], held)]
         left = _in_the_way(table, request)
         if left:
             body = f"{by} let go of {_names(request)}; others still hold it."

@@ -6,6 +6,7 @@ Protocol: protocol/lock.md, "Operations".
 from __future__ import annotations
 
 from latchboard.errors import HoldLost, LeaseExpired, MalformedRecord, StaleToken, TakenOver
+from latchboard.locks.linked import give_back
 from latchboard.rules import holding as holdings
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ def withdraw(table: Table, request: Request) -> None:
         for held in list(record["holders"]) if record else []:
             after = holdings.undone(held, request.request, table.now)
             if after is not held:
-                table.remove(name, held, after)
+                give_back(table, name, held, after)
     table.advance(names)
 
 

@@ -16,6 +16,7 @@ from latchboard.locks import notices
 from latchboard.locks.deadlock import holder_tag
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.leaving import lost, withdraw
+from latchboard.locks.linked import give_back
 from latchboard.locks.renewing import Renewals, renew, renew_hold
 from latchboard.locks.table import Table
 from latchboard.rules import holding as holdings
@@ -78,7 +79,7 @@ class Locks:
         if not isinstance(reason, str):
             raise UsageError(f"a reason is text, not {reason!r:.80}")
         mode: Mode = "shared" if shared else "exclusive"
-        names = self.names(paths)
+        names = self._named(paths)
         ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
         _check_ttl(ttl_s)
         if bound not in ("process", "agent"):
@@ -92,9 +93,9 @@ class Locks:
             asker, number = rules.Asker(agent, bound, process, agent), f"{tag}.{process_tag}-{serial}"
         wants: list[Want] = [{"name": name, "mode": mode} for name in names]
         if len(names) > 1:
-            for want, beside in zip(wants, names[1:], strict=False):
-                if beside.startswith("hardlink:"):
-                    want["link"] = beside
+            for want in wants:
+                if link := names[want["name"]]:
+                    want["link"] = link
         return rules.Request(number, asker, wants, ttl_s=float(ttl_s), reason=reason)
 
     def _process_tag(self, process: Any) -> str:
@@ -104,18 +105,24 @@ class Locks:
         return self._tagged[1]
 
     def names(self, paths: Iterable[str | PathLike[str]]) -> list[str]:
-        """The canonical names of `paths`, each once."""
-        names: dict[str, None] = {}
+        """The canonical names of `paths`, each once; those of hard links stand behind their paths."""
+        return list(self._named(paths))
+
+    def _named(self, paths: Iterable[str | PathLike[str]]) -> dict[str, str]:
+        """The canonical names of `paths`, each with the link that is locked beside it, if any."""
+        names: dict[str, str] = {}
         if isinstance(paths, str):
             paths = [paths]
         for path in paths:
             if isinstance(path, str) and path.startswith("glob:"):
-                names[self._glob(path[len("glob:") :])] = None
+                names[self._glob(path[len("glob:") :])] = ""
                 continue
-            for name in self.tree.names(path):
-                names[name] = None
-                if name[0] == "/" and name[-1] == "/" and f"{self.tree.root}/".startswith(name):
-                    names["./"] = None  # a folder above the root holds everything in it
+            name, *link = self.tree.names(path)
+            names[name] = link[0] if link else ""
+            if link:
+                names.setdefault(link[0], "")
+            if name[0] == "/" and name[-1] == "/" and f"{self.tree.root}/".startswith(name):
+                names["./"] = ""  # a folder above the root holds everything in it
         if not names:
             raise UsageError("no path was given", hint="name at least one file, folder or glob")
         if len(names) > self.settings.names_count_max:
@@ -123,7 +130,7 @@ class Locks:
                 f"{len(names)} paths in one request; at most {self.settings.names_count_max}",
                 hint="lock the folder or a glob instead",
             )
-        return list(names)
+        return names
 
     def _glob(self, text: str) -> str:
         """The canonical name of a glob, also of one that was written with the root in front."""
@@ -227,23 +234,21 @@ class Locks:
 
         def decide(table: Table) -> tuple[bool, MalformedRecord | None]:
             damage = None
-            is_whole = True
-            freed: list[str] = []
+            found: dict[str, Holding] = {}
             for name, token in tokens.items():
                 try:
                     held = self._find(table, name, request, token, me)
                 except MalformedRecord as exc:
                     damage = exc
                     continue
-                if held is None or table.why_over(held):
-                    is_whole = False
-                    continue
+                if held is not None and not table.why_over(held):
+                    found[name] = held
+            freed: list[str] = []
+            for name, held in found.items():
                 after = holdings.left(held, request.request, request.bound, table.now)
-                table.remove(name, held, after)
-                if after is None:
-                    freed.append(name)
+                freed += give_back(table, name, held, after)
             table.advance(freed)
-            return is_whole, damage
+            return len(found) == len(tokens), damage
 
         is_whole, damage = self.transact(request.agent, decide)
         if damage is not None:
@@ -272,7 +277,7 @@ class Locks:
                     mine = rules.is_mine(held, agent, "agent", me, table.judge)
                     shown = token is not None and held["agent"] == agent and holdings.shows_token(held, token)
                     if (mine or shown) and not table.why_over(held):
-                        released.update(dict.fromkeys(table.remove_linked(name, held)))
+                        released.update(dict.fromkeys(give_back(table, name, held)))
             table.advance(released)
             return list(released)
 

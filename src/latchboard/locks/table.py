@@ -203,6 +203,8 @@ class Table(Records):
                 self.entered.append(granted)
         if "link" in want:
             granted["link"] = want["link"]
+        elif want["name"].startswith("hardlink:"):
+            granted["acquired"] = leases.moment(self.now)  # it must not end before the path that it stands beside
         return granted, [*others, granted]
 
     def _clear_ended(self, record: LockRecord, request: Request, mode: Mode) -> None:
@@ -252,18 +254,6 @@ class Table(Records):
             left = [] if after is None else [after]
             record["holders"] = [h for h in record["holders"] if h is not holding] + left
             self.put(record)
-
-    def remove_linked(self, name: str, holding: Holding) -> list[str]:
-        """Take a whole hold out, and the one of the name that was locked beside it. Returns the names."""
-        self.remove(name, holding)
-        removed = [name]
-        link = holding.get("link")
-        record = self.record(link) if link else None
-        for held in list(record["holders"]) if record else []:
-            if link and held["request"] == holding["request"]:
-                self.remove(link, held)
-                removed.append(link)
-        return removed
 
     def settle(self, names: Collection[str]) -> None:
         """If a hold was met that has ended: give what it held to whoever stands first, also when nobody acts there."""

@@ -132,10 +132,7 @@ def left(held: Holding, request_id: str, bound: str, now: Now) -> Holding | None
     if bound == "process":
         inside = [entry for entry in inside if entry != request_id]
     else:
-        after["bound"], after["lease"] = "process", held.get("entry_lease", held["lease"])
-        after["acquired"] = leases.moment(now)
-        for field in ("claim", "claims", "entry_lease"):
-            after.pop(field, None)  # type: ignore[misc]  # all three may be missing
+        _disclaim(after, now)
     return _with_entries(after, inside)
 
 
@@ -149,6 +146,35 @@ def undone(held: Holding, request_id: str, now: Now) -> Holding | None:
     if len(claimed) > 1:
         return _set_claims({**held}, [one for one in claimed if one != request_id])
     return left(held, request_id, "agent", now)
+
+
+def is_same_holder(a: Holding, b: Holding) -> bool:
+    """Whether two holds, of two names, are of one holder: an agent's claims are, wherever it made them."""
+    is_agents = a["bound"] == b["bound"] == "agent"
+    return a["agent"] == b["agent"] and (is_agents or is_same_process(a["process"], b["process"]))
+
+
+def needed(held: Holding, needing: list[Holding], now: Now) -> Holding | None:
+    """What is left of the hold of a link while only these holds of paths need it: their entries, their claims."""
+    wanted = {entry for one in needing for entry in entries(one)}
+    inside = [entry for entry in entries(held) if entry in wanted]
+    claimed = [one for path in needing for one in claims(path)] if held["bound"] == "agent" else []
+    if not inside and not claimed:
+        return None
+    after: Holding = {**held}
+    if claimed:
+        _set_claims(after, claimed)
+    elif held["bound"] == "agent":
+        _disclaim(after, now)
+    return _with_entries(after, inside)
+
+
+def _disclaim(held: Holding, now: Now) -> None:
+    """Leave it to the process alone; it is the caller's own copy."""
+    held["bound"], held["lease"] = "process", held.get("entry_lease", held["lease"])
+    held["acquired"] = leases.moment(now)
+    for field in ("claim", "claims", "entry_lease"):
+        held.pop(field, None)  # type: ignore[misc]  # all three may be missing
 
 
 def shows_token(held: Holding, token: int) -> bool:

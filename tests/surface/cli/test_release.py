@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 from tests.surface.cli.harness import Cli
 
 
@@ -62,3 +64,13 @@ def test_token_releases_what_another_process_took(cli: Cli) -> None:
     assert cli("release", "src/a.py", "--agent", "planner").status == 11
     assert cli("release", "src/a.py", "--agent", "planner", "--token", str(hold.token)).status == 0
     assert not hold.release()
+
+
+def test_second_path_of_a_file_is_given_back_although_the_first_keeps_their_link(cli: Cli) -> None:
+    os.link("src/a.py", "src/c.py")
+    cli("acquire", "src/a.py", "src/c.py", "--agent", "planner")
+
+    answer = cli("release", "src/c.py", "--agent", "planner")
+
+    assert (answer.status, answer.out) == (0, "planner released src/c.py\n")
+    assert cli("check", "src/c.py", "--agent", "builder").status == 10

@@ -26,7 +26,8 @@ def run(call: Call, *, paths: tuple[str, ...], glob: bool, all: bool, token: int
     asked = None if all else call.paths(paths, is_glob=glob)
     released = locks.release_names(agent, asked, token=token)
     names = released if asked is None else locks.names(asked)
-    missing = [name for name in names if name not in released]
+    # A link that was not typed stays as long as another path of its file needs it.
+    missing = [n for n in names if n not in released and (not n.startswith("hardlink:") or n in (asked or ()))]
     facts = {"agent": agent, "released": released, "not_held": missing}
     lines = [f"{printable(agent)} released {printable(name)}" for name in released]
     lines += [f"{printable(agent)} does not hold {printable(name)}; nothing was changed there" for name in missing]
