@@ -41,6 +41,10 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         "Entries of history and of conflicts in status_board.json; all of it is in the journal.",
     ),
     "board_fold_s": (0.05, "How soon after the last change the board file is written; a burst is written once."),
+    "board_age_s_max": (
+        10.0,
+        "A command leaves a large board file alone that is younger: writing 10,000 locks takes it 0.4 s each time.",
+    ),
     "shared": (False, "One user by default: files 0600, folder 0700. True: 0660 and 2770 for the group."),
     "worktrees_shared": (False, "Work trees of one repository are told apart; true lets them share one board."),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
@@ -73,6 +77,7 @@ class Settings:
         handoff_wait_s: float
         board_history_count: int
         board_fold_s: float
+        board_age_s_max: float
         shared: bool
         worktrees_shared: bool
         durable: bool

@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     class Published(Protocol):
         """A derived file beside the store, written by one process at a time."""
 
+        def head(self) -> bytes:
+            """Its beginning; empty when there is none."""
+            ...
+
+        def written(self) -> tuple[int, float] | None:
+            """Its size in bytes and when it was written, unix seconds; None when there is none."""
+            ...
+
         def replace(self, make: Callable[[bytes], bytes | None], *, wait_s_max: float) -> bool:
             """Replace the file with what `make` returns for its first bytes; None leaves it.
 
@@ -48,6 +56,9 @@ if TYPE_CHECKING:
 
 _STATUS_CHARS_MAX = 10_000
 _PUBLISH_WAIT_S_MAX = 1.0
+_SMALL_BYTES = 256 * 1024
+"""Of about 1,000 locks: a process that has to read everything for it writes it within 50 ms."""
+
 _TRIES = 3
 
 
@@ -215,7 +226,7 @@ class Board:
     # -- the file -----------------------------------------------------------------------------------------------------
 
     def publish(self, *, wait_s_max: float = _PUBLISH_WAIT_S_MAX) -> bool:
-        """Write status_board.json, unless it says what is true already. Ends of commands call it.
+        """Write status_board.json, unless it says what is true already.
 
         Args:
             wait_s_max: How long to wait for another process that is writing it, seconds.
@@ -224,6 +235,23 @@ class Board:
             False: it was not written, because another process was at it all the time or there is no such file here.
         """
         return self._publish(0, wait_s_max)
+
+    def publish_if_due(self) -> bool:
+        """As `publish`, for the end of a command, that knows nothing yet and reads every record for it.
+
+        A large board that was written less than `settings.board_age_s_max` ago is left to a later command; False.
+        """
+        return False if self._is_young() else self.publish()
+
+    def _is_young(self) -> bool:
+        published = self._published
+        written = None if published is None else published.written()
+        if published is None or written is None or written[0] <= _SMALL_BYTES:
+            return False
+        if not 0 <= self.clock.now().wall_s - written[1] < self.settings.board_age_s_max:
+            return False  # also one that was written in the future: the clock was set
+        shown = rules.read_head(published.head())
+        return shown is not None and shown <= self.store.read("wide").revision
 
     def publish_if_older(self, revision: int, *, wait_s_max: float = 0.0) -> bool:
         """As `publish`, but only if the file does not show `revision` yet."""

@@ -18,7 +18,11 @@ class Page:
     def __init__(self) -> None:
         self.data = b""
         self.writes_count = 0
+        self.written_at_s = 0.0
         self.is_taken = False
+
+    def written(self) -> tuple[int, float] | None:
+        return (len(self.data), self.written_at_s) if self.data else None
 
     def head(self) -> bytes:
         return self.data[:4096]

@@ -263,11 +263,44 @@ def test_a_scribbled_board_is_rebuilt_with_its_history(world: World) -> None:
         assert world.page.data == whole
 
 
+@pytest.mark.parametrize(
+    ("small_bytes", "age_s", "is_left"),
+    [(10, 0.0, True), (10, 9.9, True), (10, 10.0, False), (10, -1.0, False), (1_000_000, 0.0, False)],
+    ids=["just written", "younger", "old enough", "in the future", "small"],
+)
+def test_a_command_leaves_a_large_board_alone_that_is_young(
+    world: World, monkeypatch: pytest.MonkeyPatch, small_bytes: int, age_s: float, is_left: bool
+) -> None:
+    monkeypatch.setattr("latchboard.board.service._SMALL_BYTES", small_bytes)
+    world.board().update("a", "thinking")
+    world.board().publish_if_due()
+    before, world.page.written_at_s = world.page.data, world.clock.now().wall_s - age_s
+
+    world.board().update("a", "testing")
+    written = world.board().publish_if_due()
+
+    assert (written, world.page.data == before) == (not is_left, is_left)
+    assert world.board().publish() is True
+    assert b"testing" in world.page.data
+
+
+@pytest.mark.parametrize("data", [b"scribbled over by somebody", b'{"version":1,"revision":%d,\n' % 10**18])
+def test_a_large_board_that_is_none_is_written_however_young(
+    world: World, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr("latchboard.board.service._SMALL_BYTES", 10)
+    world.board().update("a", "thinking")
+    world.page.data, world.page.written_at_s = data, world.clock.now().wall_s
+
+    assert world.board().publish_if_due() is True
+    assert b"thinking" in world.page.data
+
+
 def test_without_a_file_nothing_is_published(world: World) -> None:
     board = world.board(published=None)
     board.update("a", "x")
 
-    assert board.publish() is False
+    assert (board.publish(), board.publish_if_due()) == (False, False)
     assert board.read()["agents"]["a"]["status"] == "x"
 
 

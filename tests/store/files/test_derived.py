@@ -50,6 +50,15 @@ def test_none_leaves_it_and_the_same_content_is_not_written_again(folder: Path) 
     assert (folder / STATUS_BOARD).stat().st_ino == before.st_ino
 
 
+def test_its_size_and_time_are_those_of_the_last_writing(folder: Path) -> None:
+    file = derived(folder)
+    assert file.written() is None
+
+    file.replace(lambda _: b"12345", wait_s_max=0)
+
+    assert file.written() == (5, (folder / STATUS_BOARD).stat().st_mtime)
+
+
 def test_one_at_a_time(folder: Path) -> None:
     one, other, answers = derived(folder), derived(folder), []
 

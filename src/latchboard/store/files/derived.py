@@ -50,6 +50,14 @@ class DerivedFile:
         finally:
             os.close(fd)
 
+    def written(self) -> tuple[int, float] | None:
+        """Its size in bytes and when it was written, unix seconds; None when there is none."""
+        try:
+            status = os.stat(f"{self._path}/{self._name}", follow_symlinks=False)
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime
+
     def replace(self, make: Callable[[bytes], bytes | None], *, wait_s_max: float) -> bool:
         """Replace the file with what `make` returns for its first bytes.
 

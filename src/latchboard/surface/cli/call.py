@@ -187,12 +187,16 @@ class Call:
         agent = os.environ.get("AGENT_ID")
         return check_agent(agent) if agent else None
 
-    def publish(self) -> None:
-        """Bring status_board.json up to date. Where that fails, what was asked for is done all the same."""
+    def publish(self, *, now: bool = False) -> None:
+        """Bring status_board.json up to date: a large one now and then, or `now`.
+
+        Where that fails, what was asked for is done all the same.
+        """
         if self._board is None:
             return
         try:
-            self._board.board.publish()
+            board = self._board.board
+            board.publish() if now else board.publish_if_due()
         except CoordinationError as exc:
             answer.warn(f"latchboard: status_board.json could not be written: {answer.printable(exc.message)}")
 

@@ -22,6 +22,9 @@ def run(call: Call, *, dry_run: bool) -> Answer:
     """One pass, and the truth about it."""
     call.commits = not dry_run
     report = call.board.cleanup.run(dry_run=dry_run)
+    if not dry_run:
+        call.publish(now=True)  # what the last commands left out is in it from now on
+        call.commits = False
     facts = report.to_json()
     facts.pop("format")
     return Answer(facts, _lines(call, report), status=FINDINGS if report.damaged else 0)

@@ -45,7 +45,7 @@ def run(  # noqa: PLR0913 - the options of the verb
     hold = locks.acquire(request, wait_s_max=wait_s_max)
     try:
         call.check_signals()
-        call.publish()
+        call.publish(now=True)  # what it says will be true for long
         status, lost = _run(call, hold, request.ttl_s, command, stop_when_lost)
     except BaseException:
         hold.release()
