@@ -49,9 +49,11 @@ def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | No
             "breaking a lock needs a reason", hint="give --reason: the holder and the history will show it"
         )
     names = locks.names([path])
+    is_indexed = True
 
     def decide(table: Table) -> list[dict[str, Any]]:
-        _mend_index(table)
+        nonlocal is_indexed
+        is_indexed = table.trusts_index()
         broken = [one for name in _all_of(table, names, token) for one in _break(table, name, token)]
         if broken:
             table.view.put("log/break", {"by": by, "reason": reason, "broken": broken})
@@ -61,7 +63,10 @@ def break_lock(locks: Locks, path: str, *, by: str, reason: str, token: int | No
             table.advance(dict.fromkeys([*names, *(one["name"] for one in broken)]))
         return [one for one in broken if one["agent"]]
 
-    return locks.transact(by, decide)
+    ended = locks.transact(by, decide)
+    if not is_indexed:
+        locks.transact(by, lambda table: _mend_index(table, [*names, *(one["name"] for one in ended)]))
+    return ended
 
 
 def _all_of(table: Table, names: list[str], token: int | None) -> list[str]:
@@ -125,12 +130,16 @@ def _malformed(name: str, exc: MalformedRecord) -> dict[str, Any]:
     return {"name": name, "agent": "", "token": 0, "since": "", "malformed": exc.message}
 
 
-def _mend_index(table: Table) -> None:
-    """An index of wide names that cannot be read would keep everybody out, and this command as well."""
+def _mend_index(table: Table, names: list[str]) -> None:
+    """Make an index anew that could not be read and kept everybody out; while another record is damaged, it stays so.
+
+    A transaction of its own: within the first, a damaged file is still there.
+    """
     try:
-        table.wide_names()
-    except MalformedRecord:
         table.rebuild_wide()
+    except MalformedRecord:
+        return  # that one may be a folder's: only who breaks it can say that nothing is overlooked
+    table.advance(dict.fromkeys(names))
 
 
 def _tell(table: Table, one: dict[str, Any], by: str, reason: str) -> None:

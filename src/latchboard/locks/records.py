@@ -37,6 +37,7 @@ class Records:
         self._waiters: dict[str, Waiter | None] = {}
         self._names: dict[str, None] | None = None  # of all records, once somebody asked
         self._wide: set[str] | None = None
+        self._keeps_index = True
 
     def record(self, name: str) -> LockRecord | None:
         """The record of a name, the same object every time; MalformedRecord if it cannot be read."""
@@ -88,7 +89,7 @@ class Records:
             self._names[name] = None
             if not in_use:
                 del self._names[name]
-        if pattern.is_wide(name) and in_use != (name in self.wide_names()):
+        if self._keeps_index and pattern.is_wide(name) and in_use != (name in self.wide_names()):
             self._put_wide(self.wide_names() | {name} if in_use else self.wide_names() - {name})
 
     def _put_wide(self, names: set[str]) -> None:
@@ -108,8 +109,20 @@ class Records:
             self._wide = set(names)
         return self._wide
 
+    def trusts_index(self) -> bool:
+        """Whether the index can be read. Where not, records change without it: `rebuild_wide` must follow."""
+        try:
+            self.wide_names()
+        except MalformedRecord:
+            self._keeps_index = False
+        return self._keeps_index
+
     def rebuild_wide(self) -> None:
-        """Make the index anew from the records: for an operator, when it cannot be read."""
+        """Make the index anew from the records: for an operator, when it cannot be read.
+
+        Raises:
+            MalformedRecord: Nobody can say which name a damaged record has. The index is left as it is.
+        """
         self._put_wide({key[6:] for key, _ in self.view.scan("locks/") if pattern.is_wide(key[6:])})
 
     def met_by(self, name: str) -> list[LockRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,24 @@ def test_index_without_anything_wide_is_removed_by_a_break(scene: Scene) -> None
     break_lock(scene.process().locks, "x.py", by="operator", reason="index")
 
     assert scene.is_empty()
+
+
+@pytest.mark.parametrize("order", [["x.py", "src/"], ["src/", "x.py"]])
+def test_break_works_although_the_index_and_another_record_are_damaged(tmp_path: Path, order: list[str]) -> None:
+    scene = Scene(tmp_path, is_memory=False)
+    scene.process().agent("a").lock("x.py", "src/", "lib/")
+    folder = tmp_path / "data" / ".agent_locks"
+    damaged = next(folder.glob("x.py-*.lock"))
+    damaged.write_text("{", encoding="utf-8")
+    (folder / "wide.json").write_text("{", encoding="utf-8")
+    operator = scene.process().locks
+
+    for name in order:
+        if damaged.exists():
+            with pytest.raises(MalformedRecord):
+                scene.process().agent("b").try_lock("y.py")  # it may be a folder's
+        break_lock(operator, name, by="operator", reason="damaged disk")
+
+    b = scene.process().agent("b")
+    assert b.try_lock("x.py", "src/")
+    assert not b.try_lock("lib/x.py")
