@@ -310,3 +310,52 @@ def test_words_may_be_any_text_that_a_key_can_hold() -> None:
 def test_two_identities_are_one_process_or_not(one: Any, other: Any, same: bool) -> None:
     assert holdings.is_same_process(one, other) is same
     assert holdings.is_same_process(other, one) is same
+
+
+# -- the hold of a link, and those of the paths that need it
+
+
+def need(link: Any, *needing: Any) -> Any:
+    after = holdings.needed(link, list(needing), LATER)
+    assert after is None or holdings.check(after) == ""
+    return after
+
+
+def test_a_link_keeps_the_entries_that_a_path_has() -> None:
+    link = enter(enter(hold("r1"), "r2"), "r3")
+
+    kept = need(link, hold("r1"), hold("r3"))
+
+    assert (kept["bound"], holdings.entries(kept)) == ("process", ["r1", "r3"])
+    assert need(link) is None
+    assert need(link, hold("r9")) is None
+
+
+def test_a_link_keeps_the_claim_that_a_path_has_and_not_the_entries_that_none_has() -> None:
+    link = enter(hold("r1"), "c1", bound="agent")
+
+    kept = need(link, hold("c1", bound="agent"))
+
+    assert (kept["bound"], holdings.claims(kept), holdings.entries(kept)) == ("agent", ["c1"], [])
+
+
+def test_a_link_loses_the_claim_that_no_path_has_and_lives_by_its_process_again() -> None:
+    link = enter(hold("r1"), "c1", bound="agent")
+
+    kept = need(link, hold("r1"))
+
+    assert (kept["bound"], kept["lease"], holdings.entries(kept)) == ("process", "a#10", ["r1"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({}, {}, True),
+        ({}, {"process": THERE}, False),
+        ({"bound": "agent"}, {"bound": "agent", "process": THERE}, True),
+        ({"bound": "agent"}, {"process": THERE}, False),
+        ({}, {"agent": "b"}, False),
+    ],
+)
+def test_holds_of_two_names_are_of_one_holder(one: Any, other: Any, same: bool) -> None:
+    assert holdings.is_same_holder(hold("r1", **one), hold("r2", **other)) is same
