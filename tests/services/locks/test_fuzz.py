@@ -53,7 +53,7 @@ def attempt(call: Callable[[], Any]) -> Any:
 def test_any_agent_and_any_paths(
     tmp_path_factory: pytest.TempPathFactory, is_memory: bool, agent: Any, paths: Any, shared: bool
 ) -> None:
-    scene = Scene(tmp_path_factory.getbasetemp(), is_memory=is_memory)
+    scene = Scene(tmp_path_factory.mktemp("project"), is_memory=is_memory)
     locks = scene.process().locks
 
     request = attempt(lambda: locks.request(agent, paths, shared=shared))
