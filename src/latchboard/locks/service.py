@@ -27,14 +27,14 @@ from latchboard.rules.agent import check_agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
     from typing import Any, TypeVar
 
     from latchboard.clock import Clock, HasFileno
     from latchboard.host.port import Host
     from latchboard.host.tree import WorkTree
-    from latchboard.rules.lock import Bound, Holding, Mode, Request, Want
+    from latchboard.rules.lock import Asker, Bound, Holding, Mode, Request, Want
     from latchboard.settings import Settings
     from latchboard.store.port import Store, View
 
@@ -85,18 +85,21 @@ class Locks:
         if bound not in ("process", "agent"):
             raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r:.80}")
         process = self.host.me()
-        process_tag, serial = self._process_tag(process), next(_serials)
-        if bound == "process":
-            asker, number = rules.Asker(agent, bound, process, f"{agent}#{process_tag}"), f"{process_tag}.{serial}"
-        else:
-            tag = holder_tag(agent, bound, process)
-            asker, number = rules.Asker(agent, bound, process, agent), f"{tag}.{process_tag}-{serial}"
+        lease = f"{agent}#{self._process_tag(process)}" if bound == "process" else agent
+        asker = rules.Asker(agent, bound, process, lease)
         wants: list[Want] = [{"name": name, "mode": mode} for name in names]
         if len(names) > 1:
             for want in wants:
                 if link := names[want["name"]]:
                     want["link"] = link
-        return rules.Request(number, asker, wants, ttl_s=float(ttl_s), reason=reason)
+        return rules.Request(self._new_id(asker), asker, wants, ttl_s=float(ttl_s), reason=reason)
+
+    def _new_id(self, asker: Asker) -> str:
+        """An id for a request of this asker."""
+        process_tag, serial = self._process_tag(asker.process), next(_serials)
+        if asker.bound == "process":
+            return f"{process_tag}.{serial}"
+        return f"{holder_tag(asker.agent, asker.bound, asker.process)}.{process_tag}-{serial}"
 
     def _process_tag(self, process: Any) -> str:
         """The tag of this process, computed once."""
@@ -202,13 +205,19 @@ class Locks:
     def undo(self, request: Request) -> None:
         """After an exception on the way to a grant: nothing of the request may stay behind (failures 3.17).
 
-        If the store refuses this as well, it is done with the next transaction of this service.
+        If the store refuses this as well, it is done with the next transaction of this service; to ask again is then to
+        make another request, with an id of its own.
         """
-        self._abandoned[request.request] = request
+        asker = rules.Asker(request.agent, request.bound, request.process, request.lease)
+        given_up = rules.Request(request.request, asker, request.wants, ttl_s=request.ttl_s, reason=request.reason)
+        self._abandoned[given_up.request] = given_up
         try:
             self.transact(request.agent, lambda table: None)
         except CoordinationError:
             return
+        finally:
+            if given_up.request in self._abandoned:
+                request.request = self._new_id(asker)
 
     def held(self, refusal: Refusal) -> LockHeld:
         """The error for a refusal."""
@@ -326,10 +335,12 @@ class Locks:
     def transact(self, who: str, fn: Callable[[Table], T], *, effect: Callable[[], None] | None = None) -> T:
         """Run `fn` on the locks in one transaction."""
         me = self.host.me()
-        abandoned = [*self._abandoned.values()] if self._abandoned else ()
+        abandoned: Sequence[Request] = ()
 
         def run(view: View) -> T:
+            nonlocal abandoned
             table = Table(view, self.clock.now(), self.host.verdict, me)
+            abandoned = [*self._abandoned.values()] if self._abandoned else ()  # what is done with may be asked anew
             for request in abandoned:
                 withdraw(table, request)
             return fn(table)

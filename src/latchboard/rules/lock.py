@@ -142,7 +142,8 @@ class Request:
     """One request for one or more names, all or nothing.
 
     Attributes:
-        request: Id, never used twice; a retry finds its own grant by it (failures 3.31).
+        request: Id, never used twice; a retry finds its own grant by it (failures 3.31). One that could
+            not be taken back gets another.
         agent: Who asks.
         bound: `process`: ends with the process; `agent`: lives by its lease alone.
         process: Identity of the asking process.

@@ -6,12 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from latchboard.clock import SystemClock
-from latchboard.errors import Cancelled, MalformedRecord, StoreUnavailable
+from latchboard.errors import Cancelled, MalformedRecord, StoreUnavailable, WaitEnded
 from tests.services.locks.scene import Process, Scene
 
 
@@ -120,6 +121,48 @@ def test_place_that_the_store_would_not_take_back_goes_with_the_next_transaction
 
     process.agent("w").lock("y.py").release()
 
+    assert scene.is_empty()
+
+
+@pytest.mark.parametrize("bound", ["process", "agent"])
+def test_retry_is_not_taken_back_with_the_try_that_was_given_up(scene: Scene, bound: Any) -> None:
+    process = scene.process()
+    shaky = Shaky(process)
+    request = process.locks.request("a", ["x.py"], bound=bound)
+    shaky.fails = ["after", "before"]
+    with pytest.raises(StoreUnavailable):
+        process.locks.try_acquire(request)
+    assert scene.holders("x.py") == [("a", "exclusive")]  # the store would not take it back
+    retried: list[Any] = []
+
+    def meanwhile(fn: Any, **options: Any) -> Any:
+        process.locks.store = shaky  # type: ignore[assignment]
+        retried.append(process.locks.try_acquire(request))
+        return shaky.transact(fn, **options)
+
+    process.locks.store = SimpleNamespace(transact=meanwhile)  # type: ignore[assignment]
+    process.locks.transact("z", lambda table: None)  # another thread: it begins before the retry, and commits after it
+
+    assert retried[0].is_live()
+    assert retried[0].release()
+    assert scene.is_empty()
+
+
+@pytest.mark.parametrize("attempt", ["undone", "still there"])
+def test_retry_in_line_has_one_place(scene: Scene, attempt: str) -> None:
+    holder = scene.process().agent("h").lock("x.py")
+    process = scene.process()
+    shaky = Shaky(process)
+    request = process.locks.request("w", ["x.py"], bound="agent")
+    shaky.fails = ["", "after", *(["before"] if attempt == "still there" else [])]
+    with pytest.raises(StoreUnavailable):
+        process.locks.acquire(request, wait_s_max=60)
+    assert len(scene.scan("waiters/")) == (attempt == "still there")
+
+    with pytest.raises(WaitEnded):
+        process.locks.acquire(request, wait_s_max=0.5)
+
+    holder.release()
     assert scene.is_empty()
 
 
