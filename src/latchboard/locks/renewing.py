@@ -7,6 +7,7 @@ Protocol: protocol/lock.md, "Leases".
 
 from __future__ import annotations
 
+from latchboard.locks.engaged import is_engaged
 from latchboard.rules import lease as leases
 
 TYPE_CHECKING = False
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Renewals:
-    """What one process remembers of its renewals; a hint that spares reading the lease at every use."""
+    """What one service remembers of its renewals; a hint that spares reading the lease at every use.
+
+    The process may have others (a program that makes one for each call): a service that has no memory yet reads the
+    lease, unless its agent has nothing in hand in this process.
+    """
 
     __slots__ = ("_known", "_settings")
 
@@ -41,7 +46,8 @@ class Renewals:
                 return
         longest_s = max(ttl_s, known[2] if known else 0.0)
         self._known[request.lease] = (table.now.mono_s, every_s, longest_s)
-        if known is None and request.bound == "process" and ttl_s <= self._settings.lease_ttl_s:
+        is_first = known is None and request.bound == "process" and not is_engaged(request.agent)
+        if is_first and ttl_s <= self._settings.lease_ttl_s:
             return  # this process has no older hold that would need it
         lease = table.lease(request.lease)
         if lease is None or longest_s > lease["ttl_s"] or leases.age_s(lease["renewed"], table.now) >= every_s:

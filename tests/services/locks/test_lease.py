@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from latchboard.errors import HoldLost, LeaseExpired, StaleToken, TakenOver, UsageError
-from tests.services.locks.scene import Scene
+from tests.services.locks.scene import Process, Scene
 
 HOUR_S = 3600.0
 
@@ -35,6 +35,19 @@ def test_use_renews_everything_the_holder_has(scene: Scene) -> None:
             scene.clock.advance(HOUR_S / 2)
             a.lock("other.py", bound=bound).release()
         assert hold.is_live(), bound
+
+
+@pytest.mark.parametrize("bound", ["process", "agent"])
+def test_use_renews_whichever_object_of_the_process_is_used(scene: Scene, bound: Any) -> None:
+    process = scene.process()
+    first = process.agent("two-objects").lock("x.py", bound=bound)
+    for number in range(3):
+        scene.clock.advance(3000)
+        Process(scene, process.host).agent("two-objects").lock(f"y{number}.py", bound=bound)
+
+    scene.clock.advance(3000)
+
+    assert first.is_live()
 
 
 def test_use_of_short_leases_renews_long_ones_and_the_other_way_round(scene: Scene) -> None:
