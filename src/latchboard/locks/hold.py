@@ -144,13 +144,13 @@ class Refusal:
 
     Attributes:
         request: What was asked for.
-        holders: Holds in the way, with the seconds each still lasts as `remaining_s`.
+        holders: Holds in the way: the name held, the hold, the seconds it still lasts.
         waiters: Requests in the way that came earlier.
     """
 
     __slots__ = ("holders", "request", "waiters")
 
-    def __init__(self, request: Request, holders: list[tuple[Holding, float]], waiters: list[Waiter]) -> None:
+    def __init__(self, request: Request, holders: list[tuple[str, Holding, float]], waiters: list[Waiter]) -> None:
         self.request = request
         self.holders = holders
         self.waiters = waiters
@@ -165,7 +165,7 @@ class Refusal:
 
     def facts(self) -> list[dict[str, Any]]:
         """Who is in the way, JSON-ready: holders with since when and for how long, then earlier waiters."""
-        held = [describe(holding, left) for holding, left in self.holders]
+        held = [{"name": name, **describe(holding, left)} for name, holding, left in self.holders]
         waiting = [{"agent": w["agent"], "since": w["since"]["at"], "waits": True} for w in self.waiters]
         return [*held, *waiting]
 
@@ -174,7 +174,7 @@ class Refusal:
         parts = [
             f"{h['agent']} holds it since {h['acquired']['at']} for up to {_span(left)} more"
             + (f" ({h['reason']})" if h["reason"] else "")
-            for h, left in self.holders
+            for _, h, left in self.holders
         ]
         parts += [f"{w['agent']} waits for it since {w['since']['at']}" for w in self.waiters]
         return f"{', '.join(self.names)} is not free: {'; '.join(parts)}"

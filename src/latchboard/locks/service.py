@@ -175,7 +175,7 @@ class Locks:
             holders, waiters = table.blockers(request)
             if not holders and not waiters:
                 return self.granted(table, request)
-            refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
+            refusal = table.refusal(request, holders, waiters)
             table.settle(refusal.names)
             if trace:
                 table.view.put("log/conflict", notices.conflict(request, refusal.facts(), table.now))

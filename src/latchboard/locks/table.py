@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
+from latchboard.locks.hold import Refusal
 from latchboard.locks.records import Records
 from latchboard.locks.renewing import renew
 from latchboard.rules import holding as holdings
@@ -53,6 +54,7 @@ class Table(Records):
         self.told: list[dict[str, Any]] = []
         self._judge = judge
         self._verdicts: dict[int, tuple[Any, str]] = {}
+        self._met: dict[int, str] = {}  # name of each hold that was in somebody's way; the record keeps the hold
 
     # -- judging ---------------------------------------------------------------------------------------------
 
@@ -106,6 +108,7 @@ class Table(Records):
                     in_the_way = held is not mine and rules.conflicts(held["mode"], want["mode"])
                     if in_the_way and not self.is_mine(held, request) and not self.why_over(held):
                         holders.append(held)
+                        self._met[id(held)] = record["name"]
                 if mine is None and record["waiters"]:
                     places += _earlier(record, request, want["mode"], seq)
         if not places:
@@ -116,6 +119,10 @@ class Table(Records):
         elif holders:
             return holders, self._in_front(places)
         return holders, self._in_line(places, request)
+
+    def refusal(self, request: Request, holders: list[Holding], waiters: list[Waiter]) -> Refusal:
+        """What to say of these `blockers`."""
+        return Refusal(request, [(self._met[id(held)], held, self.remaining_s(held)) for held in holders], waiters)
 
     def _in_front(self, places: list[Entry]) -> list[Waiter]:
         """The last of these places that somebody still stands at."""

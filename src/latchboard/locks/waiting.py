@@ -117,7 +117,7 @@ def queue(
     holders, waiters = table.blockers(request)
     if not holders and not waiters:
         return locks.granted(table, request)
-    refusal = Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
+    refusal = table.refusal(request, holders, waiters)
     cycle = find_cycle(table, request)
     if cycle:
         raise Deadlock(
@@ -151,14 +151,14 @@ def queue(
 
 def _sleep(locks: Locks, refusal: Refusal, bell: Bell, cancel: HasFileno | None, left_s: float | None) -> None:
     """Until something may have changed for this waiter."""
-    limits = [locks.settings.wait_poll_s, *(max(0.0, s) + 0.001 for _, s in refusal.holders)]
+    limits = [locks.settings.wait_poll_s, *(max(0.0, s) + 0.001 for *_, s in refusal.holders)]
     if left_s is not None:
         limits.append(left_s)
     # Only who is directly in front is watched: a dead holder wakes the first in line, not everybody (failures 3.21).
     if refusal.waiters:
         in_front: list[Any] = [waiter for waiter in refusal.waiters[-1:] if waiter["attended"]]
     else:
-        in_front = [held for held, _ in refusal.holders if held["bound"] == "process"]
+        in_front = [held for _, held, _ in refusal.holders if held["bound"] == "process"]
     watched = [death for one in in_front if (death := locks.host.death_watch(one["process"])) is not None]
     try:
         locks.clock.wait([bell, *watched, *([cancel] if cancel is not None else [])], min(limits))
@@ -198,7 +198,7 @@ def step(locks: Locks, table: Table, request: Request, left_s: float | None = No
         table.delete_waiter(request.request)
         return locks.granted(table, request)
     table.settle([want["name"] for want in request.wants])
-    return Refusal(request, [(h, table.remaining_s(h)) for h in holders], waiters)
+    return table.refusal(request, holders, waiters)
 
 
 def leave(locks: Locks, table: Table, request: Request, refusal: Refusal) -> Hold | None:

@@ -152,6 +152,15 @@ def test_refusal_says_who_holds_it_since_when_and_for_how_long(scene: Scene) -> 
     assert caught.value.fields["holders"] == [fact]
 
 
+def test_refusal_names_the_hold_that_is_in_the_way(scene: Scene) -> None:
+    scene.process().agent("a").lock("src/", "x.py")
+
+    refusal = scene.process().agent("b").try_lock("y.py", "src/a.py", "x.py")
+
+    assert isinstance(refusal, Refusal)
+    assert [fact["name"] for fact in refusal.facts()] == ["src/", "x.py"]
+
+
 def test_refusal_of_a_try_is_in_the_history_with_both_sides(scene: Scene) -> None:
     a, b = scene.process().agent("a"), scene.process().agent("b")
     a.lock("src/a.py")

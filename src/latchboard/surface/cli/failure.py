@@ -10,7 +10,6 @@ from latchboard.surface.cli import answer, wording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from latchboard.surface.cli.call import Call
 
@@ -81,27 +80,13 @@ def _lock_held(exc: LockHeld, call: Call) -> list[str]:
     else:
         first = f"not all of {what} are free" if len(names) > 1 else f"{what} is not free"
     lines = [f"latchboard: {first}; nothing was taken"]
-    for held in _in_the_way(exc, call, names):
+    for held in exc.fields.get("holders", []):
         whose = f"{answer.printable(str(held['name']))}: " if len(names) > 1 and "name" in held else ""
         whole, *more = wording.holder(held, call.now)
         lines += [f"  {whose}{whole}", *(f"  {line}" for line in more)]
     lines.append("what you can do:")
     lines += [f"  {line}" for line in _ways_out(exc, call)]
     return lines
-
-
-def _in_the_way(exc: LockHeld, call: Call, names: list[str]) -> list[dict[str, Any]]:
-    """The holders, with what each of them holds where several names were asked for."""
-    found: list[dict[str, Any]] = exc.fields.get("holders", [])
-    if len(names) < 2 or all("name" in held for held in found):
-        return found
-    try:
-        held_now = call.board.locks.check(names, agent=call.agent_if_any)
-    except CoordinationError:
-        return found
-    tokens = {held.get("token") for held in found}
-    named = [held for held in held_now if held["token"] in tokens]
-    return [*named, *(held for held in found if held.get("waits"))] if named else found
 
 
 def _ways_out(exc: LockHeld, call: Call) -> list[str]:
