@@ -233,3 +233,25 @@ def test_request_carries_what_its_hold_will_say() -> None:
     held = holdings.new(request("r1"), "shared", 5, START)
 
     assert (held["agent"], held["lease"], held["ttl_s"], held["request"]) == ("a", "a#10", 60.0, "r1")
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "asked", "wanted", "agent", "token", "is_shown"),
+    [
+        ("exclusive", "src/", "src/a.py", "exclusive", "a", 5, True),
+        ("exclusive", "src/", "src/a.py", "shared", "a", 5, True),
+        ("shared", "x", "x", "shared", "a", 5, True),
+        ("shared", "x", "x", "exclusive", "a", 5, False),
+        ("exclusive", "x", "x", "exclusive", "b", 5, False),
+        ("exclusive", "x", "x", "exclusive", None, 5, False),
+        ("exclusive", "x", "x", "exclusive", "a", 6, False),
+        ("exclusive", "x", "x", "exclusive", "a", None, False),
+        ("exclusive", "src/a.py", "src/", "exclusive", "a", 5, False),
+    ],
+)
+def test_token_speaks_for_its_own_hold_and_for_what_that_covers(
+    mode: Any, name: str, asked: str, wanted: Any, agent: Any, token: Any, is_shown: bool
+) -> None:
+    held = hold("r1", mode=mode, token=5)
+
+    assert rules.is_shown(name, held, {"name": asked, "mode": wanted}, agent, token) is is_shown

@@ -181,3 +181,34 @@ def test_a_spelling_stays_and_means_the_same(text: str) -> None:
 
 def test_names_without_a_glob_load_no_glob_reader() -> None:
     assert "wildcard" not in vars(pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "is_covered"),
+    [
+        ("src/a.py", "src/a.py", True),
+        ("src/a.py", "src/b.py", False),
+        ("src/a.py", "src/", False),
+        ("src/", "src/a.py", True),
+        ("src/", "src/sub/", True),
+        ("src/sub/", "src/", False),
+        ("./", "src/", True),
+        ("./", "/etc/hosts", False),
+        ("./", "glob:*.py", True),
+        ("src/", "glob:src/**/*.py", True),
+        ("src/", "glob:/src/x", True),
+        ("src/", "glob:src/", False),  # matches at any depth
+        ("src/", "glob:*.py", False),
+        ("a[b]/", "glob:a[b]/x", False),  # a class, there
+        ("glob:src/*.py", "src/a.py", True),
+        ("glob:src/*.py", "src/a.txt", False),
+        ("glob:src/*.py", "src/", False),
+        ("glob:src/**", "glob:src/*.py", False),  # so it may be, but nobody asked the walk for it
+        ("src/", "hardlink:1-2", False),
+        ("hardlink:1-2", "hardlink:1-2", True),
+        ("src/a.py", "glob:src/a.py", False),
+    ],
+)
+def test_what_is_surely_inside(name: str, other: str, is_covered: bool) -> None:
+    assert pattern.covers(name, other) is is_covered
+    assert not is_covered or pattern.overlap(name, other)

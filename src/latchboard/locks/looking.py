@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
-    from latchboard.rules.lock import Waiter
+    from latchboard.rules.lock import Mode, Waiter, Want
     from latchboard.store.port import Snapshot, Store
 
 
@@ -42,7 +42,7 @@ class Looked:
 
 
 def check(
-    locks: Locks, paths: Iterable[str], *, agent: str | None = None, shared: bool = False
+    locks: Locks, paths: Iterable[str], *, agent: str | None = None, shared: bool = False, token: int | None = None
 ) -> list[dict[str, Any]]:
     """Who would be in the way of locking `paths`; empty: free.
 
@@ -51,6 +51,7 @@ def check(
         paths: Files, folders, globs.
         agent: Who asks; its own holds are not in its way.
         shared: Whether a shared hold would be asked for.
+        token: Shown by the agent: what the hold with it covers is the agent's, in whichever process that is.
 
     Returns:
         One entry per holder: asked (the name asked for), name (of the hold), agent, mode, bound, token, since,
@@ -58,15 +59,33 @@ def check(
     """
     names = locks.names(paths)
     table = _look(locks, names)
-    mode = "shared" if shared else "exclusive"
+    mode: Mode = "shared" if shared else "exclusive"
     me = locks.host.me()
     found = []
     for asked in names:
+        want: Want = {"name": asked, "mode": mode}
         for record in table.met_by(asked):
             for held in record["holders"]:
                 mine = agent is not None and rules.is_mine(held, agent, "agent", me, table.judge)
+                mine = mine or rules.is_shown(record["name"], held, want, agent, token)
                 if not mine and rules.conflicts(held["mode"], mode) and not table.why_over(held):
                     found.append({"asked": asked, "name": record["name"], **describe(held, table.remaining_s(held))})
+    return found
+
+
+def shown(
+    locks: Locks, paths: Iterable[str], *, agent: str, token: int, shared: bool = False
+) -> dict[str, tuple[str, int]]:
+    """What the hold with this token covers of `paths`: the name asked for, to the name held and its token."""
+    names = locks.names(paths)
+    table = _look(locks, names)
+    found = {}
+    for asked in names:
+        want: Want = {"name": asked, "mode": "shared" if shared else "exclusive"}
+        for record in table.met_by(asked):
+            for held in record["holders"]:
+                if rules.is_shown(record["name"], held, want, agent, token) and not table.why_over(held):
+                    found[asked] = (record["name"], held["token"])
     return found
 
 

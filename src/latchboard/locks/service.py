@@ -324,11 +324,13 @@ class Locks:
         found = [self._find(table, name, request, token, me) for name, token in tokens.items()]
         return all(held is not None and not table.why_over(held) for held in found)
 
-    def check(self, paths: Iterable[str], *, agent: str | None = None, shared: bool = False) -> list[dict[str, Any]]:
+    def check(
+        self, paths: Iterable[str], *, agent: str | None = None, shared: bool = False, token: int | None = None
+    ) -> list[dict[str, Any]]:
         """Who would be in the way of locking `paths`; empty: free. Changes nothing (see looking.py)."""
         from latchboard.locks.looking import check
 
-        return check(self, paths, agent=agent, shared=shared)
+        return check(self, paths, agent=agent, shared=shared, token=token)
 
     # -- shared by the modules of this package ---------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
+from latchboard.rules import pattern
 from latchboard.rules.holding import BOUNDS, MODES, are_words, is_word
 from latchboard.rules.holding import is_same_process as is_same_process
 
@@ -200,6 +201,17 @@ def is_mine(holding: Holding, agent: str, bound: str, process: Any, judge: Judge
     if is_same_process(holding["process"], process):
         return True
     return holding["bound"] == "agent" and judge(holding["process"]) in GONE
+
+
+def is_shown(name: str, held: Holding, asked: Want, agent: str | None, token: int | None) -> bool:
+    """Whether a hold of `name` is the one that an agent shows the token of, and has in it all that is asked for.
+
+    A token speaks for the hold that it was given with, and for no other: of two agents, or of two names, the tokens may
+    be the same number.
+    """
+    if token is None or held["agent"] != agent or not holdings.shows_token(held, token):
+        return False
+    return (held["mode"] == "exclusive" or asked["mode"] == "shared") and pattern.covers(name, asked["name"])
 
 
 def new_record(name: str) -> LockRecord:

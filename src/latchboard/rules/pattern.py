@@ -56,6 +56,17 @@ def overlap(a: str, b: str) -> bool:
     return b.endswith("/") and _folder_holds(b, a)
 
 
+def covers(name: str, other: str) -> bool:
+    """Whether every path inside `other` is inside `name` as well; of two patterns, or when in doubt, False."""
+    if name == other:
+        return True
+    if other.startswith("glob:"):
+        return name == "./" or _is_rooted_in(name, other[len("glob:") :])
+    if name.startswith("glob:"):
+        return not is_wide(other) and _glob_meets(name, other)
+    return name.endswith("/") and _folder_holds(name, other)
+
+
 def normalise_glob(text: str) -> str:
     """The name of a glob as it is stored: `glob:` and the shortest spelling of the pattern, in NFC.
 
@@ -92,6 +103,12 @@ def _folder_holds(folder: str, name: str) -> bool:
     if folder == "./":
         return not name.startswith("/")
     return name.startswith(folder) or folder == "/" or (len(name) + 1 == len(folder) and folder.startswith(name))
+
+
+def _is_rooted_in(name: str, glob: str) -> bool:
+    """Whether a glob begins with the plain path of a folder, and has something behind it."""
+    path = glob.removeprefix("/")
+    return kind(name) == "folder" and len(path) > len(name) and path.startswith(name) and not set(name) & set("*?[\\")
 
 
 def _glob_meets(glob: str, other: str) -> bool:

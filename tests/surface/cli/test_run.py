@@ -177,3 +177,31 @@ def test_process_that_waits_and_is_terminated_leaves_the_line(real: Real) -> Non
             assert process.returncode == status
             assert told == f"latchboard: ended by {number.name}; nothing that was waited for was taken\n"
             assert real.json("status")["waiters"] == []
+
+
+def test_command_may_check_and_acquire_what_is_held_for_it(real: Real) -> None:
+    latchboard = f"{sys.executable} -m latchboard"
+    inside = (
+        f"{latchboard} check src/a.py; echo check=$?; {latchboard} acquire src/a.py src/b.py --json; "
+        f"{latchboard} release src/a.py src/b.py --json; echo release=$?; {latchboard} check src/a.py --agent builder"
+    )
+
+    done = real("run", "src/a.py", "--", "sh", "-c", inside)
+
+    said = done.stdout.splitlines()
+    acquired, released = (json.loads(line) for line in said if line.startswith("{"))
+    validate("acquire", acquired)
+    validate("release", released)
+    assert "check=0" in said and "release=0" in said
+    assert [one["name"] for one in acquired["locks"]] == ["src/a.py", "src/b.py"]
+    assert acquired["lent"] == ["src/a.py"]
+    assert (released["released"], released["kept"], released["not_held"]) == (["src/b.py"], ["src/a.py"], [])
+    assert done.returncode == 10  # the release inside has ended nothing: others are still kept out
+    assert real("check", "src/a.py").returncode == 0
+
+
+def test_token_of_the_environment_that_is_none_is_told(cli: Cli) -> None:
+    answer = cli("check", "src/a.py", LATCHBOARD_TOKEN="many")
+
+    assert answer.status == 2
+    assert "LATCHBOARD_TOKEN" in answer.err

@@ -9,6 +9,7 @@ import os
 
 from latchboard.errors import CoordinationError, UsageError
 from latchboard.surface.cli import answer, wording
+from latchboard.surface.cli.kind import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Compose = Callable[[str], Latchboard]
 
+TOKEN_VARIABLE = "LATCHBOARD_TOKEN"
 NO_AGENT_HINT = "say who you are: export AGENT_ID=<id>, or add --agent <id>"
 
 
@@ -186,6 +188,21 @@ class Call:
             return check_agent(self._agent)
         agent = os.environ.get("AGENT_ID")
         return check_agent(agent) if agent else None
+
+    @staticmethod
+    def token_if_any(given: int | None) -> int | None:
+        """The token that is shown: the one given, else that of the environment.
+
+        Raises:
+            UsageError: What the environment says is no token.
+        """
+        text = os.environ.get(TOKEN_VARIABLE)
+        if given is not None or not text:
+            return given
+        try:
+            return number(text)
+        except ValueError as exc:
+            raise UsageError(f"{TOKEN_VARIABLE}: {exc}", hint=f"unset {TOKEN_VARIABLE}") from exc
 
     def publish(self, *, now: bool = False) -> None:
         """Bring status_board.json up to date: a large one now and then, or `now`.

@@ -27,4 +27,11 @@ TTL = option(
 )
 REASON = option("--reason", "TEXT", "What for; whoever meets the lock reads it.", default="")
 TOKEN = option("--token", "NUMBER", "Only the hold with this token.", kind=kind.number)
+SHOWN = option(
+    "--token",
+    "NUMBER",
+    "What this agent's hold with this token covers is not in the way. Default: the environment variable "
+    "LATCHBOARD_TOKEN, which `latchboard run` sets.",
+    kind=kind.number,
+)
 LIMIT = option("--limit", "NUMBER", "At most so many, the newest.", kind=kind.count)

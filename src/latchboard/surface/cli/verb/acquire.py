@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latchboard.surface.cli.call import Call
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of the verb
     call: Call,
     *,
     paths: tuple[str, ...],
@@ -26,14 +26,48 @@ def run(
     wait_s_max: float,
     ttl_s: float | None,
     reason: str,
+    token: int | None,
 ) -> Answer:
     """Ask, wait if told to, and say what is held."""
     agent, locks = call.agent, call.board.locks
     asked = call.paths(paths, is_glob=glob)
-    request = locks.request(agent, asked, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
-    hold = locks.acquire(request, wait_s_max=wait_s_max)
-    keep(call, hold)
-    return held(call, hold, list(paths), shared=shared, ttl_s=request.ttl_s)
+    lasts_s = locks.settings.lease_ttl_s if ttl_s is None else ttl_s
+
+    def take(rest: list[str]) -> Hold:
+        request = locks.request(agent, rest, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
+        hold = locks.acquire(request, wait_s_max=wait_s_max)
+        keep(call, hold)
+        return hold
+
+    token = call.token_if_any(token)
+    if token is None:
+        return held(call, take(asked), list(paths), shared=shared, ttl_s=lasts_s)
+    from latchboard.locks import lent
+
+    hold, borrowed = lent.acquire(locks, asked, take, agent=agent, token=token, shared=shared)
+    if hold is not None and not borrowed:
+        return held(call, hold, list(paths), shared=shared, ttl_s=lasts_s)
+    return _held_with(call, hold, borrowed, shared=shared, ttl_s=lasts_s)
+
+
+def _held_with(call: Call, hold: Hold | None, lent: dict[str, int], *, shared: bool, ttl_s: float) -> Answer:
+    """The answer where a part of it, or all, is held already by whoever gave us the token."""
+    own = {} if hold is None else hold.tokens
+    facts: dict[str, Any] = {
+        "agent": call.agent,
+        "mode": "shared" if shared else "exclusive",
+        "locks": [{"name": name, "token": token} for name, token in {**lent, **own}.items()],
+        "token": max({**lent, **own}.values()),
+        "ttl_s": ttl_s,
+        "waited_s": 0.0 if hold is None else round(hold.waited_s, 3),
+        "lent": list(lent),
+    }
+    agent = printable(call.agent)
+    lines = [f"{agent} holds {printable(name)} already (token {token})" for name, token in lent.items()]
+    lines += [f"{agent} holds {printable(name)} (token {token})" for name, token in own.items()]
+    if own:
+        lines.append(f"  give it back: {call.command('release', *map(call.typed, own))}")
+    return Answer(facts, lines)
 
 
 def keep(call: Call, hold: Hold) -> None:
@@ -71,7 +105,7 @@ VERBS = (
         text="The hold belongs to the agent and outlives this command. It ends when it is released, or when its lease "
         "was not renewed for --ttl-s seconds; every acquire, renew and update of the agent renews it. Taking again "
         f"what one has is fine.\n\n{option.PATHS_TEXT}",
-        parameters=(option.PATHS, option.SHARED, option.GLOB, option.WAIT, option.TTL, option.REASON),
+        parameters=(option.PATHS, option.SHARED, option.GLOB, option.WAIT, option.TTL, option.REASON, option.SHOWN),
         examples=(
             'latchboard acquire src/a.py --agent planner --reason "split the parser"',
             "latchboard acquire src/ docs/x.md --agent planner --wait-s-max 60",

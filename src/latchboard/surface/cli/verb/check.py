@@ -19,12 +19,12 @@ HELD = 10
 """Exit status when somebody is in the way."""
 
 
-def run(call: Call, *, paths: tuple[str, ...], shared: bool, glob: bool) -> Answer:
+def run(call: Call, *, paths: tuple[str, ...], shared: bool, glob: bool, token: int | None) -> Answer:
     """Ask, and say who."""
     locks = call.board.locks
     asked = call.paths(paths, is_glob=glob)
     names = locks.names(asked)
-    held = locks.check(asked, agent=call.agent_if_any, shared=shared)
+    held = locks.check(asked, agent=call.agent_if_any, shared=shared, token=call.token_if_any(token))
     facts = {"free": not held, "names": names, "held": held}
     return Answer(facts, [] if call.as_json else _lines(call, names, held), status=HELD if held else 0)
 
@@ -48,7 +48,7 @@ VERBS = (
         summary="Say who is in the way of locking some paths; change nothing.",
         text="Exit status 0: all of them are free, or yours. 10: at least one is held by somebody else.\n\n"
         f"{option.PATHS_TEXT}",
-        parameters=(option.PATHS, option.SHARED, option.GLOB),
+        parameters=(option.PATHS, option.SHARED, option.GLOB, option.SHOWN),
         examples=("latchboard check src/a.py", "latchboard check src/ --agent planner --json"),
     ),
 )

@@ -28,9 +28,17 @@ def run(call: Call, *, paths: tuple[str, ...], glob: bool, all: bool, token: int
     names = released if asked is None else locks.names(asked)
     # A link that was not typed stays as long as another path of its file needs it.
     missing = [n for n in names if n not in released and (not n.startswith("hardlink:") or n in (asked or ()))]
-    facts = {"agent": agent, "released": released, "not_held": missing}
+    shown = call.token_if_any(token)
+    kept: list[str] = []
+    if missing and shown is not None:
+        from latchboard.locks.looking import shown as shown_with
+
+        kept = list(shown_with(locks, missing, agent=agent, token=shown, shared=True))
+        missing = [name for name in missing if name not in kept]
+    facts = {"agent": agent, "released": released, "not_held": missing, **({"kept": kept} if kept else {})}
     lines = [f"{printable(agent)} released {printable(name)}" for name in released]
     lines += [f"{printable(agent)} does not hold {printable(name)}; nothing was changed there" for name in missing]
+    lines += [f"{printable(agent)} keeps {printable(name)}, held for the whole of this command" for name in kept]
     if missing:
         lines.append(f"  see who does: {call.command('check', *paths)}")
     if not lines:

@@ -10,6 +10,7 @@ import os
 from latchboard.errors import CoordinationError, HoldLost, UsageError
 from latchboard.surface.cli import option
 from latchboard.surface.cli.answer import Answer, warn
+from latchboard.surface.cli.call import TOKEN_VARIABLE
 from latchboard.surface.cli.grammar import Verb, flag
 
 TYPE_CHECKING = False
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from latchboard.locks.hold import Hold
     from latchboard.surface.cli.call import Call
-
-TOKEN_VARIABLE = "LATCHBOARD_TOKEN"
 
 
 def run(  # noqa: PLR0913 - the options of the verb
