@@ -10,7 +10,6 @@ from latchboard.surface.cli import answer, wording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from latchboard.surface.cli.call import Call
 
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
