@@ -55,8 +55,8 @@ bounds the rest. A chain that is left out shortens what the lease covers, never 
 
 
 def moment(now: Now) -> Moment:
-    """`now` as records keep it."""
-    return {"at": iso(now.wall_s), "mono_s": now.mono_s, "boot": now.boot}
+    """`now` as records keep it: both times to the microsecond, so that records of one kind are of one length."""
+    return {"at": iso(now.wall_s), "mono_s": round(now.mono_s, 6), "boot": now.boot}
 
 
 def age_s(then: Moment, now: Now) -> float:
