@@ -63,8 +63,8 @@ def find_cycle(table: Table, request: Request, seq: int | None = None) -> list[s
 def _waiting(table: Table, request: Request) -> dict[str, list[Waiter]] | None:
     """Everybody in line, by agent; None where nobody waits for the requester: no cycle can go through it then.
 
-    A process-bound requester with nothing in hand, whose agent never had an agent-bound hold, needs no look at the
-    line.
+    A process-bound requester with nothing in hand, whose agent never had an agent-bound hold nor left a request for one
+    in line, needs no look at the line.
     """
     is_free = not is_engaged(request.agent)
     if request.bound == "process" and is_free and table.view.get(f"leases/{request.agent}") is None:

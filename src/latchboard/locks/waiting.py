@@ -16,6 +16,7 @@ from latchboard.locks import notices
 from latchboard.locks.deadlock import find_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.leaving import withdraw
+from latchboard.locks.renewing import renew
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 
@@ -143,6 +144,8 @@ def queue(
         "handoff": handoff,
     }
     table.enqueue(request, waiter)
+    if not attended:  # so that every process can see that the agent may come to hold something (deadlock.py)
+        renew(table, request.lease, request.ttl_s, request.agent, request.bound, request.process)
     table.settle(refusal.names)
     if handoff is not None:
         notices.tell_asked(table, request, sorted({held["agent"] for held in holders}))
