@@ -94,6 +94,46 @@ class HandoffDeclined(Refused):
     code = "handoff-declined"
 
 
+class AlreadyRunning(Refused):
+    """Another process runs as this agent type. Fields: agent_type, pid, started_at, registered_at, version, process.
+
+    Attributes:
+        agent_type: Which type.
+        pid: Its process; None when its entry does not name one.
+        started_at: When that process started, ISO 8601 UTC; None when it cannot be told.
+        process: Its identity; None as above.
+        next_step: What to do now; the hint by another name.
+    """
+
+    code = "already-running"
+
+    @property
+    def agent_type(self) -> str:
+        """Which type."""
+        return str(self.fields.get("agent_type", ""))
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs."""
+        pid = self.fields.get("pid")
+        return pid if isinstance(pid, int) else None
+
+    @property
+    def started_at(self) -> str | None:
+        """When it started, or registered where that alone is known."""
+        return self.fields.get("started_at") or self.fields.get("registered_at")
+
+    @property
+    def process(self) -> dict[str, Any] | None:
+        """Its identity."""
+        return self.fields.get("process")
+
+    @property
+    def next_step(self) -> str:
+        """What to do now."""
+        return self.hint
+
+
 class Cancelled(CoordinationError):
     """The caller gave up waiting; whatever was granted meanwhile has been given back."""
 

@@ -47,6 +47,10 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "shared": (False, "One user by default: files 0600, folder 0700. True: 0660 and 2770 for the group."),
     "worktrees_shared": (False, "Work trees of one repository are told apart; true lets them share one board."),
+    "singleton_types": (
+        ("code_developer", "project_manager", "architect", "generator", "reflector", "curator"),
+        "Agent types of which at most one process runs: those that write. Types that read (assistant, ...) are free.",
+    ),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
@@ -80,6 +84,7 @@ class Settings:
         board_age_s_max: float
         shared: bool
         worktrees_shared: bool
+        singleton_types: tuple[str, ...]
         durable: bool
 
     def __init__(self, **changed: Any) -> None:
@@ -107,6 +112,10 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if not isinstance(value, bool):
             raise UsageError(f"setting {name} is true or false, not {value!r}")
         return value
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
+            raise UsageError(f"setting {name} is a list of names, not {value!r}")
+        return tuple(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e15:
         raise UsageError(f"setting {name} is a number above zero, not {value!r}")
     if isinstance(default, int) and value != int(value):

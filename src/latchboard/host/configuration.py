@@ -3,10 +3,11 @@
     # latchboard.toml
     lease_ttl_s = 7200
     shared = true
+    singleton_types = ["code_developer", "reviewer"]
 
-In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`. A name
-or a value that cannot
-be right is an error and not ignored: a limit that silently is another than was written is worse than none.
+The same may stand in `pyproject.toml` under `[tool.latchboard]`; where both name a setting, `latchboard.toml` wins.
+In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`;
+a list is written with commas. A name or a value that cannot be right is an error and not ignored: a limit that silently is another than was written is worse than none.
 
 Protocol: protocol/cli.md, "Settings".
 """
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE = "latchboard.toml"
+PROJECT_FILE = "pyproject.toml"
+TABLE = b"[tool.latchboard"
 PREFIX = "LATCHBOARD_"
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -32,14 +35,14 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
     """The settings of the project at `root`.
 
     Args:
-        root: The folder that may have a `latchboard.toml`.
+        root: The folder that may have a `latchboard.toml` or a `pyproject.toml`.
         environment: Instead of this process's own.
 
     Raises:
         UsageError: The file is no TOML, or a name or value in it or in the environment is wrong; says where.
         StoreError: The file is there but cannot be read.
     """
-    found = _from_file(f"{root}/{FILE}")
+    found = {**_from_file(f"{root}/{PROJECT_FILE}", is_project=True), **_from_file(f"{root}/{FILE}")}
     known = Settings.reasons()
     environment = os.environ if environment is None else environment
     for name in known:
@@ -49,7 +52,7 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
     return Settings(**found) if found else Settings()
 
 
-def _from_file(path: str) -> dict[str, Any]:
+def _from_file(path: str, *, is_project: bool = False) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -57,20 +60,26 @@ def _from_file(path: str) -> dict[str, Any]:
         return {}
     except OSError as exc:
         raise from_os_error(exc, "read", path) from exc
+    if is_project and TABLE not in data:  # most have no such table, and need not be read as TOML for it
+        return {}
     import tomllib  # some milliseconds that a project without the file does not pay
 
     try:
         found = tomllib.loads(data.decode())
+        if is_project:
+            found = found.get("tool", {}).get("latchboard", {})
         Settings(**found)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, AttributeError) as exc:
         raise UsageError(f"{path} is no TOML: {exc}", hint="mend the file; nothing was changed") from exc
     except UsageError as exc:
         raise UsageError(f"{path}: {exc.message}", hint=exc.hint) from exc
     return found
 
 
-def _value(name: str, text: str) -> bool | float:
+def _value(name: str, text: str) -> bool | float | tuple[str, ...]:
     """What a text from the environment means for this setting."""
+    if isinstance(getattr(Settings(), name), tuple):
+        return tuple(word for one in text.split(",") if (word := one.strip()))
     if isinstance(getattr(Settings(), name), bool):
         if text.strip().lower() not in _WORDS:
             raise UsageError(f"{PREFIX}{name.upper()} is true or false, not {text!r}")
