@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from latchboard.compose import Latchboard as Latchboard
     from latchboard.compose import find_root as find_root
     from latchboard.errors import CoordinationError as CoordinationError
+    from latchboard.errors import HoldCeilingReached as HoldCeilingReached
     from latchboard.errors import HoldLost as HoldLost
+    from latchboard.errors import LockAcquireTimeout as LockAcquireTimeout
+    from latchboard.errors import LockFileGone as LockFileGone
     from latchboard.errors import LockHeld as LockHeld
     from latchboard.errors import Refused as Refused
     from latchboard.errors import StoreError as StoreError
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
     from latchboard.founding import update_status_board as update_status_board
     from latchboard.locks import Hold as Hold
     from latchboard.locks import Refusal as Refusal
+    from latchboard.machine_lock import LockRecord as LockRecord
+    from latchboard.machine_lock import MachineFileLock as MachineFileLock
+    from latchboard.machine_lock import MachineHold as MachineHold
+    from latchboard.machine_lock import force_release as force_release
+    from latchboard.machine_lock import read_lock_record as read_lock_record
     from latchboard.settings import Settings as Settings
 
 _HOMES = {
@@ -37,9 +45,15 @@ _HOMES = {
     "AsyncAgent": "aio",
     "CoordinationError": "errors",
     "Hold": "locks",
+    "HoldCeilingReached": "errors",
     "HoldLost": "errors",
     "Latchboard": "compose",
+    "LockAcquireTimeout": "errors",
+    "LockFileGone": "errors",
     "LockHeld": "errors",
+    "LockRecord": "machine_lock",
+    "MachineFileLock": "machine_lock",
+    "MachineHold": "machine_lock",
     "Refusal": "locks",
     "Refused": "errors",
     "Settings": "settings",
@@ -49,6 +63,8 @@ _HOMES = {
     "check_conflicts": "founding",
     "cleanup_stale_locks": "founding",
     "find_root": "compose",
+    "force_release": "machine_lock",
+    "read_lock_record": "machine_lock",
     "read_messages": "founding",
     "release_lock": "founding",
     "send_message": "founding",

@@ -134,6 +134,17 @@ class AlreadyRunning(Refused):
         return self.hint
 
 
+class LockAcquireTimeout(Refused):
+    """A machine lock was not free in time. Fields: path, waited_s, pid and started_at of who has it, if it says so."""
+
+    code = "lock-acquire-timeout"
+
+    @property
+    def path(self) -> str:
+        """The lock file."""
+        return str(self.fields.get("path", ""))
+
+
 class Cancelled(CoordinationError):
     """The caller gave up waiting; whatever was granted meanwhile has been given back."""
 
@@ -164,6 +175,23 @@ class StaleToken(HoldLost):
     """The token shown is not the holder's. Fields: name, shown, newest."""
 
     code = "stale-token"
+
+
+class HoldCeilingReached(HoldLost):
+    """A machine lock was held for longer than its ceiling, and has been given back. Fields: path, max_hold_s, held_s.
+
+    What the body had not finished was not done: do it again, in less time.
+    """
+
+    code = "hold-ceiling"
+    retryable = True
+
+
+class LockFileGone(HoldLost):
+    """The file of a machine lock was deleted or replaced while it was held. Fields: path."""
+
+    code = "lock-file-gone"
+    retryable = True
 
 
 class ProtocolError(CoordinationError):
