@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from latchboard.errors import Refused as Refused
     from latchboard.errors import StoreError as StoreError
     from latchboard.errors import WaitEnded as WaitEnded
+    from latchboard.founding import SINGLETON_AGENTS as SINGLETON_AGENTS
+    from latchboard.founding import AgentAlreadyRunningError as AgentAlreadyRunningError
     from latchboard.founding import acquire_lock as acquire_lock
     from latchboard.founding import check_conflicts as check_conflicts
+    from latchboard.founding import cleanup_singleton as cleanup_singleton
     from latchboard.founding import cleanup_stale_locks as cleanup_stale_locks
+    from latchboard.founding import enforce_singleton as enforce_singleton
     from latchboard.founding import read_messages as read_messages
     from latchboard.founding import release_lock as release_lock
     from latchboard.founding import send_message as send_message
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Agent": "agent",
+    "AgentAlreadyRunningError": "founding",
     "AsyncAgent": "aio",
     "CoordinationError": "errors",
     "Hold": "locks",
@@ -56,12 +61,15 @@ _HOMES = {
     "MachineHold": "machine_lock",
     "Refusal": "locks",
     "Refused": "errors",
+    "SINGLETON_AGENTS": "founding",
     "Settings": "settings",
     "StoreError": "errors",
     "WaitEnded": "errors",
     "acquire_lock": "founding",
     "check_conflicts": "founding",
+    "cleanup_singleton": "founding",
     "cleanup_stale_locks": "founding",
+    "enforce_singleton": "founding",
     "find_root": "compose",
     "force_release": "machine_lock",
     "read_lock_record": "machine_lock",

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from latchboard.board import Board, Publisher
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
-    from latchboard.host.port import Host
+    from latchboard.daemon_process import Daemons
+    from latchboard.host.port import Machine
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
+    from latchboard.metrics import Metrics
     from latchboard.settings import Settings
+    from latchboard.singleton import Singletons
     from latchboard.store.port import Store
     from latchboard.watch import Stream
 
@@ -51,7 +54,7 @@ class Latchboard:
         *,
         settings: Settings | None = None,
         clock: Clock | None = None,
-        host: Host | None = None,
+        host: Machine | None = None,
         store: Store | None = None,
         publishes: bool = True,
     ) -> None:
@@ -74,7 +77,7 @@ class Latchboard:
         self.root = os.path.realpath(root)
         self.settings = settings or read_settings(self.root)
         self.clock: Clock = clock or SystemClock()
-        self.host: Host = host or SystemHost()
+        self.host: Machine = host or SystemHost()
         self.store: Store = store or FileStore(self.root, clock=self.clock, settings=self.settings)
         self.tree = WorkTree(self.root)
         self._files = self.store if isinstance(self.store, FileStore) else None
@@ -145,11 +148,39 @@ class Latchboard:
         return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox, leftovers=sweeper)
 
     @property
+    def daemons(self) -> Daemons:
+        """The project's daemon: is it the recorded one, which others are there, and the end of those."""
+        from latchboard.daemon_process import Daemons
+        from latchboard.host.daemon_entry import DaemonEntry
+
+        return Daemons(self.root, self.clock, self.host, self.settings, DaemonEntry(self.root))
+
+    @property
     def stream(self) -> Stream:
         """One ordered, gapless stream of changes."""
         from latchboard.watch import Stream
 
         return Stream(self.store, self.clock, self.settings)
+
+    @property
+    def singletons(self) -> Singletons:
+        """At most one process per agent type: register, tell, release."""
+        from latchboard.host import ending
+        from latchboard.host.registry import Registry
+        from latchboard.host.started import started_s
+        from latchboard.singleton import Singletons
+        from latchboard.store.files.mount import warn_if_network
+
+        registry = Registry(self.root, wait_s_max=self.settings.guard_wait_s_max, look_at_mount=warn_if_network)
+        ports = (registry, self._noting, self.clock, self.host, self.settings)
+        return Singletons(*ports, ending=ending, started_s=started_s)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What happened so far, in figures for Prometheus."""
+        from latchboard.metrics import Metrics
+
+        return Metrics(self.singletons)
 
     def agent(self, agent_id: str) -> Agent:
         """The handle of one agent; two handles of one id in one process are the same holder."""

@@ -20,14 +20,38 @@ from __future__ import annotations
 import os
 
 from latchboard.compose import Latchboard, find_root
+from latchboard.errors import AlreadyRunning as AgentAlreadyRunningError
 from latchboard.errors import Refused
+from latchboard.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from latchboard.singleton import Registration
+
+__all__ = [
+    "ROOT_VARIABLE",
+    "SINGLETON_AGENTS",
+    "UNKNOWN_AGENT",
+    "AgentAlreadyRunningError",
+    "acquire_lock",
+    "check_conflicts",
+    "cleanup_singleton",
+    "cleanup_stale_locks",
+    "enforce_singleton",
+    "read_messages",
+    "release_lock",
+    "send_message",
+    "update_status_board",
+]
+
 UNKNOWN_AGENT = "unknown_agent"
+ROOT_VARIABLE = "LATCHBOARD_ROOT"
+"""Names the project for singletons: a daemon's current folder is often none of the project's."""
+SINGLETON_AGENTS: tuple[str, ...] = Settings().singleton_types
+"""Agent types of which one process runs, unless the setting `singleton_types` says otherwise."""
 _boards: dict[str, Latchboard] = {}
 
 
@@ -102,12 +126,38 @@ def cleanup_stale_locks() -> int:
     return len(_board().cleanup.run().locks)
 
 
+def enforce_singleton(
+    agent_type: str, force: bool = False, *, root: str | os.PathLike[str] | None = None
+) -> Registration:
+    """Register this process as the one that runs as `agent_type`; the entry goes when the process ends.
+
+    Args:
+        agent_type: One of the setting `singleton_types`; every other type is free, and nothing is made for it.
+        force: Register although another process runs. That one is not ended; it is named in the log.
+        root: The project. Default: `LATCHBOARD_ROOT` in the environment, else the project around the current folder.
+
+    Returns:
+        The registration, which may be used as a context manager.
+
+    Raises:
+        AgentAlreadyRunningError: Another process runs: `agent_type`, `pid`, `started_at`, `next_step`.
+        UsageError: The type can be none.
+        StoreError: The registry cannot be used; nothing was taken.
+    """
+    return _board(root or os.environ.get(ROOT_VARIABLE)).singletons.enforce(agent_type, force=force)
+
+
+def cleanup_singleton(agent_type: str, *, root: str | os.PathLike[str] | None = None) -> bool:
+    """Give this process's registration back. False: it had none; another process's entry is never touched."""
+    return _board(root or os.environ.get(ROOT_VARIABLE)).singletons.cleanup(agent_type)
+
+
 def _agent(agent_id: str | None) -> str:
     return agent_id or os.environ.get("AGENT_ID") or UNKNOWN_AGENT
 
 
-def _board() -> Latchboard:
-    """The project around the current folder; one object per project and process."""
-    root = find_root(os.getcwd())
+def _board(root: str | os.PathLike[str] | None = None) -> Latchboard:
+    """The project that is named, else the one around the current folder; one object per project and process."""
+    root = find_root(os.getcwd()) if root is None else os.path.realpath(root)
     board = _boards.get(root)
     return board or _boards.setdefault(root, Latchboard(root))  # of two threads at once, both get the same one

@@ -51,6 +51,10 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         ("code_developer", "project_manager", "architect", "generator", "reflector", "curator"),
         "Agent types of which at most one process runs: those that write. Types that read (assistant, ...) are free.",
     ),
+    "enforce_single_daemon_process": (
+        False,
+        "Ending processes is nobody's default. True: a daemon that starts in a container ends this project's others.",
+    ),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
@@ -85,6 +89,7 @@ class Settings:
         shared: bool
         worktrees_shared: bool
         singleton_types: tuple[str, ...]
+        enforce_single_daemon_process: bool
         durable: bool
 
     def __init__(self, **changed: Any) -> None:

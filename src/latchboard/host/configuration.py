@@ -6,8 +6,9 @@
     singleton_types = ["code_developer", "reviewer"]
 
 The same may stand in `pyproject.toml` under `[tool.latchboard]`; where both name a setting, `latchboard.toml` wins.
-In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`;
-a list is written with commas. A name or a value that cannot be right is an error and not ignored: a limit that silently is another than was written is worse than none.
+In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`; a list is
+written with commas. A name or a value that cannot be right is an error and not ignored: a limit that silently is
+another than was written is worse than none.
 
 Protocol: protocol/cli.md, "Settings".
 """
