@@ -19,13 +19,40 @@ from latchboard.host.identity import Stat, judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from latchboard.host.port import Identity, Verdict, Watchable
+    from collections.abc import Callable, Sequence
+    from typing import Literal
+
+    from latchboard.host.port import Grip, Identity, Process, Surroundings, Verdict, Watchable
+
+
+class _Facts:
+    """What a process is besides its number: as `Process` of the port, and how it takes a signal."""
+
+    __slots__ = ("argv", "exe", "mounts", "on_term", "parent", "uid")
+
+    def __init__(self) -> None:
+        self.argv: list[str] = ["init"]
+        self.exe = "/sbin/init"
+        self.uid: int | None = 1000
+        self.parent = 1
+        self.mounts = ""
+        self.on_term = "ends"
 
 
 class _Machine:
     """The process table that all views of one machine share."""
 
-    __slots__ = ("boot_count", "lock", "next_number", "table", "watches")
+    __slots__ = (
+        "before_call",
+        "boot_count",
+        "facts",
+        "lock",
+        "next_number",
+        "signals",
+        "surroundings",
+        "table",
+        "watches",
+    )
 
     def __init__(self) -> None:
         self.lock = _thread.RLock()
@@ -33,6 +60,10 @@ class _Machine:
         self.next_number = 100
         self.table: dict[tuple[int, int], Stat] = {}  # (pid namespace, pid)
         self.watches: dict[tuple[int, int, int], list[_PipeWatch]] = {}  # (pid namespace, pid, start)
+        self.facts: dict[tuple[int, int, int], _Facts] = {}
+        self.signals: list[tuple[Identity, str]] = []
+        self.before_call: Callable[[str], None] = lambda name: None
+        self.surroundings: dict[str, object] = {}
 
     def new_number(self) -> int:
         with self.lock:
@@ -66,6 +97,29 @@ class _PipeWatch:
         self.close()
 
 
+class _FakeGrip:
+    """A hold on one process of the table."""
+
+    __slots__ = ("_host", "_identity", "_watch")
+
+    def __init__(self, host: FakeHost, identity: Identity, watch: Watchable) -> None:
+        self._host = host
+        self._identity = identity
+        self._watch = watch
+
+    def readables(self) -> list[Watchable]:
+        return [self._watch]
+
+    def send(self, signal: Literal["TERM", "KILL"]) -> str:
+        return self._host._take(self._identity, signal)
+
+    def reap(self) -> None:
+        self._host.bury(self._identity)
+
+    def close(self) -> None:
+        self._watch.close()
+
+
 class FakeHost:
     """A machine as one of its processes sees it. Safe for threads.
 
@@ -92,6 +146,10 @@ class FakeHost:
 
     def verdict(self, identity: object) -> Verdict:
         """As the port says; judged by the table, from the view's process."""
+        self._machine.before_call("verdict")
+        return self._judge(identity)
+
+    def _judge(self, identity: object) -> Verdict:
         # A view's own process may have been killed by the test; it asks all the same, but is not "live" by asking.
         asker: Identity = {**self._me, "boot": self._boot[0], "pid": 1, "start": 0}
         with self._machine.lock:
@@ -100,7 +158,7 @@ class FakeHost:
     def death_watch(self, identity: object) -> Watchable | None:
         """As the port says, through a pipe."""
         with self._machine.lock:
-            verdict = self.verdict(identity)
+            verdict = self._judge(identity)
             if verdict == "unknowable" or not isinstance(identity, dict):
                 return None
             watch = _PipeWatch()
@@ -111,10 +169,117 @@ class FakeHost:
                 watch.ring()
             return watch
 
+    def look(self, pid: int) -> Process | None:
+        self._machine.before_call("look")
+        with self._machine.lock:
+            stat = self._look(pid)
+            return None if stat is None else self._describe(self._pid_ns, stat)
+
+    def scan(self, word: str) -> list[Process]:
+        """Everybody, as on a host that also sees into its containers."""
+        self._machine.before_call("scan")
+        with self._machine.lock:
+            found = [self._describe(pid_ns, stat) for (pid_ns, _), stat in self._machine.table.items()]
+        return [process for process in found if word in process["argv"]]
+
+    def folder(self, process: Process | None, path: str) -> str:
+        """Its path, and which mounts it is seen through."""
+        self._machine.before_call("folder")
+        identity = self._me if process is None else process["identity"]
+        facts = self._machine.facts.get((identity["pid_ns"], identity["pid"], identity["start"]))
+        return "" if facts is None else f"{facts.mounts}:{path}"
+
+    def grip(self, identity: Identity) -> Grip | None:
+        self._machine.before_call("grip")
+        with self._machine.lock:
+            if self._judge(identity) not in ("live", "dead"):
+                return None
+            watch = self.death_watch(identity)
+        return None if watch is None else _FakeGrip(self, identity, watch)
+
+    def surroundings(self, root: str) -> Surroundings:
+        """A bare host, but for what `surround` says."""
+        bare: Surroundings = {
+            "root": root,
+            "has_config_folder": False,
+            "has_socket": False,
+            "uid": 1000,
+            "environment": {},
+            "init_environment": {},
+            "has_dockerenv": False,
+            "has_containerenv": False,
+            "cgroups": [],
+        }
+        bare.update(self._machine.surroundings)  # type: ignore[typeddict-item]  # what the test says
+        return bare
+
     # -- the machine
 
+    @property
+    def signals(self) -> list[tuple[Identity, str]]:
+        """Every signal that reached a process, with the identity of that process."""
+        return self._machine.signals
+
+    def surround(self, **found: object) -> None:
+        """What `surroundings` tells from now on, by field."""
+        self._machine.surroundings = found
+
+    def interfere(self, action: Callable[[str], None]) -> None:
+        """Call `action` with the name of each call of the port, before that looks: for what happens in between."""
+        self._machine.before_call = action
+
+    def dress(
+        self,
+        identity: Identity,
+        *,
+        argv: Sequence[str] | None = None,
+        exe: str | None = None,
+        uid: int | None = 1000,
+        parent: int = 1,
+        mounts: str = "",
+        on_term: Literal["ends", "ignores", "denies", "survives"] = "ends",
+    ) -> None:
+        """Say what a process is; again for one that became another program.
+
+        `on_term`: it "ends" by TERM; "ignores" TERM; "denies" signals to this user; "survives" KILL, too.
+        """
+        with self._machine.lock:
+            facts = self._machine.facts[(identity["pid_ns"], identity["pid"], identity["start"])]
+            facts.argv = facts.argv if argv is None else list(argv)
+            facts.exe = facts.exe if exe is None else exe
+            facts.uid, facts.parent, facts.mounts, facts.on_term = uid, parent, mounts, on_term
+
+    def bury(self, identity: Identity) -> None:
+        """Take a zombie out of the table."""
+        with self._machine.lock:
+            stat = self._machine.table.get((identity["pid_ns"], identity["pid"]))
+            if stat is not None and stat.start == identity["start"] and stat.is_dead:
+                del self._machine.table[(identity["pid_ns"], identity["pid"])]
+
+    def _describe(self, pid_ns: int, stat: Stat) -> Process:
+        facts = self._machine.facts[(pid_ns, stat.pid, stat.start)]
+        identity: Identity = {**self._me, "boot": self._boot[0], "pid_ns": pid_ns, "pid": stat.pid, "start": stat.start}
+        argv = [] if stat.is_dead else list(facts.argv)
+        return {"identity": identity, "parent": facts.parent, "uid": facts.uid, "argv": argv, "exe": facts.exe}
+
+    def _take(self, identity: Identity, signal: str) -> str:
+        self._machine.before_call("send")
+        with self._machine.lock:
+            if self._judge(identity) != "live":
+                return "dead"
+            on_term = self._machine.facts[(identity["pid_ns"], identity["pid"], identity["start"])].on_term
+            if on_term == "denies":
+                return "not-permitted"
+            self._machine.signals.append((identity.copy(), signal))
+            if on_term == "ends" or (on_term == "ignores" and signal == "KILL"):
+                self.kill(identity, reap=False)
+            return ""
+
     def spawn(self, *, pid: int | None = None, pid_ns: int | None = None) -> Identity:
-        """Start a process, with a new pid unless one is given, in this view's namespace unless another one is given."""
+        """Start a process, with a new pid unless one is given, in this view's namespace unless another one is given.
+
+        `dress` says what kind of process it is.
+        """
         machine = self._machine
         with machine.lock:
             number = machine.new_number()
@@ -122,6 +287,7 @@ class FakeHost:
             if where in machine.table:
                 raise ValueError(f"process {where[1]} is running")
             machine.table[where] = Stat(where[1], "S", 1, number * 100)
+            machine.facts[(*where, number * 100)] = _Facts()
             return {
                 "host": self._host,
                 "boot": self._boot[0],

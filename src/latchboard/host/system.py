@@ -20,7 +20,7 @@ from latchboard.host.identity import Stat, judge, machine_id, pid_namespace, pro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from latchboard.host.port import Identity, Verdict, Watchable
+    from latchboard.host.port import Grip, Identity, Process, Surroundings, Verdict, Watchable
 
 
 class _Forks:
@@ -77,6 +77,55 @@ class SystemHost:
             return self.death_watch(identity)
         return watch
 
+    # -- other processes: see `latchboard.host.port.Machine`
+
+    def look(self, pid: int) -> Process | None:
+        from latchboard.host import table
+
+        return table.look(pid, self._who_can_look(), has_proc=not _has_no_proc())
+
+    def scan(self, word: str) -> list[Process]:
+        from latchboard.host import table
+
+        return table.scan(word, self._who_can_look(), has_proc=not _has_no_proc())
+
+    def folder(self, process: Process | None, path: str) -> str:
+        if process is not None and not _has_no_proc():
+            path = f"/proc/{process['identity']['pid']}/root{path}"
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return ""
+        return f"{found.st_dev}-{found.st_ino}"
+
+    def grip(self, identity: Identity) -> Grip | None:
+        from latchboard.host.grip import SystemGrip
+
+        pid = identity["pid"]
+        try:
+            pidfd: Descriptor | None = Descriptor(_open_pidfd(pid))
+        except ProcessLookupError:
+            return None
+        except OSError:
+            pidfd = None
+        return SystemGrip(pid, pidfd, lambda: self.verdict(identity) == "live")
+
+    def surroundings(self, root: str) -> Surroundings:
+        from latchboard.host import container
+
+        return container.surroundings(root)
+
+    def _who_can_look(self) -> Identity:
+        """This process, where it can tell one process from another.
+
+        Raises:
+            HostError: It cannot: /proc is missing, or numbers the processes of another namespace.
+        """
+        _, _, me, can_look = self._know()
+        if not can_look:
+            raise HostError("/proc belongs to another pid namespace", hint="mount /proc in this environment")
+        return me
+
     def _know(self) -> tuple[int, int, Identity, bool]:
         known = self._known
         # The count sees a child that got its dead grandparent's pid; the pid sees a fork that went around Python.
@@ -118,24 +167,14 @@ def _look_away(pid: int) -> Stat | None:
 
 
 def _stat_by_psutil(pid: int) -> Stat | None:
-    """What /proc would say, on systems without it; the start time is in centiseconds since 1970.
+    """What /proc would say, on systems without it.
 
     Raises:
         OSError: The process exists, but its details are not for this user.
     """
-    import psutil
+    from latchboard.host.table import stat_by_psutil
 
-    try:
-        process = psutil.Process(pid)
-        start = round(process.create_time() * 100)
-        is_zombie = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.ZombieProcess:  # a NoSuchProcess too, and as gone as that
-        return None
-    except psutil.NoSuchProcess:
-        return None
-    except psutil.Error as exc:
-        raise OSError(str(exc)) from exc
-    return Stat(pid, "Z" if is_zombie else "R", 0, start)
+    return stat_by_psutil(pid)
 
 
 class Descriptor:
