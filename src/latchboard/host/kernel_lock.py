@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class PosixLock:
 
     def try_lock(self, fd: int) -> bool:
         """As the port says."""
+        if sys.platform == "win32":
+            raise OSError(errno.ENOSYS, "there is no flock(2) on Windows")
         from fcntl import LOCK_EX, LOCK_NB, flock
 
         try:
@@ -82,8 +85,8 @@ class WindowsLock:
 
 def kernel_lock() -> KernelLock:
     """That of this system."""
-    if os.name == "nt":
-        from importlib import import_module
+    if sys.platform == "win32":
+        import msvcrt
 
-        return WindowsLock(import_module("msvcrt"))
+        return WindowsLock(msvcrt)
     return PosixLock()

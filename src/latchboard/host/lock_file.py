@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from stat import S_IMODE, S_ISREG, S_IWGRP, S_IWOTH
 from threading import RLock
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FLAGS |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)  # Windows
 _NO_PLAIN_FILE = (errno.EISDIR, errno.ENXIO, errno.ENODEV)
+_MODE = 0o600
 _OPENINGS_MAX = 100
 
 _forking = RLock()  # held while a file is opened and noted, and while a process forks
@@ -67,8 +69,7 @@ class LockFile:
                 _open[id(self)] = self
             status = os.fstat(self._fd)
             _check(path, status)
-            if hasattr(os, "fchmod") and S_IMODE(status.st_mode) != 0o600 and status.st_uid == os.geteuid():
-                os.fchmod(self._fd, 0o600)
+            _keep_private(self._fd, status)
         except OSError as exc:
             self.close()
             if exc.errno in _NO_PLAIN_FILE:
@@ -213,7 +214,7 @@ def _open_or_make(path: str) -> int:
         except FileNotFoundError:
             pass
         try:
-            return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE)
         except FileExistsError:
             continue  # somebody made it just now
         except FileNotFoundError:
@@ -238,11 +239,20 @@ def _check(path: str, status: os.stat_result) -> None:
         raise _unsafe(path, "it is no plain file")
     if status.st_nlink > 1:
         raise _unsafe(path, "it has another name: it is somebody's file, hard-linked to this place")
-    if os.name == "nt" or status.st_uid == os.geteuid():
+    if _is_ours(status):
         return
     folder = os.stat(os.path.dirname(path))
     if folder.st_mode & (S_IWOTH | S_IWGRP):
         raise _unsafe(path, "it belongs to another user, in a folder that others may write to")
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return sys.platform == "win32" or status.st_uid == os.geteuid()
+
+
+def _keep_private(fd: int, status: os.stat_result) -> None:
+    if sys.platform != "win32" and _is_ours(status) and S_IMODE(status.st_mode) != _MODE:
+        os.fchmod(fd, _MODE)
 
 
 def _unsafe(path: str, reason: str) -> UnsafeFolder:

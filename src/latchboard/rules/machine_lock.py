@@ -148,9 +148,9 @@ def phase(held_s: float, max_hold_s: float) -> Phase:
     return "over" if held_s < max_hold_s + FREE_AFTER_S else "spent"
 
 
-def pause_s(tries_count: int) -> float:
-    """How long to wait before the next look: 1 ms at first, 10 ms in the end."""
-    return float(min(_PAUSE_S_MIN * 1.3 ** min(tries_count, 20), _PAUSE_S_MAX))
+def pause_s(tries_count: int, dice: float) -> float:
+    """How long to wait before the next look: about 1 ms at first, 10 ms in the end; `dice` (0 to 1) spreads waiters."""
+    return float(min(_PAUSE_S_MIN * 1.3 ** min(tries_count, 20), _PAUSE_S_MAX)) * (0.6 + 0.8 * dice)
 
 
 def wrong_with_path(path: bytes) -> str:
