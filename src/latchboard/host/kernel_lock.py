@@ -50,15 +50,16 @@ class PosixLock:
 
     def try_lock(self, fd: int) -> bool:
         """As the port says."""
-        if sys.platform == "win32":
-            raise OSError(errno.ENOSYS, "there is no flock(2) on Windows")
-        from fcntl import LOCK_EX, LOCK_NB, flock
+        if sys.platform != "win32":
+            from fcntl import LOCK_EX, LOCK_NB, flock
 
-        try:
-            flock(fd, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+            try:
+                flock(fd, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+        else:
+            raise OSError(errno.ENOSYS, "there is no flock(2) on Windows")
 
 
 class WindowsLock:
@@ -89,4 +90,5 @@ def kernel_lock() -> KernelLock:
         import msvcrt
 
         return WindowsLock(msvcrt)
-    return PosixLock()
+    else:
+        return PosixLock()

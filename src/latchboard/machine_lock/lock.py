@@ -9,7 +9,7 @@ from _thread import get_ident
 
 from latchboard.errors import UsageError
 from latchboard.machine_lock import wait
-from latchboard.machine_lock.block import Block, Cut, blocks, leave
+from latchboard.machine_lock.block import Block, Cut, enter, leave
 from latchboard.machine_lock.claim import checked_path
 from latchboard.machine_lock.hold import MachineHold
 
@@ -91,22 +91,17 @@ class MachineFileLock:
             raise
 
     def __enter__(self) -> MachineHold:
-        hold = self.acquire()
-        blocks[self.path, get_ident()] = Block(self, hold, None)
-        return hold
+        return enter(Block(self, self.acquire(), None), get_ident())
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        block = leave(self, get_ident())
-        if block is not None:
-            block.hold.close(exc)
+        leave(self, get_ident()).hold.close(exc)
 
     async def __aenter__(self) -> MachineHold:
         from asyncio import current_task
 
         task = current_task()
         hold = await self._acquire()
-        blocks[self.path, task] = Block(self, hold, Cut(hold, task) if task else None)
-        return hold
+        return enter(Block(self, hold, Cut(hold, task) if task else None), task)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -114,8 +109,6 @@ class MachineFileLock:
         from asyncio import current_task
 
         block = leave(self, current_task())
-        if block is None:
-            return
         if block.cut is not None and block.cut.end(kind):
             over = block.hold.over()
             block.hold.release()
