@@ -25,7 +25,7 @@ if TYPE_CHECKING:
             """All of them; None: there are none."""
             ...
 
-        def replace(self, make: Callable[[], bytes], *, if_it_says: Callable[[bytes | None], bool]) -> bool:
+        def replace(self, make: Callable[[], bytes], *, still: Callable[[], bool]) -> bool:
             """Compare and replace, as one step."""
             ...
 
@@ -46,9 +46,10 @@ class FileCredentialStore:
     def replace(self, grant: Grant, *, expected: Version | None) -> bool:
         """As the port says; the file is flushed to the disk."""
 
-        def is_expected(found: Grant | None) -> bool:
+        def is_expected() -> bool:
+            found = self.load()
             if found is None or expected is None:
                 return found is None and expected is None
             return rules.is_same(expected, found.face)
 
-        return self._file.replace(lambda: encode(grant), if_it_says=lambda data: is_expected(decode_if_any(data, self.where)))
+        return self._file.replace(lambda: encode(grant), still=is_expected)

@@ -276,4 +276,3 @@ def _is_time(value: object) -> bool:
     except ValueError:
         return False
     return True
-

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from latchboard import codec
 from latchboard.credential.grant import Issued
 from latchboard.credential.port import GrantRefused
 from latchboard.credential.secret import Secret
@@ -47,7 +48,7 @@ class OAuthRefresher:
         UsageError: The address or the method cannot be right.
     """
 
-    def __init__(  # noqa: PLR0913 - all by keyword
+    def __init__(
         self,
         *,
         credential: str,
@@ -80,25 +81,20 @@ class OAuthRefresher:
                 credential=self.credential,
                 cause="another token endpoint",
             )
-        libraries = self._load()
-        status, answer, trouble = await self._ask(libraries, grant)
+        status, answer, trouble = await self._ask(self._load(), grant)
         if trouble:
             raise self._failed(trouble)
         return self._read(status, answer)
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> Any:
         try:
-            import httpx2
             from authlib.integrations.httpx_client import AsyncOAuth2Client
         except ImportError as exc:
-            raise UsageError(
-                "refreshing needs the extra `oauth`", hint="pip install 'latchboard[oauth]'"
-            ) from exc
-        return httpx2, AsyncOAuth2Client
+            raise UsageError("refreshing needs the extra `oauth`", hint="pip install 'latchboard[oauth]'") from exc
+        return AsyncOAuth2Client
 
-    async def _ask(self, libraries: tuple[Any, Any], grant: Grant) -> tuple[int, Secret, str]:
+    async def _ask(self, make_client: Any, grant: Grant) -> tuple[int, Secret, str]:
         """Status and body of the answer, or what went wrong. Its body is handed on wrapped: it has tokens in it."""
-        httpx2, make_client = libraries
         token = grant.refresh_token
         if token is None:
             return 0, Secret(""), "there is no refresh token"
@@ -114,20 +110,18 @@ class OAuthRefresher:
             ) as client:
                 client.register_compliance_hook("refresh_token_response", _Keep(kept))
                 await client.refresh_token(self.token_endpoint, refresh_token=token.reveal())
-        except httpx2.HTTPError as exc:
-            trouble = type(exc).__name__
         except _Kept:
             return kept[0].status_code, Secret(kept[0].text), ""
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it has the request with it, and goes no further
+            trouble = type(exc).__name__
         else:
             trouble = "no answer"
         return 0, Secret(""), trouble
 
     def _read(self, status: int, body: Secret) -> Issued:
         """What an answer gives, or the error that it is."""
-        answer = _decode(body)
-        error = answer.get("error")
-        if error is not None:
-            code = error if _is_code(error) else "an error without a proper code"
+        issued, code = _understood(body)
+        if code:
             if code in ENDS_THE_GRANT and status < 500:
                 raise GrantRefused(f"the issuer at {urlsplit(self.token_endpoint).netloc} refused it: {code}")
             if 400 <= status < 500 and status not in (408, 425, 429):
@@ -140,7 +134,6 @@ class OAuthRefresher:
             raise self._failed(f"{code} (status {status})")
         if status != 200:
             raise self._failed(f"status {status}")
-        issued = _issued(answer)
         if issued is None:
             raise self._failed("an answer that is no token response")
         return issued
@@ -185,13 +178,16 @@ def check_endpoint(address: str) -> str:
     return address
 
 
-def _decode(body: Secret) -> dict[str, Any]:
-    from latchboard import codec
-
+def _understood(body: Secret) -> tuple[Issued | None, str]:
+    """What was given, or the error's code; neither: it makes no sense. Raises nothing: no frame keeps the body."""
     try:
-        return codec.decode(body.reveal())
+        answer = codec.decode(body.reveal())
     except ValueError:
-        return {}
+        return None, ""
+    error = answer.get("error")
+    if error is not None:
+        return None, error if _is_code(error) else "an error without a proper code"
+    return _issued(answer), ""
 
 
 def _issued(answer: dict[str, Any]) -> Issued | None:
@@ -199,7 +195,9 @@ def _issued(answer: dict[str, Any]) -> Issued | None:
     if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdecimal() and len(lifetime) < 12:
         lifetime = int(lifetime)  # some issuers quote it
     bad_lifetime = type(lifetime) not in (int, float, type(None)) or not 0 <= (lifetime or 0) <= LIFETIME_S_MAX
-    if not _is_token(access) or not (refresh is None or _is_token(refresh)) or bad_lifetime:
+    if not isinstance(access, str) or not _is_token(access) or bad_lifetime:
+        return None
+    if not (refresh is None or _is_token(refresh)):
         return None
     return Issued(
         Secret(access),

@@ -97,6 +97,4 @@ def no_usable_grant(credential: str, grant: Grant | None, *, command: str) -> No
     else:
         cause = "there is none" if grant is None else "it has no refresh token"
         message = f"the credential {credential} cannot be refreshed: {cause}"
-    return NoUsableGrant(
-        message, hint=f"log in again: {command}", credential=credential, cause=cause, command=command
-    )
+    return NoUsableGrant(message, hint=f"log in again: {command}", credential=credential, cause=cause, command=command)

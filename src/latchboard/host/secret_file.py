@@ -23,6 +23,7 @@ from latchboard.errors import HostError, StoreBusy, StoreForbidden, UnsafeFolder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 BYTES_MAX = 1024 * 1024
 GUARD_WAIT_S_MAX = 5.0  # a write takes milliseconds; five seconds means that its writer is stopped
@@ -59,15 +60,15 @@ class SecretFile:
         finally:
             os.close(fd)
 
-    def replace(self, make: Callable[[], bytes], *, if_it_says: Callable[[bytes | None], bool]) -> bool:
+    def replace(self, make: Callable[[], bytes], *, still: Callable[[], bool]) -> bool:
         """Replace the file with what `make` returns, on the disk when this returns.
 
         Args:
             make: The bytes, at most 1 MiB. A function, so that no frame has them among its locals when a write fails.
-            if_it_says: Asked once with what the file says now (None: there is none); False leaves it as it is.
+            still: Asked once, while no other writer is at it; False leaves the file as it is.
 
         Returns:
-            What `if_it_says` said.
+            What `still` said.
 
         Raises:
             StoreError: The file is what it was, unless the message says that it may be the new one.
@@ -75,7 +76,7 @@ class SecretFile:
         self._make_folder()
         guard = self._take_guard()
         try:
-            if not if_it_says(self.read()):
+            if not still():
                 return False
             self._write(make)
             return True
@@ -193,7 +194,7 @@ def _give_guard_back(fd: int) -> None:
         os.close(fd)
 
 
-def _fcntl():  # type: ignore[no-untyped-def]  # a module
+def _fcntl() -> Any:
     try:
         import fcntl
     except ImportError as exc:
