@@ -28,13 +28,20 @@ VERBS = {
     "send": "send",
     "inbox": "inbox",
     "cleanup": "cleanup",
+    "singleton run": "singleton",
+    "singleton status": "singleton",
+    "singleton release": "singleton",
+    "metrics": "metrics",
     "demo": "demo",
     "bench": "bench",
     "completion": "completion",
 }
 """Verb to module, in the order in which help lists them."""
 
-GROUPS = {"handoff": "Ask a holder to hand its lock over, and answer such requests."}
+GROUPS = {
+    "handoff": "Ask a holder to hand its lock over, and answer such requests.",
+    "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
+}
 
 
 def load(name: str) -> Verb:

@@ -20,12 +20,23 @@ from latchboard.errors import CoordinationError, HoldLost, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
     from latchboard.clock import Clock
-    from latchboard.locks.hold import Hold
 
     Tell = Callable[[CoordinationError], None]
+
+    class Held(Protocol):
+        """What is held while the command runs: a lock, or the place of a singleton."""
+
+        def is_live(self) -> bool:
+            """Whether it is still held."""
+            ...
+
+        def renew(self) -> object:
+            """Make it last. Raises HoldLost."""
+            ...
+
 
 _PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -54,7 +65,7 @@ class Beside:
         lost: Why the hold ended before the command did; None while it lasts.
     """
 
-    def __init__(self, hold: Hold, ttl_s: float, clock: Clock, tell: Tell, *, stops_when_lost: bool) -> None:
+    def __init__(self, hold: Held, ttl_s: float, clock: Clock, tell: Tell, *, stops_when_lost: bool) -> None:
         self._hold = hold
         self._clock = clock
         self._tell = tell
