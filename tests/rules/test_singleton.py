@@ -64,6 +64,7 @@ def test_only_configured_types_are_restricted() -> None:
 def test_files_that_are_no_types_are_not_taken_for_one() -> None:
     assert rules.types_of(["guard", ".counts", ".gitignore", ".x.pid.0123.tmp", "readme.txt", "lock"]) == set()
     assert rules.types_of([".hidden.lock"]) == set()
+    assert rules.types_of(["a.pid", "a~2.lock", "a.b.json"]) == {"a", "a.b"}
 
 
 def test_facts_come_from_the_record_and_else_from_the_pid_file() -> None:

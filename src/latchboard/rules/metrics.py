@@ -37,7 +37,9 @@ def exposition(families: Iterable[Family]) -> list[str]:
         lines.append(f"# TYPE {one['name']} {one['type']}")
         for sample in one["samples"]:
             labels = ",".join(f'{name}="{_quoted(text)}"' for name, text in sample["labels"].items())
-            lines.append(f"{one['name']}{{{labels}}} {sample['value']}" if labels else f"{one['name']} {sample['value']}")
+            lines.append(
+                f"{one['name']}{{{labels}}} {sample['value']}" if labels else f"{one['name']} {sample['value']}"
+            )
     return lines
 
 
