@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from latchboard.aio import AsyncAgent as AsyncAgent
     from latchboard.compose import Latchboard as Latchboard
     from latchboard.compose import find_root as find_root
+    from latchboard.credential import RefreshOutcome as RefreshOutcome
+    from latchboard.credential import RefreshResult as RefreshResult
+    from latchboard.credential import run_refresh_transaction as run_refresh_transaction
     from latchboard.errors import CoordinationError as CoordinationError
     from latchboard.errors import HoldCeilingReached as HoldCeilingReached
     from latchboard.errors import HoldLost as HoldLost
@@ -59,6 +62,8 @@ _HOMES = {
     "LockRecord": "machine_lock",
     "MachineFileLock": "machine_lock",
     "MachineHold": "machine_lock",
+    "RefreshOutcome": "credential",
+    "RefreshResult": "credential",
     "Refusal": "locks",
     "Refused": "errors",
     "SINGLETON_AGENTS": "founding",
@@ -75,6 +80,7 @@ _HOMES = {
     "read_lock_record": "machine_lock",
     "read_messages": "founding",
     "release_lock": "founding",
+    "run_refresh_transaction": "credential",
     "send_message": "founding",
     "update_status_board": "founding",
 }

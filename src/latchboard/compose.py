@@ -17,6 +17,7 @@ import os
 import weakref
 
 from latchboard.clock import SystemClock
+from latchboard.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from latchboard.board import Board, Publisher
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
+    from latchboard.credential.handle import Credential
+    from latchboard.credential.port import CredentialStore, Refresher
+    from latchboard.credential.profile import Profile
     from latchboard.daemon_process import Daemons
     from latchboard.host.port import Machine
     from latchboard.locks import Locks
@@ -182,6 +186,39 @@ class Latchboard:
 
         return Metrics(self.singletons)
 
+    def credential(self, name: str) -> Credential:
+        """One credential of this user, as `[credential.NAME]` of latchboard.toml says.
+
+        Raises:
+            UsageError: There is no such table, or it cannot be right.
+        """
+        from latchboard.credential.handle import Credential
+        from latchboard.credential.profile import Profile
+        from latchboard.host.configuration import read_tables
+
+        tables = read_tables(self.root, "credential")
+        if name not in tables:
+            known = ", ".join(tables) or "there is none"
+            raise UsageError(f"no credential {name!r:.80} in latchboard.toml", hint=f"[credential.NAME]: {known}")
+        profile = Profile(name, tables[name])
+        folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        path = f"{folder}/latchboard/credentials/{name}.json"
+        if profile.path:
+            path = os.path.join(self.root, os.path.expanduser(profile.path))
+        return Credential(
+            profile,
+            _credential_store(profile, path),
+            _refresher(profile),
+            lock_path=f"{path}.lock",
+            clock=self.clock,
+        )
+
+    def credential_names(self) -> list[str]:
+        """Every `[credential.NAME]` of the project's configuration."""
+        from latchboard.host.configuration import read_tables
+
+        return list(read_tables(self.root, "credential"))
+
     def agent(self, agent_id: str) -> Agent:
         """The handle of one agent; two handles of one id in one process are the same holder."""
         from latchboard.agent import Agent
@@ -207,6 +244,32 @@ def find_root(start: str | os.PathLike[str] = ".") -> str:
 
     root = tree.root_of(os.fspath(start))
     return tree.shared_root(os.fspath(start)) if read_settings(root).worktrees_shared else root
+
+
+def _credential_store(profile: Profile, path: str) -> CredentialStore:
+    if profile.store == "keyring":
+        from latchboard.credential.keychain import KeyringCredentialStore
+
+        return KeyringCredentialStore(profile.name)
+    from latchboard.credential.file import FileCredentialStore
+    from latchboard.host.secret_file import SecretFile
+
+    return FileCredentialStore(SecretFile(path))
+
+
+def _refresher(profile: Profile) -> Refresher:
+    from latchboard.credential.oauth import OAuthRefresher
+    from latchboard.credential.secret import Secret
+
+    variable = profile.client_secret_env
+    return OAuthRefresher(
+        credential=profile.name,
+        token_endpoint=profile.token_endpoint,
+        client_id=profile.client_id,
+        client_secret=(lambda: Secret(os.environ.get(variable, ""))) if variable else None,
+        auth_method=profile.auth_method,
+        timeout_s=profile.limits.call_s_max,
+    )
 
 
 def _publish_at_exit() -> None:

@@ -24,6 +24,8 @@ from latchboard.credential.secret import Secret
 from latchboard.errors import RefreshFailed, RefreshRejected, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latchboard.credential.grant import Grant
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
@@ -40,7 +42,7 @@ class OAuthRefresher:
         credential: Its name, for messages.
         token_endpoint: Its address.
         client_id: As the issuer knows this client.
-        client_secret: None for a public client.
+        client_secret: Gives it when the issuer is asked; None for a public client.
         auth_method: How the client says who it is: one of `AUTH_METHODS`. "": basic with a secret, none without.
         timeout_s: Of each step on the network, seconds.
 
@@ -54,7 +56,7 @@ class OAuthRefresher:
         credential: str,
         token_endpoint: str,
         client_id: str,
-        client_secret: Secret | None = None,
+        client_secret: Callable[[], Secret] | None = None,
         auth_method: str = "",
         timeout_s: float = 8.0,
     ) -> None:
@@ -81,6 +83,11 @@ class OAuthRefresher:
                 credential=self.credential,
                 cause="another token endpoint",
             )
+        if self._client_secret is not None and not self._client_secret().reveal():
+            raise UsageError(
+                f"the client secret of {self.credential} is empty",
+                hint="export the variable that client_secret_env names",
+            )
         status, answer, trouble = await self._ask(self._load(), grant)
         if trouble:
             raise self._failed(trouble)
@@ -102,7 +109,7 @@ class OAuthRefresher:
         try:
             async with make_client(
                 client_id=self._client_id,
-                client_secret=self._client_secret.reveal() if self._client_secret else None,
+                client_secret=self._client_secret().reveal() if self._client_secret else None,
                 token_endpoint_auth_method=self._auth_method,
                 timeout=self._timeout_s,
                 follow_redirects=False,

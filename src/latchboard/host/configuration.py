@@ -29,6 +29,8 @@ FILE = "latchboard.toml"
 PROJECT_FILE = "pyproject.toml"
 TABLE = b"[tool.latchboard"
 PREFIX = "LATCHBOARD_"
+TABLES = ("credential",)
+"""Tables of latchboard.toml that are no settings: `[credential.NAME]`. Who owns one checks what is in it."""
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -43,7 +45,7 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
         UsageError: The file is no TOML, or a name or value in it or in the environment is wrong; says where.
         StoreError: The file is there but cannot be read.
     """
-    found = {**_from_file(f"{root}/{PROJECT_FILE}", is_project=True), **_from_file(f"{root}/{FILE}")}
+    found = settings_in_files(root)
     known = Settings.reasons()
     environment = os.environ if environment is None else environment
     for name in known:
@@ -53,7 +55,37 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
     return Settings(**found) if found else Settings()
 
 
+def read_tables(root: str, kind: str) -> dict[str, dict[str, Any]]:
+    """The tables `[KIND.NAME]` of the project at `root`, by name; latchboard.toml goes before pyproject.toml.
+
+    Raises:
+        UsageError, StoreError: As `read_settings`.
+    """
+    assert kind in TABLES
+    found: dict[str, dict[str, Any]] = {}
+    for file, is_project in ((PROJECT_FILE, True), (FILE, False)):
+        tables = _parsed(f"{root}/{file}", is_project=is_project).get(kind, {})
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise UsageError(f"{root}/{file}: {kind} is made of tables [{kind}.NAME]", hint="mend the file")
+        found.update(tables)
+    return found
+
+
+def settings_in_files(root: str) -> dict[str, Any]:
+    """What the project's own files say, by setting; the environment is left out.
+
+    Raises:
+        UsageError, StoreError: As `read_settings`.
+    """
+    return {**_from_file(f"{root}/{PROJECT_FILE}", is_project=True), **_from_file(f"{root}/{FILE}")}
+
+
 def _from_file(path: str, *, is_project: bool = False) -> dict[str, Any]:
+    found = _parsed(path, is_project=is_project)
+    return {name: value for name, value in found.items() if name not in TABLES}
+
+
+def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -69,7 +101,7 @@ def _from_file(path: str, *, is_project: bool = False) -> dict[str, Any]:
         found = tomllib.loads(data.decode())
         if is_project:
             found = found.get("tool", {}).get("latchboard", {})
-        Settings(**found)
+        Settings(**{name: value for name, value in found.items() if name not in TABLES})
     except (ValueError, TypeError, AttributeError) as exc:
         raise UsageError(f"{path} is no TOML: {exc}", hint="mend the file; nothing was changed") from exc
     except UsageError as exc:

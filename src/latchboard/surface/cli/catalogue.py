@@ -32,6 +32,8 @@ VERBS = {
     "singleton status": "singleton",
     "singleton release": "singleton",
     "metrics": "metrics",
+    "credential refresh": "credential",
+    "credential status": "credential",
     "demo": "demo",
     "bench": "bench",
     "completion": "completion",
@@ -39,6 +41,7 @@ VERBS = {
 """Verb to module, in the order in which help lists them."""
 
 GROUPS = {
+    "credential": "Refresh a credential of this user once for everybody, and tell how credentials stand.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }
