@@ -15,7 +15,7 @@ from latchboard.surface.cli import catalogue, dispatch
 from tests.surface.cli.harness import Cli
 
 STATUSES = {0, 2, 3, 10, 11, 12, 13}
-SELF_CONTAINED = ("run", "demo", "bench")  # these start processes: tests/surface/cli/test_run.py
+SELF_CONTAINED = ("run", "singleton run", "demo", "bench")  # these start processes: tests/surface/cli/test_run.py
 
 _WORDS = [
     *(
