@@ -32,6 +32,8 @@ VERBS = {
     "singleton status": "singleton",
     "singleton release": "singleton",
     "metrics": "metrics",
+    "daemon verify": "daemon",
+    "daemon config": "daemon",
     "credential refresh": "credential",
     "credential status": "credential",
     "demo": "demo",
@@ -42,6 +44,7 @@ VERBS = {
 
 GROUPS = {
     "credential": "Refresh a credential of this user once for everybody, and tell how credentials stand.",
+    "daemon": "The daemon process of a project: verify it, and configure what may be ended.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }
