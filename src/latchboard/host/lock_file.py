@@ -2,7 +2,7 @@
 
 Law 1. Nothing is unlinked or renamed here, so that whoever waits on a file waits on the right one.
 Law 2. A forked child closes what its parent had open; it never unlocks. That holds also for a file that another
-thread was opening while its process forked (failures 3.8).
+thread was opening or closing while its process forked (failures 3.8).
 Law 3. Only a plain file with one name is used, and in a folder that everybody may write to only one of our own: a
 symbolic link, a pipe or a hard link that somebody left there is refused, and nothing is written through it.
 
@@ -35,7 +35,7 @@ _NO_PLAIN_FILE = (errno.EISDIR, errno.ENXIO, errno.ENODEV)
 _MODE = 0o600
 _OPENINGS_MAX = 100
 
-_forking = RLock()  # held while a file is opened and noted, and while a process forks
+_forking = RLock()  # held while a file is opened and noted, or closed, and while a process forks
 _open: dict[int, LockFile] = {}
 _after_fork: list[Callable[[], None]] = []
 
@@ -125,11 +125,12 @@ class LockFile:
 
     def close(self) -> None:
         """Close it; its kernel lock is free then. Harmless when repeated."""
-        fd, self._fd = self._fd, -1
-        self.is_locked = False
-        _open.pop(id(self), None)
-        if fd >= 0:
-            os.close(fd)
+        with _forking:  # a fork in between would give the child a descriptor that nobody knows of, and the lock with it
+            fd, self._fd = self._fd, -1
+            self.is_locked = False
+            _open.pop(id(self), None)
+            if fd >= 0:
+                os.close(fd)
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:

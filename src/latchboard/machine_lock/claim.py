@@ -66,7 +66,7 @@ class Claim:
             if self._file.place() != "same":
                 self._close_file()
             elif self._anchor.place() != "same":
-                self._close_anchor()
+                self.close()  # both: who has the new anchor may be waiting for the lock file
             else:
                 return True
         return False  # somebody replaces them faster than they can be opened: look again later
