@@ -70,10 +70,8 @@ def _lines(call: Call, one: dict[str, Any]) -> list[str]:
     if one["trouble"]:
         lines.append(f"  trouble: {printable(one['trouble'])}")
     if one["cleared"]:
-        cleared = one["cleared"]
-        lines.append(
-            f"  cleared: {printable(str(cleared.get('cause')))}, {wording.ago(str(cleared.get('at')), call.now)}"
-        )
+        when = wording.ago(str(one["cleared"].get("at")), call.now)
+        lines.append(f"  cleared: {printable(str(one['cleared'].get('cause')))}, {when}")
     if one["lock"]:
         lock = one["lock"]
         lines.append(f"  process {lock['pid']} refreshes it since {wording.ago(lock['started_at'], call.now)}")
