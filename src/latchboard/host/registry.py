@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = "data/.agent_pids"
 GUARD = "guard"
-IGNORED = b"# made by latchboard\n*\n"
+IGNORING = ".gitignore"
 ENTRY_BYTES_MAX = 64 * 1024
 _FILE_MODE = 0o644
 _FIRST_PAUSE_S, _PAUSE_S_MAX = 0.00005, 0.002
@@ -174,8 +174,9 @@ class Desk:
         Raises:
             StoreError: Nothing was changed.
         """
-        temporary = f".{name[:100]}.{os.urandom(6).hex()}.tmp"
+        temporary = f".{name}.tmp"
         try:
+            self.remove(temporary)  # nobody else is at the desk: it is that of a killed process
             fd = os.open(
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _ENTRY_FLAGS, _FILE_MODE, dir_fd=self._folder
             )
@@ -216,6 +217,7 @@ class Registry:
         self._wait_s_max = wait_s_max
         self._look_at_mount = look_at_mount
         self._is_proven = False
+        self._is_ignored = False
 
     @contextmanager
     def at_desk(self, *, make: bool) -> Iterator[Desk | None]:
@@ -236,7 +238,10 @@ class Registry:
             try:
                 guard = self._lock_guard(folder)
                 try:
-                    yield Desk(folder, self.path)
+                    desk = Desk(folder, self.path)
+                    if make and not self._is_ignored:
+                        self._keep_out_of_git(desk)
+                    yield desk
                 finally:
                     _close(guard)
             finally:
@@ -250,11 +255,14 @@ class Registry:
                 return None
         try:
             os.makedirs(self.path, mode=0o755, exist_ok=True)
-            folder = self._open()
-            Desk(folder, self.path).write(".gitignore", IGNORED)
-            return folder
+            return self._open()
         except OSError as exc:
             raise from_os_error(exc, "make", self.path) from exc
+
+    def _keep_out_of_git(self, desk: Desk) -> None:
+        if desk.read(IGNORING) is None:
+            desk.write(IGNORING, b"# made by latchboard\n*\n")
+        self._is_ignored = True
 
     def _open(self) -> int:
         try:

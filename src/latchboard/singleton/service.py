@@ -4,7 +4,7 @@
     with board.singletons.enforce("code_developer"):
         ...                                     # nobody else runs as code_developer meanwhile
 
-Guarantees that of any number of processes that start at once exactly one gets in, and that the next one gets in as soon
+Guarantees that of any number of own that start at once exactly one gets in, and that the next one gets in as soon
 as it has ended, however it ended. Does not end anybody: who is in the way is named, and stays. Two threads of a process
 are one process; a forked child is another one.
 
@@ -13,94 +13,22 @@ Protocol: protocol/singleton.md.
 
 from __future__ import annotations
 
-import logging
-
-from latchboard import __version__, codec
-from latchboard.clock import iso
 from latchboard.errors import CoordinationError
-from latchboard.rules import lease
 from latchboard.rules import singleton as rules
+from latchboard.singleton import entry, telling
+from latchboard.singleton.registration import Held, Registration
+from latchboard.singleton.registration import held as own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
     from typing import Any, Literal
 
     from latchboard.clock import Clock
     from latchboard.host.desk import Desk, Ending, Registry, Seat
     from latchboard.host.port import Host, Identity
     from latchboard.settings import Settings
-    from latchboard.store.port import Store, View
-
-
-COUNTS = ".counts"
-"""No type begins with a dot."""
-TRACE = "log/singleton"
-_log = logging.getLogger("latchboard.singleton")
-
-
-class Registration:
-    """This process's right to run as one agent type; a context manager that gives it back.
-
-    Attributes:
-        agent_type: Which type.
-        is_restricted: False for a type of which any number may run: nothing was made, nothing is to be given back.
-        process: This process's identity; None for a type that is not restricted.
-        broke: Who had it and was not waited for (`force`): `pid` and what else is known; None: nobody.
-    """
-
-    def __init__(self, service: Singletons, agent_type: str, held: _Held | None) -> None:
-        self._service = service
-        self._held = held
-        self._is_given_back = False
-        self.agent_type = agent_type
-        self.is_restricted = held is not None
-        self.process = held.process if held else None
-        self.broke = held.broke if held else None
-
-    @property
-    def pid(self) -> int | None:
-        """This process; None for a type that is not restricted."""
-        return self.process["pid"] if self.process else None
-
-    def is_held(self) -> bool:
-        """Whether it still holds: not given back, and nobody was forced in beside it."""
-        held = self._held
-        return held is None or (not self._is_given_back and self._service.is_held(held))
-
-    def release(self) -> bool:
-        """Give it back; the entry goes with the last registration of this process. False: it was given back before."""
-        held = self._held
-        if held is None or self._is_given_back:
-            return False
-        self._is_given_back = True
-        return self._service.give_back(held)
-
-    def __enter__(self) -> Registration:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.release()
-
-
-class _Held:
-    """A lock that this process holds, for all its registrations of the type."""
-
-    __slots__ = ("agent_type", "broke", "number", "path", "process", "seat", "tickets")
-
-    def __init__(self, path: str, agent_type: str, seat: Seat, process: Identity, broke: dict[str, Any] | None) -> None:
-        self.path = path
-        self.agent_type = agent_type
-        self.seat = seat
-        self.process = process
-        self.broke = broke
-        self.tickets: list[None] = [None]
-        self.number = 0
-
-
-_held: dict[tuple[str, str], _Held] = {}
-"""What this process holds, by registry and type: shared by every object that looks at one folder."""
+    from latchboard.store.port import Store
 
 
 class Singletons:
@@ -168,35 +96,35 @@ class Singletons:
                     raise AssertionError("a registry that is made is there")
                 held = self._register(desk, agent_type, me, force, told)
         finally:
-            self._tell(agent_type, me, told)
+            telling.tell(self.store, agent_type, me, told)
         return Registration(self, agent_type, held)
 
-    def _register(self, desk: Desk, agent_type: str, me: Identity, force: bool, told: list[dict[str, Any]]) -> _Held:
+    def _register(self, desk: Desk, agent_type: str, me: Identity, force: bool, told: list[dict[str, Any]]) -> Held:
         """What this process holds from now on; `told` gets what happened."""
         key, epoch = (self.registry.path, agent_type), rules.newest_epoch(agent_type, desk.names())
-        ours = _held.get(key)
+        ours = own.get(key)
         if ours is not None and ours.seat.is_held and ours.seat.epoch == epoch:
             ours.tickets.append(None)
             return ours
         lock_name = rules.lock_name(agent_type, epoch)
         seat = desk.sit(lock_name, epoch)
-        value, pid, is_left = self._entry(desk, agent_type)
+        value, pid, is_left = entry.read(desk, agent_type)
         decision = rules.decide(is_free=seat is not None, is_left=is_left, force=force)
         known = rules.facts(agent_type, value, pid)
         if decision == "refuse":
-            refusal = rules.already_running(self._named(known, lock_name))
+            refusal = rules.already_running(entry.named(self.registry, known, lock_name))
             told.append({"event": "blocked", "by_pid": refusal.pid})
-            self._count(desk, agent_type, told)
+            telling.count(desk, agent_type, told)
             raise refusal
         if decision == "clean-and-enter":
             why = rules.why_stale(known["pid"], None if value is None else self.host.verdict(value["process"]))
             told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
-        broke = self._named(known, lock_name) if seat is None else None
-        held = _Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
-        self._enter(desk, held)
+        broke = entry.named(self.registry, known, lock_name) if seat is None else None
+        held = Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
+        entry.write(desk, held, self.clock.now(), self._started_s(me))
         told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})
-        self._count(desk, agent_type, told)
-        _held[key] = held
+        telling.count(desk, agent_type, told)
+        own[key] = held
         held.number = self._ending.at_end(lambda: self._at_end(held))
         return held
 
@@ -205,26 +133,6 @@ class Singletons:
         if seat is None:  # nobody looks at a lock without the guard, and the file was not there
             raise AssertionError(f"the lock of a new epoch of {agent_type} is held")
         return seat
-
-    def _enter(self, desk: Desk, held: _Held) -> None:
-        """Write the entry; without one nothing is registered."""
-        now = self.clock.now()
-        started_s = self._started_s(held.process)
-        record = rules.record(
-            held.agent_type,
-            held.seat.epoch,
-            process=held.process,
-            started_at=None if started_s is None else iso(started_s),
-            registered=lease.moment(now),
-            version=__version__,
-            broke=held.broke,
-        )
-        try:
-            desk.write(f"{held.agent_type}.json", f"{codec.encode(record)}\n".encode())
-            desk.write(f"{held.agent_type}.pid", b"%d\n" % held.process["pid"])
-        except BaseException:
-            held.seat.leave()
-            raise
 
     # -- giving back --------------------------------------------------------------------------------------------------
 
@@ -239,13 +147,13 @@ class Singletons:
             StoreError: The entry could not be removed; the lock is free all the same.
         """
         rules.check_type(agent_type)
-        held = _held.get((self.registry.path, agent_type))
+        held = own.get((self.registry.path, agent_type))
         if held is None:
             return False
         del held.tickets[1:]
         return self.give_back(held)
 
-    def give_back(self, held: _Held) -> bool:
+    def give_back(self, held: Held) -> bool:
         """One registration of this process less; with the last one the entry and the lock go.
 
         Returns:
@@ -253,10 +161,10 @@ class Singletons:
         """
         outcome = self._leave(held)
         if outcome == "removed":
-            self._tell(held.agent_type, held.process, [{"event": "cleaned"}])
+            telling.tell(self.store, held.agent_type, held.process, [{"event": "cleaned"}])
         return outcome != "gone"
 
-    def _leave(self, held: _Held) -> Literal["gone", "kept", "left", "removed"]:
+    def _leave(self, held: Held) -> Literal["gone", "kept", "left", "removed"]:
         """Give back one registration; "left": it was the last one, and the entry is somebody else's by now."""
         if held.tickets:
             held.tickets.pop()  # in one step: another thread may register meanwhile, and then all goes on
@@ -267,43 +175,33 @@ class Singletons:
             with self.registry.at_desk(make=False) as desk:
                 if held.tickets:
                     return "kept"
-                if desk is None or not self._is_own_entry(desk, held):
+                if desk is None or not entry.is_own(desk, held):
                     return "left"
-                self._remove(desk, held.agent_type)
-                self._count(desk, held.agent_type, [{"event": "cleaned"}])
+                entry.remove(desk, held.agent_type)
+                telling.count(desk, held.agent_type, [{"event": "cleaned"}])
                 return "removed"
         finally:
             if not held.tickets:
                 self._forget(held)
 
-    def _forget(self, held: _Held) -> None:
+    def _forget(self, held: Held) -> None:
         """Let the lock go, whatever became of the entry."""
         key = (held.path, held.agent_type)
-        if _held.get(key) is held:
-            del _held[key]
+        if own.get(key) is held:
+            del own[key]
         self._ending.never_mind(held.number)
         held.seat.leave()
 
-    def _is_own_entry(self, desk: Desk, held: _Held) -> bool:
-        value, _, _ = self._entry(desk, held.agent_type)
-        newest = rules.newest_epoch(held.agent_type, desk.names())
-        return rules.may_remove(value, process=held.process, epoch=held.seat.epoch, newest=newest)
-
-    def _at_end(self, held: _Held) -> None:
+    def _at_end(self, held: Held) -> None:
         """When this process ends, by a signal perhaps: only the registry, which nothing can be in the middle of."""
         del held.tickets[1:]
         try:
             if held.process == self.host.me() and self._leave(held) == "removed":
-                _log_event(held.agent_type, held.process, {"event": "cleaned"})
+                telling.log_event(held.agent_type, held.process, {"event": "cleaned"})
         except CoordinationError as exc:
-            _log.warning("the entry of %s stays, which is harmless: %s", held.agent_type, exc.message)
+            telling.log.warning("the entry of %s stays, which is harmless: %s", held.agent_type, exc.message)
 
-    @staticmethod
-    def _remove(desk: Desk, agent_type: str) -> None:
-        desk.remove(f"{agent_type}.pid")
-        desk.remove(f"{agent_type}.json")
-
-    def is_held(self, held: _Held) -> bool:
+    def is_held(self, held: Held) -> bool:
         """Whether the newest epoch is still that of this lock."""
         if not held.seat.is_held:
             return False
@@ -336,9 +234,9 @@ class Singletons:
                     raise rules.already_running({name: before[name] for name in rules.facts(agent_type, None, None)})
                 self._open_epoch(desk, agent_type, before["epoch"] + 1).leave()
                 event = {"event": "cleaned", "forced_over_pid": before["pid"]}
-            self._remove(desk, agent_type)
-            self._count(desk, agent_type, [event])
-        self._tell(agent_type, me, [event])
+            entry.remove(desk, agent_type)
+            telling.count(desk, agent_type, [event])
+        telling.tell(self.store, agent_type, me, [event])
         return before
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -359,88 +257,11 @@ class Singletons:
             return [self._status(desk, one) for one in wanted]
 
     def counts(self) -> rules.Counts:
-        """How often each event happened, by type: since the registry was made, over all processes."""
+        """How often each event happened, by type: since the registry was made, over all own."""
         with self.registry.at_desk(make=False) as desk:
-            found = {} if desk is None else _counts(desk)
+            found = {} if desk is None else telling.counts_at(desk)
         return {one: found.get(one, dict.fromkeys(rules.EVENTS, 0)) for one in (*self.settings.singleton_types, *found)}
 
     def _status(self, desk: Desk | None, agent_type: str) -> dict[str, Any]:
-        is_free, value, pid, is_left, epoch = True, None, None, False, 0
-        if desk is not None:
-            epoch = rules.newest_epoch(agent_type, desk.names())
-            is_free = desk.is_free(rules.lock_name(agent_type, epoch))
-            value, pid, is_left = self._entry(desk, agent_type)
-        state = rules.state(is_free=is_free, is_left=is_left)
-        known = rules.facts(agent_type, value, pid)
-        if state == "running":
-            known = self._named(known, rules.lock_name(agent_type, epoch))
-        verdict = None if known["process"] is None else self.host.verdict(known["process"])
-        return {
-            **known,
-            "is_restricted": rules.is_restricted(agent_type, self.settings.singleton_types),
-            "state": state,
-            "verdict": verdict,
-            "epoch": epoch,
-            "why": rules.why_stale(known["pid"], verdict) if state == "stale" else None,
-        }
-
-    def _named(self, known: dict[str, Any], lock_name: str) -> dict[str, Any]:
-        """The facts about a process that holds the lock; without an entry the kernel may know its number."""
-        if known["pid"] is None:
-            pids = self.registry.pids_at(lock_name)
-            return {**known, "pid": pids[0]} if pids else known
-        return known
-
-    @staticmethod
-    def _entry(desk: Desk, agent_type: str) -> tuple[dict[str, Any] | None, int | None, bool]:
-        """The record (None: none that can be read), the number in the pid file, and whether anything is there."""
-        pid_data, data = desk.read(f"{agent_type}.pid"), desk.read(f"{agent_type}.json")
-        is_left = pid_data is not None or data is not None
-        try:
-            value: dict[str, Any] | None = codec.decode(data or b"")
-        except ValueError:
-            value = None
-        return None if rules.check_record(value, agent_type) else value, rules.parse_pid(pid_data), is_left
-
-    # -- telling ------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _count(desk: Desk, agent_type: str, told: list[dict[str, Any]]) -> None:
-        """Count events; where that fails, what was done is done all the same."""
-        counts = rules.counted(_counts(desk), agent_type, [one["event"] for one in told])
-        try:
-            desk.write(COUNTS, f"{codec.encode({'format': 1, 'counts': counts})}\n".encode())
-        except CoordinationError as exc:
-            _log.warning("events of %s are not counted: %s", agent_type, exc.message)
-
-    def _tell(self, agent_type: str, process: Identity, told: list[dict[str, Any]]) -> None:
-        """Log events, and leave a trace of them in the store; where that fails, it is only logged."""
-        for event in told:
-            _log_event(agent_type, process, event)
-        if not told:
-            return
-        trace = {"agent_type": agent_type, "process": dict(process), "events": told}
-
-        def put(view: View) -> None:
-            view.put(TRACE, trace)
-
-        try:
-            self.store.transact(put, who=agent_type)
-        except CoordinationError as exc:
-            _log.warning("no trace of %s in the store: %s", agent_type, exc.message)
-
-
-def _counts(desk: Desk) -> rules.Counts:
-    try:
-        return rules.check_counts(codec.decode(desk.read(COUNTS) or b"").get("counts"))
-    except ValueError:
-        return {}
-
-
-def _log_event(agent_type: str, process: Identity, event: dict[str, Any]) -> None:
-    """One line for each event; a refusal and a break are warnings."""
-    is_warning = event["event"] == "blocked" or event.get("forced_over_pid") is not None
-    details = " ".join(f"{name}={value}" for name, value in event.items() if name != "event" and value is not None)
-    name = f"agent.singleton.{event['event']}"
-    line = f"{name} agent_type={agent_type} pid={process['pid']} {details}".rstrip()
-    _log.log(logging.WARNING if is_warning else logging.INFO, line, extra={"latchboard": {"event": name, **event}})
+        is_restricted = rules.is_restricted(agent_type, self.settings.singleton_types)
+        return {**entry.standing(self.registry, self.host, desk, agent_type), "is_restricted": is_restricted}
