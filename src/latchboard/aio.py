@@ -1,4 +1,4 @@
-"""Async facade: the same locks for asyncio; the one module that knows it.
+"""Async facade: the same locks for asyncio.
 
     me = AsyncAgent(board.agent("planner"))
     async with me.lock("src/a.py", wait_s_max=5) as hold:
