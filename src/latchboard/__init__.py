@@ -34,10 +34,15 @@ if TYPE_CHECKING:
     from latchboard.founding import cleanup_singleton as cleanup_singleton
     from latchboard.founding import cleanup_stale_locks as cleanup_stale_locks
     from latchboard.founding import enforce_singleton as enforce_singleton
+    from latchboard.founding import find_all_daemon_processes as find_all_daemon_processes
+    from latchboard.founding import get_container_indicators as get_container_indicators
+    from latchboard.founding import is_container_environment as is_container_environment
+    from latchboard.founding import is_daemon_running as is_daemon_running
     from latchboard.founding import read_messages as read_messages
     from latchboard.founding import release_lock as release_lock
     from latchboard.founding import send_message as send_message
     from latchboard.founding import update_status_board as update_status_board
+    from latchboard.founding import verify_daemon_process as verify_daemon_process
     from latchboard.locks import Hold as Hold
     from latchboard.locks import Refusal as Refusal
     from latchboard.machine_lock import LockRecord as LockRecord
@@ -75,14 +80,19 @@ _HOMES = {
     "cleanup_singleton": "founding",
     "cleanup_stale_locks": "founding",
     "enforce_singleton": "founding",
+    "find_all_daemon_processes": "founding",
     "find_root": "compose",
     "force_release": "machine_lock",
+    "get_container_indicators": "founding",
+    "is_container_environment": "founding",
+    "is_daemon_running": "founding",
     "read_lock_record": "machine_lock",
     "read_messages": "founding",
     "release_lock": "founding",
     "run_refresh_transaction": "credential",
     "send_message": "founding",
     "update_status_board": "founding",
+    "verify_daemon_process": "founding",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -21,7 +21,7 @@ import os
 
 from latchboard.compose import Latchboard, find_root
 from latchboard.errors import AlreadyRunning as AgentAlreadyRunningError
-from latchboard.errors import Refused
+from latchboard.errors import CoordinationError, Refused
 from latchboard.settings import Settings
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from latchboard.rules.container import Indicator
     from latchboard.singleton import Registration
 
 __all__ = [
@@ -41,10 +42,15 @@ __all__ = [
     "cleanup_singleton",
     "cleanup_stale_locks",
     "enforce_singleton",
+    "find_all_daemon_processes",
+    "get_container_indicators",
+    "is_container_environment",
+    "is_daemon_running",
     "read_messages",
     "release_lock",
     "send_message",
     "update_status_board",
+    "verify_daemon_process",
 ]
 
 UNKNOWN_AGENT = "unknown_agent"
@@ -150,6 +156,60 @@ def enforce_singleton(
 def cleanup_singleton(agent_type: str, *, root: str | os.PathLike[str] | None = None) -> bool:
     """Give this process's registration back. False: it had none; another process's entry is never touched."""
     return _board(root or os.environ.get(ROOT_VARIABLE)).singletons.cleanup(agent_type)
+
+
+def is_container_environment() -> bool:
+    """Whether there are points enough for a container (protocol/daemon.md, "Container"). Never raises."""
+    from latchboard.rules.container import is_container
+
+    return is_container(_indicators())
+
+
+def get_container_indicators() -> list[dict[str, Any]]:
+    """Everything that speaks for a container: `indicator`, `points`, `is_hard`; hard evidence first. Never raises."""
+    return [dict(one) for one in _indicators()]
+
+
+def _indicators() -> list[Indicator]:
+    """Wherever this is asked: without a current folder, and beside settings that cannot be read, too."""
+    from latchboard.host.container import surroundings
+    from latchboard.rules.container import indicators
+
+    try:
+        root = find_root(os.getcwd())
+    except (OSError, CoordinationError):
+        root = ""
+    return indicators(surroundings(root))
+
+
+def is_daemon_running(pid: int, project_path: str | os.PathLike[str]) -> bool:
+    """Whether this process is provably the daemon of the project at `project_path`, its root.
+
+    False also for what cannot be known, another project's daemon, and whoever only has our name in its arguments.
+    """
+    return type(pid) is int and not Latchboard(project_path, publishes=False).daemons.why_not(pid)
+
+
+def find_all_daemon_processes(project_path: str | os.PathLike[str]) -> list[int]:
+    """The pids of every process that is provably a daemon of the project at `project_path`, its root.
+
+    Raises:
+        HostError: Processes cannot be listed.
+    """
+    found = Latchboard(project_path, publishes=False).daemons.find()
+    return sorted(one.process["identity"]["pid"] for one in found if not one.why)
+
+
+def verify_daemon_process(pid: int) -> bool:
+    """Whether this process is provably the daemon of the project around the current folder.
+
+    Where the project's record names this pid, it is the recorded process, too: by its start time.
+    """
+    daemons = _board().daemons
+    recorded = daemons.verify()
+    if recorded.pid == pid:
+        return recorded.state == "running"
+    return type(pid) is int and not daemons.why_not(pid)
 
 
 def _agent(agent_id: str | None) -> str:
