@@ -43,7 +43,7 @@ def main() -> int:
 
 def benchmarks(share: float) -> list[tuple[str, Any]]:
     """Name and action of each benchmark, in order."""
-    from benchmarks import crowd, growth, mail, process, uncontended
+    from benchmarks import crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended
 
     seconds = max(1.0, 5 * share)
     return [
@@ -53,7 +53,10 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("one_file", lambda: crowd.one_file(seconds)),
         ("messages", lambda: mail.messages(int(2000 * share))),
         ("watch", lambda: mail.watch(int(1000 * share))),
+        ("machine_lock", lambda: machine_lock.machine_lock(int(3000 * share))),
         ("start_up", lambda: process.start_up(int(40 * share) + 5)),
+        ("singleton", lambda: singleton.registration(max(300, int(1000 * share)))),
+        ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),
         ("growth", lambda: growth.growth(share)),
     ]
 
