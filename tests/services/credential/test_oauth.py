@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import traceback
 
@@ -159,7 +158,7 @@ def test_no_token_in_any_log_error_repr_or_traceback_with_its_locals(
     old.expires_s = 0.0
     desk.put(old)
     issuer.answers = {
-        1: (400, JSON, json.dumps({"error": "invalid_client", "error_description": "first-refresh-token-0000"}).encode()),
+        1: (400, JSON, b'{"error":"invalid_client","error_description":"first-refresh-token-0000"}'),
         2: (500, JSON, b"first-refresh-token-0000"),
     }  # fmt: skip
 
