@@ -19,9 +19,8 @@ LIMIT_MS = 10
 _FIRST = """
 import sys, time
 from latchboard import Latchboard
-daemons = Latchboard(sys.argv[1], publishes=False).daemons
 started = time.perf_counter()
-state = daemons.verify().state
+state = Latchboard(sys.argv[1], publishes=False).daemons.verify().state
 print(state, time.perf_counter() - started)
 """
 

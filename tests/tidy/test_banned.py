@@ -23,6 +23,34 @@ def test_tests_do_not_sleep() -> None:
     assert not sleeps, "wait for the event itself, or use a ManualClock:\n" + "\n".join(sleeps)
 
 
+def test_whether_a_process_is_there_is_asked_of_the_host_alone() -> None:
+    asked = [
+        f"{relative(path)}:{node.lineno}"
+        for path in python_files("src/latchboard/")
+        if not relative(path).startswith("src/latchboard/host/")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and _asks_about_a_process(node)
+    ]
+
+    assert not asked, "a bare pid proves nothing: ask host.verdict(identity):\n" + "\n".join(asked)
+
+
+def test_a_signal_to_another_process_goes_through_a_grip() -> None:
+    senders = {
+        relative(path)
+        for path in python_files("src/latchboard/")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("kill", "killpg", "pidfd_send_signal", "send_signal", "terminate")
+        and not _is_about_itself(node)
+    }
+
+    # identity.py asks by signal 0, the fake ends what is only in memory, and surfaces end children that they started.
+    others = {f"src/latchboard/host/{name}.py" for name in ("grip", "identity", "fake")}
+    assert {path for path in senders if not path.startswith("src/latchboard/surface/")} <= others
+
+
 def test_no_error_is_swallowed() -> None:
     swallowed = [
         f"{relative(path)}:{node.lineno}"
@@ -67,6 +95,18 @@ def _sleeps(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
         elif isinstance(node, ast.ImportFrom) and node.module == "time" and any(a.name == "sleep" for a in node.names):
             yield node.lineno
+
+
+def _asks_about_a_process(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    is_signal_0 = name == "kill" and len(call.args) == 2 and getattr(call.args[1], "value", None) == 0
+    reads_proc = any(isinstance(n, ast.Constant) and str(n.value).startswith("/proc/") for n in ast.walk(call))
+    return is_signal_0 or name in ("pid_exists", "is_running", "process_iter") or (name == "exists" and reads_proc)
+
+
+def _is_about_itself(call: ast.Call) -> bool:
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Call) and getattr(first.func, "attr", "") == "getpid"
 
 
 def _is_broad(caught: ast.expr) -> bool:
