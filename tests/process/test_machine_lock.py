@@ -287,6 +287,34 @@ def test_files_that_are_deleted_all_the_time_never_let_two_pass(nursery: Nursery
     assert passed > 100
 
 
+def protect_all_the_time(channel: Channel, path: str, rounds: int) -> None:
+    channel.receive()
+    lock, folder = MachineFileLock(path, acquire_timeout_s=60), Path(path).parent
+    for _ in range(rounds):
+        with lock as hold:
+            hold.protect(lambda: _inside(folder))
+    channel.send(done=True)
+
+
+@pytest.mark.parametrize("name", ["refresh.lock", ".refresh.lock.anchor"])
+def test_a_program_that_deletes_one_file_all_the_time_disturbs_nobody(nursery: Nursery, path: str, name: str) -> None:
+    children = [nursery.start(protect_all_the_time, path=path, rounds=50) for _ in range(4)]
+    for child in children:
+        child.channel.send(go=True)
+
+    deleted = 0
+    while not all(child.has_spoken() for child in children):
+        try:
+            os.unlink(Path(path).parent / name)
+            deleted += 1
+        except FileNotFoundError:
+            time.sleep(0.0002)
+
+    assert [child.receive() for child in children] == [{"done": True}] * 4
+    assert (Path(path).parent / "count").read_text() == "200"
+    assert deleted > 10
+
+
 # -- fork --------------------------------------------------------------------------------------------------------------
 
 

@@ -130,7 +130,10 @@ class LockFile:
             self.is_locked = False
             _open.pop(id(self), None)
             if fd >= 0:
-                os.close(fd)
+                try:
+                    os.close(fd)
+                except OSError:  # it is closed all the same, and nothing of a lock file need ever reach the disk
+                    return
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:

@@ -45,9 +45,9 @@ class Ceiling:
         """
         due_s = self._clock.now().mono_s + hold.spare_s
         with self._changed:
-            self._holds[id(hold)] = hold
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = self._start()
+            self._holds[id(hold)] = hold
             if due_s < self._wake_s:
                 self._wake_s = due_s
                 self._changed.notify()
@@ -92,5 +92,5 @@ class Ceiling:
 def _free(hold: MachineHold) -> bool:
     try:
         return hold.free_if_spent()
-    except CoordinationError:
+    except (CoordinationError, OSError):
         return True  # the record could not be cleared; the lock is free, and that is all that counts here
