@@ -43,7 +43,7 @@ def main() -> int:
 
 def benchmarks(share: float) -> list[tuple[str, Any]]:
     """Name and action of each benchmark, in order."""
-    from benchmarks import crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended
+    from benchmarks import credential, crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended
 
     seconds = max(1.0, 5 * share)
     return [
@@ -57,6 +57,8 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("start_up", lambda: process.start_up(int(40 * share) + 5)),
         ("singleton", lambda: singleton.registration(max(300, int(1000 * share)))),
         ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),
+        ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
+        ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("growth", lambda: growth.growth(share)),
     ]
 

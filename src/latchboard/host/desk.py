@@ -47,6 +47,10 @@ if TYPE_CHECKING:
             """Replace a file whole, or change nothing."""
             ...
 
+        def scribble(self, name: str, data: bytes) -> None:
+            """Write a file in its place; who is killed meanwhile may leave it damaged."""
+            ...
+
         def remove(self, name: str) -> None: ...
 
     class Registry(Protocol):

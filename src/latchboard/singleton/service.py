@@ -118,6 +118,7 @@ class Singletons:
             raise refusal
         if decision == "clean-and-enter":
             why = rules.why_stale(known["pid"], None if value is None else self.host.verdict(value["process"]))
+            entry.remove(desk, agent_type)
             told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
         broke = entry.named(self.registry, known, lock_name) if seat is None else None
         held = Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
@@ -175,13 +176,16 @@ class Singletons:
             with self.registry.at_desk(make=False) as desk:
                 if held.tickets:
                     return "kept"
-                if desk is None or not entry.is_own(desk, held):
-                    return "left"
-                entry.remove(desk, held.agent_type)
-                telling.count(desk, held.agent_type, [{"event": "cleaned"}])
-                return "removed"
+                try:
+                    if desk is None or not entry.is_own(desk, held):
+                        return "left"
+                    entry.remove(desk, held.agent_type)
+                    telling.count(desk, held.agent_type, [{"event": "cleaned"}])
+                    return "removed"
+                finally:
+                    self._forget(held)  # here, where no other thread can come in between
         finally:
-            if not held.tickets:
+            if not held.tickets:  # the desk was not free, or cannot be used: the lock goes all the same
                 self._forget(held)
 
     def _forget(self, held: Held) -> None:

@@ -31,7 +31,7 @@ def count(desk: Desk, agent_type: str, told: list[dict[str, Any]]) -> None:
     """Count events; where that fails, what was done is done all the same."""
     found = rules.counted(counts_at(desk), agent_type, [one["event"] for one in told])
     try:
-        desk.write(COUNTS, f"{codec.encode({'format': 1, 'counts': found})}\n".encode())
+        desk.scribble(COUNTS, f"{codec.encode({'format': 1, 'counts': found})}\n".encode())
     except CoordinationError as exc:
         log.warning("events of %s are not counted: %s", agent_type, exc.message)
 
