@@ -74,6 +74,23 @@ def test_the_async_example_loses_no_line(project: Path) -> None:
     assert sorted(lines) == [f"{agent} {number}" for agent in ("builder", "planner") for number in range(3)]
 
 
+def test_of_two_daemons_one_runs_and_the_other_says_who(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(latchboard.__file__).parents[1])}
+    command = [sys.executable, str(EXAMPLES / "one_daemon.py"), "--tick-s", "60"]
+    first = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "tick 1\n"
+
+    second = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    first.terminate()
+
+    assert (second.returncode, second.stdout) == (10, "")
+    assert f"process {first.pid} runs since " in second.stderr
+    assert first.communicate(timeout=30)[0] == "stopped\n"
+    assert first.returncode == 0
+    assert run(project, str(EXAMPLES / "one_daemon.py"), "--ticks", "1") == "tick 1\nstopped\n"
+
+
 def test_every_example_is_listed_and_run() -> None:
     listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
     there = [str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".sh")]
