@@ -143,6 +143,20 @@ class Report:
         return self.recorded is not None and self.recorded.state == "running"
 
 
+def _log(root: str, report: Report) -> None:
+    """One line for each process that was to end, and for a record that went: `daemon.ended`, `daemon.left`, ..."""
+    if not report.ended and not report.is_record_removed:
+        return
+    import logging
+
+    log = logging.getLogger("latchboard.daemon")
+    for one in report.ended:
+        event = "daemon.ended" if one["is_gone"] else "daemon.left"
+        log.warning("%s root=%s pid=%d by=%s why=%s", event, root, one["pid"], one["by"] or "-", one["why"] or "-")
+    if report.is_record_removed and report.recorded is not None:
+        log.info("daemon.record_removed root=%s pid=%s why=%s", root, report.recorded.pid, report.recorded.why)
+
+
 class Configured:
     """The generated configuration.
 
@@ -248,11 +262,19 @@ class Daemons:
         """
         recorded = self.verify()
         kept = recorded.pid if recorded.state == "running" else None
-        own_pid, ancestors = self._machine.me()["pid"], self._ancestors()
+        own_pid = self._machine.me()["pid"]
+        ancestors, is_daemon = self._ancestors(own_pid), not self.why_not(own_pid)
         found = []
         for process in self._machine.scan(rules.PACKAGE):
             why, pid = self._judge(process), process["identity"]["pid"]
-            spared = rules.why_spared(pid, asker_pid=own_pid, ancestors=ancestors, recorded_pid=kept)
+            spared = why or rules.why_spared(
+                pid,
+                asker_pid=own_pid,
+                ancestors=ancestors,
+                recorded_pid=kept,
+                parents=self._ancestors(pid),
+                is_asker_daemon=is_daemon,
+            )
             found.append(Found(process, why, "" if why else spared))
         return found
 
@@ -276,6 +298,7 @@ class Daemons:
             self._end_others(report, term_wait_s)
         if report.recorded.state == "stale":
             report.is_record_removed = self._files.remove(report.recorded.content)
+        _log(self._root, report)
         return report
 
     def _end_others(self, report: Report, term_wait_s: float) -> None:
@@ -336,10 +359,9 @@ class Daemons:
             recorded=recorded,
         )
 
-    def _ancestors(self) -> set[int]:
-        """This process's parents; as far as they can be told."""
+    def _ancestors(self, pid: int) -> set[int]:
+        """The parents of a process; as far as they can be told."""
         found: set[int] = set()
-        pid = self._machine.me()["pid"]
         for _ in range(_ANCESTORS_COUNT_MAX):
             try:
                 process = self._machine.look(pid)

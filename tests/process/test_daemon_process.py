@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ if how == "ignores":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if how == "execs":
     signal.signal(signal.SIGTERM, lambda *_: os.execv("/bin/sh", ["vim", "-c", "echo another; read x", "latchboard"]))
+if how == "forks" and os.fork() == 0:
+    signal.pause()
 if "AS_UID" in os.environ:
     os.setgroups([])
     os.setresuid(*3 * [int(os.environ["AS_UID"])])
@@ -144,6 +147,20 @@ def test_other_daemons_end_and_the_recorded_one_stays(yard: Yard) -> None:
     assert is_there(healthy)
     assert not Path(f"/proc/{second}").exists(), "reaped, not left as a zombie"
     assert yard.is_recorded()
+
+
+def test_what_the_recorded_daemon_has_forked_stays(yard: Yard) -> None:
+    healthy = yard.daemon(ON_TERM="forks")
+    yard.record(healthy)
+    worker = int(Path(f"/proc/{healthy}/task/{healthy}/children").read_text())
+    try:
+        report = yard.daemons().enforce()
+
+        assert report.ended == []
+        assert {"pid": worker, "why": "child"} in report.spared
+        assert is_there(worker)
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_process_that_ignores_term_is_killed_and_that_is_told(yard: Yard) -> None:

@@ -170,6 +170,18 @@ def test_ending_needs_the_option_and_hard_evidence(is_on: bool, listed: Any, mod
     assert daemon.mode(is_on, listed) == mode
 
 
+@pytest.mark.parametrize(
+    ("parents", "is_asker_daemon", "spared"),
+    [({30, 1}, False, "child"), ({10, 1}, True, "child"), ({10, 1}, False, ""), ({99, 1}, True, ""), ((), True, "")],
+)
+def test_what_a_daemon_that_stays_has_forked_stays(parents: Any, is_asker_daemon: bool, spared: str) -> None:
+    found = daemon.why_spared(
+        40, asker_pid=10, ancestors={20}, recorded_pid=30, parents=parents, is_asker_daemon=is_asker_daemon
+    )
+
+    assert found == spared
+
+
 # -- the generated file
 
 

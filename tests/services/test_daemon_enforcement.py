@@ -329,6 +329,35 @@ def test_asker_and_its_ancestors_stay() -> None:
     assert report.ended == []
 
 
+def test_what_a_daemon_that_stays_has_forked_stays() -> None:
+    scene = Scene()
+    healthy, orphan = scene.daemon(), scene.daemon()
+    worker, worker_of_asker = scene.daemon(parent=healthy["pid"]), scene.daemon(parent=scene.machine.me()["pid"])
+    scene.machine.dress(scene.machine.me(), argv=DAEMON, exe=PYTHON)
+    scene.untouchable |= {healthy["pid"], worker["pid"], worker_of_asker["pid"]}
+    scene.files = Files(healthy)
+
+    report = scene.daemons().enforce()
+
+    assert [one["pid"] for one in report.ended] == [orphan["pid"]]
+    assert [one["why"] for one in report.spared] == ["itself", "recorded", "child", "child"]
+
+
+def test_each_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    ended, left = scene.daemon(), scene.daemon(on_term="denies")
+    scene.files = Files({**ended, "start": 1})
+
+    with caplog.at_level("INFO", "latchboard.daemon"):
+        scene.daemons().enforce()
+
+    assert caplog.messages == [
+        f"daemon.ended root={ROOT} pid={ended['pid']} by=TERM why=-",
+        f"daemon.left root={ROOT} pid={left['pid']} by=- why=not-permitted",
+        f"daemon.record_removed root={ROOT} pid={ended['pid']} why=recycled",
+    ]
+
+
 def test_what_cannot_be_ended_is_told() -> None:
     scene = Scene()
     scene.daemon(on_term="denies")

@@ -114,7 +114,8 @@ def _end(
             verdict = machine.verdict(identity)
             if verdict not in GONE:
                 return Ending(is_gone=False, by=sent, why=why)
-            grip.reap()
+            if verdict == "dead":  # not when its pid is somebody else's
+                grip.reap()
             return Ending(is_gone=True, by=sent, why="" if sent else verdict)
         sent = signal
         if _has_ended(machine, clock, identity, grip, wait_s):

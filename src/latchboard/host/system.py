@@ -11,6 +11,7 @@ Protocol: protocol/terms.md, "Identity" and "Verdict".
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -106,7 +107,9 @@ class SystemHost:
             pidfd: Descriptor | None = Descriptor(_open_pidfd(pid))
         except ProcessLookupError:
             return None
-        except OSError:
+        except OSError as exc:
+            if exc.errno not in (None, errno.ENOSYS, errno.EPERM):  # no descriptor left: not by the bare pid instead
+                return None
             pidfd = None
         return SystemGrip(pid, pidfd, lambda: self.verdict(identity) == "live")
 

@@ -5,7 +5,7 @@ command line is the one that we start daemons with, word by word; that names a f
 one; its start time is the recorded one where one was recorded. Whatever cannot be read proves nothing.
 Law 2. Not ours is told apart from not known: a record goes only when it is proven that it names none of ours.
 Law 3. Nobody is ended unless the option is on and hard evidence says container; never the asker, an ancestor of the
-asker, process 1, or the recorded daemon.
+asker, process 1, the recorded daemon, or what a daemon that stays has forked (it has its command line).
 
 Does not see through a program called Python that runs another package of our name, nor a command line that a process
 has written over its own.
@@ -111,15 +111,34 @@ def why_not_ours(
     return "" if folder == root else OTHER_PROJECT
 
 
-def why_spared(pid: int, *, asker_pid: int, ancestors: Collection[int], recorded_pid: int | None) -> str:
-    """Why a daemon of ours is not ended; "" when nothing spares it."""
+def why_spared(
+    pid: int,
+    *,
+    asker_pid: int,
+    ancestors: Collection[int],
+    recorded_pid: int | None,
+    parents: Collection[int] = (),
+    is_asker_daemon: bool = False,
+) -> str:
+    """Why a daemon of ours is not ended; "" when nothing spares it.
+
+    Args:
+        pid: Whom it is about.
+        asker_pid: This process.
+        ancestors: What started this process.
+        recorded_pid: The recorded daemon, where it runs.
+        parents: What started the process that it is about: a forked child has its parent's command line.
+        is_asker_daemon: This process is a daemon itself, and has such children.
+    """
     if pid == asker_pid:
         return "itself"
     if pid <= 1:
         return "init"
     if pid in ancestors:
         return "ancestor"
-    return "recorded" if pid == recorded_pid else ""
+    if pid == recorded_pid:
+        return "recorded"
+    return "child" if recorded_pid in parents or (is_asker_daemon and asker_pid in parents) else ""
 
 
 def mode(is_on: bool, listed: Iterable[container.Indicator]) -> Mode:

@@ -32,6 +32,7 @@ _WHY = {
     "itself": "this very process, which stays",
     "ancestor": "what started this process, and stays",
     "init": "process 1, which stays",
+    "child": "forked by a daemon that stays, and stays",
     "": "one too many",
 }
 _MODES = {
