@@ -109,12 +109,15 @@ class MachineHold:
             HoldLost: It was given back, or belongs to the process that this one was forked from.
             StoreError: The lock file cannot be looked at.
         """
+        self._check(("within",))
+
+    def _check(self, phases: tuple[str, ...]) -> None:
         if self._claim.is_forked:  # before `_using`, which another thread may have had when the process was forked
             raise HoldLost(f"{self.path} is held by the process that this one was forked from", path=self.path)
         with self._using:
             if self._ended == "released":
                 raise HoldLost(f"{self.path} was given back before", hint="take it again", path=self.path)
-            if self._ended or rules.phase(self.held_s, self.max_hold_s) != "within":
+            if self._ended or rules.phase(self.held_s, self.max_hold_s) not in phases:
                 raise self.over()
             if not self._claim.is_exclusive():
                 raise LockFileGone(
@@ -131,10 +134,15 @@ class MachineHold:
             return False
         return True
 
-    def protect(self, action: Callable[[], T]) -> T:
+    def protect(self, action: Callable[[], T], *, in_grace: bool = False) -> T:
         """Do the one thing that only a holder may do, such as replacing a file.
 
         The kernel lock is not freed while `action` runs, not even by the ceiling: keep it short.
+
+        Args:
+            action: What to do.
+            in_grace: Also in the half second after the ceiling: for a body that is being cut off and has something in
+                hand that must not be lost.
 
         Returns:
             What `action` returns.
@@ -143,10 +151,11 @@ class MachineHold:
             HoldLost: As `check`; `action` was not called.
             StoreError: As `check`; `action` was not called.
         """
+        phases = ("within", "over") if in_grace else ("within",)
         if self._claim.is_forked:
-            self.check()
+            self._check(phases)
         with self._using:
-            self.check()
+            self._check(phases)
             return action()
 
     def release(self) -> bool:

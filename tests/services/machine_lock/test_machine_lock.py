@@ -338,6 +338,9 @@ def test_what_is_protected_is_done_under_the_lock_or_not_at_all(path: Path) -> N
     assert hold.free_if_spent() is True
     with pytest.raises(HoldCeilingReached):
         hold.protect(lambda: done.append("too late"))
+    with pytest.raises(HoldCeilingReached):
+        hold.protect(lambda: done.append("too late"), in_grace=True)
+    assert done[-1] == "written"
 
 
 def test_the_watch_frees_a_hold_that_is_left_behind(path: Path) -> None:

@@ -137,6 +137,25 @@ def test_what_the_body_cleans_up_when_cut_off_is_still_under_the_lock(path: Path
     assert seen == [False]
 
 
+def test_a_body_that_is_cut_off_can_save_what_it_has_in_hand(path: Path) -> None:
+    saved: list[str] = []
+
+    async def scene() -> None:
+        async with MachineFileLock(path, max_hold_s=0.05) as hold:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                with pytest.raises(HoldCeilingReached):
+                    hold.protect(lambda: saved.append("too late"))
+                hold.protect(lambda: saved.append("grant"), in_grace=True)
+
+    with pytest.raises(HoldCeilingReached):
+        asyncio.run(scene())
+
+    assert saved == ["grant"]
+    assert is_free(path)
+
+
 def test_a_body_that_will_not_end_loses_the_lock_and_cannot_write(path: Path) -> None:
     written: list[str] = []
 
