@@ -26,7 +26,10 @@ PARTS = {
     "board": "agents, status, history",
     "watching": "the stream of events",
     "operating": "break, cleanup",
+    "singleton": "one process per agent type, metrics",
 }
+GROUPS = ("credential", "daemon", "handoff", "singleton")
+"""Verbs of two words."""
 WAIT_S_MAX = float(os.environ.get("LATCHBOARD_CLI_WAIT_S", "30"))
 _SCHEMA = Path(__file__).parents[1] / "schema"
 _SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in _SCHEMA.glob("*.json")}
@@ -171,7 +174,7 @@ class Subject:
 
 
 def _schema_of(words: tuple[str, ...]) -> str:
-    name = f"{words[0]}-{words[1]}" if words[0] == "handoff" else words[0]
+    name = f"{words[0]}-{words[1]}" if words[0] in GROUPS else words[0]
     return "inbox-ack" if name == "inbox" and "--ack" in words else name
 
 

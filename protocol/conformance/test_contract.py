@@ -18,6 +18,8 @@ READERS = (
     ("handoff", "list", "--agent", "planner"),
     ("inbox", "--peek", "--agent", "planner"),
     ("cleanup", "--dry-run"),
+    ("singleton", "status"),
+    ("metrics",),
 )
 
 
