@@ -464,7 +464,7 @@ def test_a_lock_file_of_another_user_in_a_shared_folder_is_refused(nursery: Nurs
     assert nursery.start(as_user, path=path, uid=ALICE).receive() == {"code": "", "mode": 0o600}
 
     assert nursery.start(as_user, path=path, uid=BOB).receive()["code"] == "store-forbidden"
-    with pytest.raises(CoordinationError, match="belongs to another user, in a folder that others may write to"):
+    with pytest.raises(CoordinationError, match="belongs to another user, in a folder that everybody may write to"):
         MachineFileLock(path).acquire()  # root could open it, and would be led
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from stat import S_IMODE, S_ISREG, S_IWGRP, S_IWOTH
+from stat import S_IMODE, S_ISREG, S_IWOTH
 from threading import RLock
 
 from latchboard.errors import HostError, UnsafeFolder, from_os_error
@@ -246,8 +246,8 @@ def _check(path: str, status: os.stat_result) -> None:
     if _is_ours(status):
         return
     folder = os.stat(os.path.dirname(path))
-    if folder.st_mode & (S_IWOTH | S_IWGRP):
-        raise _unsafe(path, "it belongs to another user, in a folder that others may write to")
+    if folder.st_mode & S_IWOTH:
+        raise _unsafe(path, "it belongs to another user, in a folder that everybody may write to")
 
 
 def _is_ours(status: os.stat_result) -> bool:
