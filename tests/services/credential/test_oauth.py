@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import traceback
 
 import pytest
 
 from latchboard.credential import Grant, GrantRefused, Issued, Secret
 from latchboard.credential.oauth import OAuthRefresher, check_endpoint
-from latchboard.errors import CoordinationError, RefreshFailed, RefreshRejected, UsageError
-from tests.issuer import Gate, Issuer
+from latchboard.credential.transaction import run_refresh_transaction
+from latchboard.errors import CoordinationError, RefreshFailed, RefreshRejected, StoreFull, UsageError
+from latchboard.machine_lock import MachineFileLock
+from tests.issuer import PATIENCE_S, Gate, Issuer
 from tests.services.credential.conftest import Desk
 
 CLIENT_SECRET = "client-secret-0000"
@@ -185,17 +189,51 @@ def test_no_token_in_any_log_error_repr_or_traceback_with_its_locals(
         assert token[:12] + token[-4:] not in everything
 
 
-def test_write_that_fails_shows_no_token_in_its_frames(desk: Desk, issuer: Issuer) -> None:
+@pytest.mark.parametrize("call", ["unlink", "open", "fchmod", "fsync", "rename"])
+def test_write_that_fails_shows_no_token_in_its_frames(
+    desk: Desk, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     desk.issuer = refresher(issuer)  # type: ignore[assignment]  # a refresher like any other
     old = desk.put(grant(issuer))
-    (desk.path.parent / f"{desk.path.name}.tmp").mkdir()
+    usual = getattr(os, call)
 
-    with pytest.raises(CoordinationError) as told:
+    def full(path: object, *arguments: object, **options: object) -> object:
+        if isinstance(path, int) or str(path).endswith(".tmp"):
+            raise OSError(errno.ENOSPC, "no space left")
+        return usual(path, *arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(StoreFull) as told:
+        patch.setattr(os, call, full)
         desk.run(seen=old.face)
 
     text = leaks(told.value)
-    assert "is a directory" in text.lower()
+    assert "_write" in text
     assert not [token for token in issuer.issued if token in text]
+    found = desk.store.load()
+    assert found is not None
+    assert found.version == old.version
+
+
+def test_task_that_is_cancelled_in_its_call_leaves_lock_and_grant(desk: Desk, issuer: Issuer) -> None:
+    gate = issuer.gates[0] = Gate()
+    old = desk.put(grant(issuer))
+    how = {"lock_path": desk.lock_path, "seen": old.face, "clock": desk.clock}
+
+    async def cancelled() -> None:
+        work = run_refresh_transaction("github", desk.store, refresher(issuer), **how)  # type: ignore[arg-type]
+        task = asyncio.create_task(work)
+        await asyncio.to_thread(gate.arrived.wait, PATIENCE_S)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+    found = desk.store.load()
+    assert found is not None
+    assert found.version == old.version
+    with MachineFileLock(desk.lock_path, acquire_timeout_s=0):
+        pass
 
 
 def leaks(exc: BaseException) -> str:
