@@ -21,6 +21,8 @@ from latchboard.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from latchboard.agent import Agent
     from latchboard.board import Board, Publisher
     from latchboard.cleanup import Cleanup
@@ -211,7 +213,15 @@ class Latchboard:
             _refresher(profile),
             lock_path=f"{path}.lock",
             clock=self.clock,
+            trace=self._trace_credential,
         )
+
+    def _trace_credential(self, facts: dict[str, Any]) -> None:
+        """Note it in the store where there is one: a refresh is no reason to make one."""
+        if self._files is None or os.path.isdir(self._files.path):
+            from latchboard.credential.log import leave_trace
+
+            leave_trace(self._noting, facts)
 
     def credential_names(self) -> list[str]:
         """Every `[credential.NAME]` of the project's configuration."""

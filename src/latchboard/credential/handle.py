@@ -18,6 +18,8 @@ from latchboard.machine_lock import read_lock_record
 from latchboard.rules import credential as rules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latchboard.clock import Clock
     from latchboard.credential.grant import Issued
     from latchboard.credential.port import CredentialStore, Refresher
@@ -35,29 +37,46 @@ class Credential:
         lock_path: Its machine lock.
     """
 
-    __slots__ = ("_clock", "_refresher", "lock_path", "profile", "store")
+    __slots__ = ("_clock", "_refresher", "_trace", "lock_path", "profile", "store")
 
     def __init__(
-        self, profile: Profile, store: CredentialStore, refresher: Refresher, *, lock_path: str, clock: Clock
+        self,
+        profile: Profile,
+        store: CredentialStore,
+        refresher: Refresher,
+        *,
+        lock_path: str,
+        clock: Clock,
+        trace: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
+        """Open nothing; `trace` is told how each transaction ended."""
         self.profile = profile
         self.store = store
         self.lock_path = lock_path
         self._refresher = refresher
         self._clock = clock
+        self._trace = trace or _nowhere
 
     async def refresh_async(self, *, seen: Version | None = None, limits: Limits | None = None) -> RefreshResult:
         """As `run_refresh_transaction`."""
-        return await run_refresh_transaction(
-            self.profile.name,
-            self.store,
-            self._refresher,
-            lock_path=self.lock_path,
-            seen=seen,
-            limits=limits or self.profile.limits,
-            login_command=self.profile.login_command,
-            clock=self._clock,
-        )
+        try:
+            result = await run_refresh_transaction(
+                self.profile.name,
+                self.store,
+                self._refresher,
+                lock_path=self.lock_path,
+                seen=seen,
+                limits=limits or self.profile.limits,
+                login_command=self.profile.login_command,
+                clock=self._clock,
+            )
+        except CoordinationError as exc:
+            cause = exc.fields.get("cause")
+            self._trace({"credential": self.profile.name, "outcome": None, "code": exc.code, "cause": cause})
+            raise
+        cleared = result.grant.cleared or {}
+        self._trace({**result.facts(), "cause": cleared.get("cause"), "command": cleared.get("command")})
+        return result
 
     def refresh(self, *, seen: Version | None = None, limits: Limits | None = None) -> RefreshResult:
         """As `refresh_async`, for a thread without a loop."""
@@ -112,3 +131,7 @@ class Credential:
         except CoordinationError:
             return None  # the state is what was asked for; a lock that cannot be read is met by the next refresh
         return None if record is None else {"pid": record.pid, "started_at": record.started_at, "host": record.host}
+
+
+def _nowhere(facts: dict[str, Any]) -> None:
+    """Nobody wants to know."""

@@ -182,6 +182,28 @@ def test_what_a_log_in_got_is_newer_than_anything(cli: Cli, github: FileCredenti
     assert cli("credential", "status", "--json").json["credentials"][0]["generation"] == 2
 
 
+def test_each_refresh_leaves_one_line_in_the_stores_journal(
+    cli: Cli, github: FileCredentialStore, issuer: issuers.Issuer
+) -> None:
+    cli("credential", "refresh", "github")
+    assert not (cli.project / "data").exists()
+    cli("init")
+
+    cli("credential", "refresh", "github")
+    version = cli("credential", "status", "--json").json["credentials"][0]["version"]
+    issuer.good = "rotated-by-somebody-else"
+    told = cli("credential", "refresh", "github", "--seen", version)
+    cli("credential", "refresh", "github")
+
+    traces = [change.value for change in cli.board().store.watch("log/credential", after=0).poll()]
+    found = [trace["outcome"] or trace["code"] for trace in traces if trace]
+    assert found == ["adopted_newer", "current_rejection_cleared", "no-usable-grant"]
+    assert "credential.refresh" not in told.err  # the log line is not for whoever typed the command
+    text = json.dumps(traces)
+    assert "gh-login --web" in text
+    assert not [token for token in issuer.issued if token in text]
+
+
 def test_eight_shells_make_one_request(real: Real, issuer: issuers.Issuer) -> None:
     (real.project / "latchboard.toml").write_text(TABLE.format(url=issuer.url), encoding="utf-8")
     store = FileCredentialStore(SecretFile(str(real.project / "own" / "github.json")))

@@ -5,6 +5,8 @@ Protocol: protocol/cli.md, "credential refresh"; protocol/credential.md.
 
 from __future__ import annotations
 
+import logging
+
 from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, argument, option
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from latchboard.surface.cli.call import Call
 
 FINDINGS = 3
+# What is logged is told in the verb's own words; without a handler Python would print it a second time.
+logging.getLogger("latchboard").addHandler(logging.NullHandler())
 _SAYS = {
     "adopted_newer": "is fresh; nobody had to be asked",
     "refreshed": "was refreshed",
