@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -549,3 +550,108 @@ def sitting(channel: Channel, root: str) -> None:
             channel.receive(3600)
         except Gone:
             return
+
+
+def test_an_entry_that_was_written_over_names_no_innocent_process(nursery: Nursery, tmp_path: Path) -> None:
+    first = start(nursery, tmp_path)
+    first.ask(do="enforce")
+    folder = tmp_path / "data/.agent_pids"
+    (folder / f"{TYPE}.json").unlink()
+    (folder / f"{TYPE}.pid").write_text("1\n")
+
+    with pytest.raises(AlreadyRunning) as caught:
+        board(tmp_path).singletons.enforce(TYPE)
+
+    assert caught.value.pid == first.pid, "by what the kernel says"
+    assert f"kill {first.pid}" in caught.value.hint
+
+
+# -- other places -----------------------------------------------------------------------------------------------------
+
+
+def in_a_container(channel: Channel, root: str) -> None:
+    """As number 1 of a pid namespace with its own /proc."""
+    try:
+        space.own_pids(own_proc=True)
+    except space.Refused as exc:
+        channel.send(refused=str(exc))
+        return
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    try:
+        channel.send(pid=os.getpid())
+        agent(channel, root)
+    finally:
+        os._exit(0)
+
+
+def test_one_in_another_container_is_in_the_way_as_long_as_it_lives__failure_3_6(
+    nursery: Nursery, tmp_path: Path, require: Any
+) -> None:
+    inside, beside = (nursery.start(in_a_container, root=str(tmp_path)) for _ in range(2))
+    outside = start(nursery, tmp_path)
+    for message in (inside.receive(), beside.receive()):
+        require("refused" not in message, f"a pid namespace: {message.get('refused')}")
+    inside.ask(do="enforce")
+
+    from_outside, from_beside = outside.ask(do="enforce"), beside.ask(do="enforce")
+
+    numbers = Path(f"/proc/{from_outside['by']}/status").read_text().split("NSpid:")[1].splitlines()[0].split()
+    assert numbers == [str(from_outside["by"]), "1"], "the kernel's word: its number as it is seen from outside"
+    assert (from_beside["code"], from_beside["by"]) == ("already-running", 1), "its entry's word, told as such"
+    inside.close()
+    until(lambda: outside.ask(do="status")["answer"] == "stale", "the container has ended with its first process")
+    assert outside.ask(do="enforce") == {"answer": None}
+
+
+def on_a_full_disk(channel: Channel, root: str) -> None:
+    """Register where no file fits any more, then where there is room again."""
+    try:
+        space.own_mounts()
+        space.mount_tmpfs(root, "64k")
+    except space.Refused as exc:
+        channel.send(refused=str(exc))
+        return
+    mine = Latchboard(root, publishes=False).singletons
+    mine.enforce("architect").release()
+    ballast = Path(root, "ballast")
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            channel.send(full=True)
+    answers = []
+    for _ in range(2):
+        try:
+            mine.enforce(TYPE)
+            answers.append("enforced")
+        except CoordinationError as exc:
+            answers.append(exc.code)
+    ballast.unlink()
+    mine.enforce(TYPE)
+    channel.send(answers=answers, state=mine.status([TYPE])[0]["state"])
+
+
+def test_on_a_full_disk_nothing_is_taken_and_it_goes_on_with_room(
+    nursery: Nursery, tmp_path: Path, require: Any
+) -> None:
+    child = nursery.start(on_a_full_disk, root=str(tmp_path))
+    message = child.receive()
+    require("refused" not in message, f"a disk of one's own: {message.get('refused')}")
+
+    assert child.receive() == {"answers": ["store-full", "store-full"], "state": "running"}
+
+
+def test_a_wiped_registry_is_seen_by_who_runs(nursery: Nursery, tmp_path: Path) -> None:
+    """Not promised to be safe (protocol/singleton.md, "Guarantees"); but who runs can see it."""
+    first = start(nursery, tmp_path)
+    first.ask(do="enforce")
+
+    shutil.rmtree(tmp_path / "data/.agent_pids")
+
+    assert first.ask(do="is_held")["answer"] == [False]
+    assert first.ask(do="enforce") == {"answer": None}
+    assert start(nursery, tmp_path).ask(do="enforce")["by"] == first.pid

@@ -74,8 +74,8 @@ def test_facts_come_from_the_record_and_else_from_the_pid_file() -> None:
 
     assert (whole["pid"], whole["started_at"], whole["version"]) == (42, MOMENT["at"], "1")
     assert whole["process"] == PROCESS
-    assert poor == {**dict.fromkeys(poor), "agent_type": "planner", "pid": 7}
-    assert odd == {**dict.fromkeys(odd), "agent_type": "planner"}
+    assert poor == {**dict.fromkeys(poor), "agent_type": "planner", "pid": 7, "is_here": False}
+    assert odd == {**dict.fromkeys(odd), "agent_type": "planner", "is_here": False}
 
 
 def test_a_break_is_kept_in_the_record() -> None:
@@ -99,13 +99,21 @@ def test_why_an_entry_is_stale_is_said(pid: int | None, verdict: str | None, sai
 
 
 def test_a_refusal_names_everything_and_the_next_step() -> None:
-    exc = rules.already_running(rules.facts("planner", record(started_at="2026-11-21T06:00:00.000000Z"), None))
+    known = rules.facts("planner", record(started_at="2026-11-21T06:00:00.000000Z"), None)
+    exc = rules.already_running({**known, "is_here": True})
 
     assert (exc.agent_type, exc.pid, exc.process) == ("planner", 42, PROCESS)
     assert exc.started_at == "2026-11-21T06:00:00.000000Z"
     assert exc.next_step == exc.hint
     for part in ("planner", "42", "2026-11-21T06:00:00", "kill 42", "singleton status planner", "force"):
         assert part in str(exc)
+
+
+def test_nobody_is_told_to_end_a_number_of_another_container() -> None:
+    exc = rules.already_running(rules.facts("planner", record(), None))
+
+    assert "process 42 of another container or machine" in exc.message
+    assert "kill" not in exc.hint
 
 
 def test_a_refusal_without_an_entry_says_so() -> None:

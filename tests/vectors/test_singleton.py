@@ -62,6 +62,13 @@ def test_a_record_is_read_or_said_to_be_unreadable(case: dict[str, Any]) -> None
         jsonschema.Draft202012Validator(schema).validate(case["given"])
 
 
+@cases("running")
+def test_who_holds_the_lock_is_named_and_nobody_else(case: dict[str, Any]) -> None:
+    given = case["given"]
+
+    assert rules.running(given["known"], given["verdict"], given["pids"]) == case["expect"]
+
+
 @cases("metrics")
 def test_figures_are_written_as_prometheus_reads_them(case: dict[str, Any]) -> None:
     assert metrics.exposition(case["given"]) == case["expect"]

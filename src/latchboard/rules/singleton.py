@@ -14,7 +14,7 @@ from latchboard.errors import AlreadyRunning, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, Literal, TypeAlias
 
     Decision: TypeAlias = Literal["enter", "clean-and-enter", "break-and-enter", "refuse"]
@@ -144,7 +144,11 @@ def check_record(value: object, agent_type: str) -> str:
 
 
 def facts(agent_type: str, value: Mapping[str, Any] | None, pid: int | None) -> dict[str, Any]:
-    """What is known of an entry's process, for answers and errors: from the record, else from the pid file."""
+    """What is known of an entry's process, for answers and errors: from the record, else from the pid file.
+
+    `is_here`: it is proven that `pid` means that process to whoever asks, so that a person may be told to end it. An
+    entry proves nothing, so it is false until somebody has looked.
+    """
     known = value or {}
     process, registered = known.get("process"), known.get("registered")
     return {
@@ -154,7 +158,26 @@ def facts(agent_type: str, value: Mapping[str, Any] | None, pid: int | None) -> 
         "registered_at": _text(registered.get("at")) if isinstance(registered, dict) else None,
         "version": _text(known.get("version")),
         "process": process if isinstance(process, dict) else None,
+        "is_here": False,
     }
+
+
+def running(known: Mapping[str, Any], verdict: str | None, pids: Sequence[int]) -> dict[str, Any]:
+    """The facts about the process that holds the lock.
+
+    Args:
+        known: What its entry says.
+        verdict: About the process that the record names; None: there is no record.
+        pids: Who holds the lock by what the kernel says; empty where it does not say, as of another container.
+
+    An entry that is not that of the holder (somebody removed or wrote it) must not name an innocent process.
+    """
+    if verdict == "live" and (not pids or known["pid"] in pids):
+        return {**known, "is_here": True}
+    if verdict == "unknowable" and not pids:
+        return dict(known)
+    nobody = facts(known["agent_type"], None, None)
+    return {**nobody, "pid": pids[0], "is_here": True} if pids else nobody
 
 
 def _text(value: object) -> str | None:
@@ -214,7 +237,9 @@ def already_running(known: Mapping[str, Any]) -> AlreadyRunning:
     agent_type, pid, since = known["agent_type"], known["pid"], known["started_at"] or known["registered_at"]
     who = "a process that its entry does not name" if pid is None else f"process {pid}"
     started = f", started {since}" if since else ""
-    end = "find and end it" if pid is None else f"end it (kill {pid})"
+    end = f"end it (kill {pid})" if known["is_here"] else "find and end it"
+    if pid is not None and not known["is_here"]:
+        who += " of another container or machine"
     return AlreadyRunning(
         f"{agent_type} is already running: {who}{started}",
         hint=f"wait until it ends, or {end}; `latchboard singleton status {agent_type}` shows it; "

@@ -63,12 +63,11 @@ def is_own(desk: Desk, held: Held) -> bool:
     return rules.may_remove(value, process=held.process, epoch=held.seat.epoch, newest=newest)
 
 
-def named(registry: Registry, known: dict[str, Any], lock_name: str) -> dict[str, Any]:
-    """The facts about a process that holds the lock; without an entry the kernel may know its number."""
-    if known["pid"] is None:
-        pids = registry.pids_at(lock_name)
-        return {**known, "pid": pids[0]} if pids else known
-    return known
+def running(registry: Registry, host: Host, known: dict[str, Any], lock_name: str) -> dict[str, Any]:
+    """The facts about the process that holds the lock: by its entry where that is true, else by the kernel."""
+    verdict = None if known["process"] is None else host.verdict(known["process"])
+    pids = [] if verdict == "live" else registry.pids_at(lock_name)
+    return rules.running(known, verdict, pids)
 
 
 def standing(registry: Registry, host: Host, desk: Desk | None, agent_type: str) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def standing(registry: Registry, host: Host, desk: Desk | None, agent_type: str)
     state = rules.state(is_free=is_free, is_left=is_left)
     known = rules.facts(agent_type, value, pid)
     if state == "running":
-        known = named(registry, known, rules.lock_name(agent_type, epoch))
+        known = running(registry, host, known, rules.lock_name(agent_type, epoch))
     verdict = None if known["process"] is None else host.verdict(known["process"])
     why = rules.why_stale(known["pid"], verdict) if state == "stale" else None
     return {**known, "state": state, "verdict": verdict, "epoch": epoch, "why": why}

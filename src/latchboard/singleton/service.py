@@ -112,7 +112,7 @@ class Singletons:
         decision = rules.decide(is_free=seat is not None, is_left=is_left, force=force)
         known = rules.facts(agent_type, value, pid)
         if decision == "refuse":
-            refusal = rules.already_running(entry.named(self.registry, known, lock_name))
+            refusal = rules.already_running(entry.running(self.registry, self.host, known, lock_name))
             told.append({"event": "blocked", "by_pid": refusal.pid})
             telling.count(desk, agent_type, told)
             raise refusal
@@ -120,7 +120,7 @@ class Singletons:
             why = rules.why_stale(known["pid"], None if value is None else self.host.verdict(value["process"]))
             entry.remove(desk, agent_type)
             told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
-        broke = entry.named(self.registry, known, lock_name) if seat is None else None
+        broke = entry.running(self.registry, self.host, known, lock_name) if seat is None else None
         held = Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
         entry.write(desk, held, self.clock.now(), self._started_s(me))
         told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})

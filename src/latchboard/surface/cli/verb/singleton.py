@@ -105,7 +105,7 @@ def _tell(call: Call, exc: CoordinationError) -> None:
 def _beside(broke: dict[str, Any]) -> str:
     pid = broke["pid"]
     who = "the process that ran" if pid is None else f"process {pid}"
-    end = "" if pid is None else f"; end it with: kill {pid}"
+    end = f"; end it with: kill {pid}" if broke["is_here"] else ""
     return f"{who} goes on as {printable(broke['agent_type'])} without a registration; it was not signalled{end}"
 
 
