@@ -204,6 +204,29 @@ def test_each_refresh_leaves_one_line_in_the_stores_journal(
     assert not [token for token in issuer.issued if token in text]
 
 
+def test_default_place_is_the_users_state_folder_and_the_secret_comes_from_the_environment(
+    cli: Cli, issuer: issuers.Issuer, tmp_path: Path
+) -> None:
+    table = f'[tool.latchboard.credential.github]\ntoken_endpoint = "{issuer.url}"\nclient_id = "me"\n'
+    (cli.project / "pyproject.toml").write_text(table + 'client_secret_env = "GITHUB_SECRET"\n', encoding="utf-8")
+    path = tmp_path / "state" / "latchboard" / "credentials" / "github.json"
+    path.parent.mkdir(parents=True)
+    record = {"schema_version": 1, "generation": 1, "token_endpoint": issuer.url, "refresh_token": issuer.good}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({**record, "expires_at": "2020-01-01T00:00:00Z", "note": "kept"}), encoding="utf-8")
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+    without = cli("credential", "refresh", "github", **state)
+    done = cli("credential", "refresh", "github", **state, GITHUB_SECRET="s3cret-0000")
+
+    assert without.status == 2
+    assert "client secret of github is empty" in without.err
+    assert done.status == 0
+    assert issuer.requests[0]["basic"] == "me:s3cret-0000"
+    assert json.loads(path.read_text(encoding="utf-8"))["note"] == "kept"
+    assert "s3cret-0000" not in path.read_text(encoding="utf-8") + done.out + done.err
+
+
 def test_eight_shells_make_one_request(real: Real, issuer: issuers.Issuer) -> None:
     (real.project / "latchboard.toml").write_text(TABLE.format(url=issuer.url), encoding="utf-8")
     store = FileCredentialStore(SecretFile(str(real.project / "own" / "github.json")))
