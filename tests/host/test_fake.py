@@ -151,3 +151,47 @@ def test_an_answer_may_be_changed_by_its_receiver() -> None:
     machine.me()["pid"] = 0
 
     assert machine.verdict(machine.me()) == "live"
+
+
+def test_processes_are_described_as_they_are_dressed() -> None:
+    machine = FakeHost()
+    one, hidden = machine.spawn(), machine.spawn(pid_ns=9)
+    machine.dress(one, argv=["vim", "latchboard"], exe="/usr/bin/vim", uid=7, parent=3)
+    machine.dress(hidden, argv=["latchboard"])
+
+    found = machine.look(one["pid"])
+
+    assert found == {"identity": one, "parent": 3, "uid": 7, "argv": ["vim", "latchboard"], "exe": "/usr/bin/vim"}
+    assert machine.look(hidden["pid"]) is None, "numbered in another namespace"
+    assert [process["identity"] for process in machine.scan("latchboard")] == [one, hidden]
+    machine.kill(one, reap=False)
+    zombie = machine.look(one["pid"])
+    assert zombie is not None
+    assert zombie["argv"] == []
+    machine.bury(one)
+    assert machine.look(one["pid"]) is None
+
+
+def test_a_signal_reaches_whom_the_grip_is_on_and_nobody_else__failure_3_5() -> None:
+    machine = FakeHost()
+    one = machine.spawn()
+    grip = machine.grip(one)
+    assert grip is not None
+    successor = machine.recycle(one)
+
+    assert grip.send("KILL") == "dead"
+
+    assert machine.verdict(successor) == "live"
+    assert machine.signals == []
+    assert machine.grip(one) is None
+    grip.close()
+
+
+def test_surroundings_are_a_bare_host_until_told_otherwise() -> None:
+    machine = FakeHost()
+    assert not machine.surroundings("/srv")["has_dockerenv"]
+
+    machine.surround(has_dockerenv=True)
+
+    assert machine.surroundings("/srv")["has_dockerenv"]
+    assert machine.surroundings("/srv")["root"] == "/srv"
