@@ -143,6 +143,11 @@ class Report:
         return self.recorded is not None and self.recorded.state == "running"
 
 
+def _kept(recorded: Recorded) -> int | None:
+    """The recorded process, unless it is proven that it is not the daemon; what cannot be judged stays, too."""
+    return recorded.pid if recorded.state in ("running", "unknowable") else None
+
+
 def _log(root: str, report: Report) -> None:
     """One line for each process that was to end, and for a record that went: `daemon.ended`, `daemon.left`, ..."""
     if not report.ended and not report.is_record_removed:
@@ -254,14 +259,16 @@ class Daemons:
         except HostError:
             return rules.UNREADABLE
 
-    def find(self) -> list[Found]:
+    def find(self, recorded: Recorded | None = None) -> list[Found]:
         """Every process that has our name in its command line, judged.
+
+        Args:
+            recorded: What `verify` has just said, for whoever acts on it; read again otherwise.
 
         Raises:
             HostError: Processes cannot be listed.
         """
-        recorded = self.verify()
-        kept = recorded.pid if recorded.state == "running" else None
+        kept = _kept(recorded or self.verify())
         own_pid = self._machine.me()["pid"]
         ancestors, is_daemon = self._ancestors(own_pid), not self.why_not(own_pid)
         found = []
@@ -295,14 +302,14 @@ class Daemons:
             return report
         report.recorded = self.verify()
         if mode == "container":
-            self._end_others(report, term_wait_s)
+            self._end_others(report, report.recorded, term_wait_s)
         if report.recorded.state == "stale":
             report.is_record_removed = self._files.remove(report.recorded.content)
         _log(self._root, report)
         return report
 
-    def _end_others(self, report: Report, term_wait_s: float) -> None:
-        for one in self.find():
+    def _end_others(self, report: Report, recorded: Recorded, term_wait_s: float) -> None:
+        for one in self.find(recorded):
             identity = one.process["identity"]
             if one.why:
                 continue
@@ -316,12 +323,17 @@ class Daemons:
                 why_not=lambda meant=one.process: self._why_not_now(meant),  # type: ignore[misc]  # bound at once
                 term_wait_s=term_wait_s,
             )
-            report.ended.append({"pid": identity["pid"], **ending.to_json()})
+            if ending.why == "recorded" and ending.by is None:
+                report.spared.append({"pid": identity["pid"], "why": "recorded"})
+            else:
+                report.ended.append({"pid": identity["pid"], **ending.to_json()})
 
     # -- judging
 
     def _why_not_now(self, meant: Process) -> str:
-        """Why a process that was ours is not any more. The command line is read last: nothing is read after it."""
+        """Why a process that was ours is not any more, or is the daemon by now. The process itself is read last."""
+        if _kept(self.verify()) == meant["identity"]["pid"]:
+            return "recorded"
         try:
             now = self._machine.look(meant["identity"]["pid"])
             why = self._judge(now, meant["identity"])

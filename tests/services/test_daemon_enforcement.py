@@ -316,6 +316,49 @@ def test_other_daemons_end_beside_the_recorded_one() -> None:
     ]
 
 
+@pytest.mark.parametrize("call", ["scan", "grip"])
+def test_daemon_that_takes_its_place_meanwhile_stays(call: str) -> None:
+    scene = Scene()
+    late = scene.daemon()
+    scene.untouchable.add(late["pid"])
+    scene.machine.interfere(lambda name: setattr(scene.files, "entry", Files(late).entry) if name == call else None)
+
+    report = scene.daemons().enforce()
+
+    assert scene.is_there(late)
+    assert (report.ended, report.spared) == ([], [{"pid": late["pid"], "why": "recorded"}])
+
+
+def test_record_that_goes_meanwhile_takes_nobody_with_it() -> None:
+    scene = Scene()
+    healthy, other = scene.daemon(), scene.daemon()
+    scene.untouchable.add(healthy["pid"])
+    scene.files = Files(healthy)
+    scene.machine.interfere(lambda name: setattr(scene.files, "entry", Files().entry) if name == "scan" else None)
+
+    report = scene.daemons().enforce()
+
+    assert [one["pid"] for one in report.ended] == [other["pid"]]
+    assert scene.is_there(healthy)
+
+
+def test_recorded_daemon_that_cannot_be_judged_stays() -> None:
+    scene = Scene()
+    daemon = scene.daemon(exe="")
+    scene.files = Files(daemon)
+    scene.machine.interfere(
+        lambda name: scene.machine.dress(daemon, exe=PYTHON) if name == "scan" else None  # readable again
+    )
+    scene.untouchable.add(daemon["pid"])
+
+    report = scene.daemons().enforce()
+
+    assert report.recorded is not None
+    assert report.recorded.state == "unknowable"
+    assert scene.is_there(daemon)
+    assert report.spared == [{"pid": daemon["pid"], "why": "recorded"}]
+
+
 def test_asker_and_its_ancestors_stay() -> None:
     scene = Scene()
     grandparent = scene.daemon()
