@@ -55,7 +55,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("watch", lambda: mail.watch(int(1000 * share))),
         ("machine_lock", lambda: machine_lock.machine_lock(int(3000 * share))),
         ("start_up", lambda: process.start_up(int(40 * share) + 5)),
-        ("singleton", lambda: singleton.registration(max(300, int(1000 * share)))),
+        ("singleton", lambda: singleton.register(max(300, int(1000 * share)))),
         ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),

@@ -83,7 +83,7 @@ def start(nursery: Nursery, root: Path) -> Child:
 
 
 def files(root: Path) -> set[str]:
-    return {path.name for path in (root / "data/.agent_pids").iterdir()} - {".gitignore", ".counts", "guard"}
+    return {path.name for path in (root / "data/.agent_pids").iterdir() if path.name[0] != "."} - {"guard"}
 
 
 def board(root: Path) -> Latchboard:

@@ -106,17 +106,34 @@ class Desk:
         """
         temporary = f".{name}.tmp"
         try:
-            self.remove(temporary)  # nobody else is at the desk: it is that of a killed process
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, MODE, dir_fd=self._folder)
+            fd = self._blank(temporary)
             try:
-                os.fchmod(fd, MODE)
-                os.write(fd, data)
+                os.pwrite(fd, data, 0)
+                os.ftruncate(fd, len(data))
             finally:
                 os.close(fd)
             os.replace(temporary, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except OSError as exc:
-            self.remove(temporary)
+            self._unlink(temporary)
             raise from_os_error(exc, "write", f"{self._path}/{name}") from exc
+
+    def _blank(self, temporary: str) -> int:
+        """A file to write in: that of an entry that was removed, or a new one.
+
+        To make a file costs 10 microseconds in one folder and 5,000 in another, by what was deleted in it before.
+        """
+        try:
+            fd = os.open(temporary, os.O_WRONLY | FLAGS, dir_fd=self._folder)
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and stat.S_IMODE(status.st_mode) == MODE:
+                return fd
+            os.close(fd)
+        except OSError:  # missing mostly; a link or another user's else
+            pass
+        self._unlink(temporary)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, MODE, dir_fd=self._folder)
+        os.fchmod(fd, MODE)
+        return fd
 
     def scribble(self, name: str, data: bytes) -> None:
         """Write a file in its place, at a tenth of what a rename costs: for what may begin again when it is damaged.
@@ -143,7 +160,18 @@ class Desk:
         self.write(name, data)
 
     def remove(self, name: str) -> None:
-        """Remove an entry's file; one that is missing is removed already."""
+        """Take an entry's file away; the next one is written in it. One that is missing is removed already."""
+        try:
+            if stat.S_ISREG(os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_mode):
+                os.rename(name, f".{name}.tmp", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                return
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise from_os_error(exc, "remove", f"{self._path}/{name}") from exc
+        self._unlink(name)
+
+    def _unlink(self, name: str) -> None:
         try:
             os.unlink(name, dir_fd=self._folder)
         except FileNotFoundError:
