@@ -109,6 +109,24 @@ def test_incident_rotation_during_the_second_ones_call(scene: Scene) -> None:
     assert scene.result(again)["outcome"] == "refreshed"  # what was kept is good
 
 
+def test_incident_the_other_way_round_the_refused_one_clears_before_the_first_has_its_answer(scene: Scene) -> None:
+    gate = scene.issuer.gates[0] = Gate(is_behind=True)
+    first = scene.start(go="go-first")
+    second = scene.start(go="go-second", lock="own/another.lock")
+
+    scene.go("go-first")
+    assert gate.arrived.wait(PATIENCE_S)  # the issuer has rotated; the answer is on its way
+    scene.go("go-second")
+    assert scene.result(second)["outcome"] == "current_rejection_cleared"
+    assert scene.grant.cleared is not None
+    gate.release.set()
+    result = scene.result(first)
+
+    assert result["outcome"] == "refreshed"
+    assert (scene.grant.version, scene.grant.generation, scene.grant.cleared) == (result["version"], 3, None)
+    assert scene.grant.refresh_token == Secret(scene.issuer.good)  # the one good token is not lost
+
+
 def test_same_incident_without_a_newer_grant_clears_and_says_why(scene: Scene) -> None:
     scene.issuer.good = "somebody-else-has-rotated-it"
     ours = scene.start()
@@ -191,4 +209,5 @@ def test_call_that_never_ends_leaves_lock_and_grant(scene: Scene) -> None:
     told = scene.result(hanging)
     assert (told["code"], told["cause"], told["retryable"]) == ("refresh-failed", "timeout", True)
     assert scene.grant.version == before
+    scene.issuer.gates.clear()
     assert scene.result(scene.start())["outcome"] == "refreshed"

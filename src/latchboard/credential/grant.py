@@ -73,7 +73,7 @@ class Grant:
         token_type, scope: As the issuer said; "" when it said nothing.
         expires_at: End of the access token, RFC 3339; None: not known.
         obtained_at: When it was got, RFC 3339; "" when not known.
-        cleared: None; or `at`, `cause` and `command` of a grant that was ended, which has no tokens any more.
+        cleared: None; or `at`, `cause`, `command` and the `version` that was refused: no token is left.
         others: Fields that this version does not know; they are kept.
     """
 
@@ -124,6 +124,7 @@ class Grant:
             "generation": self.generation,
             "fingerprint": self._fingerprint(),
             "cleared": self.cleared is not None,
+            "refused": self.cleared.get("version") if self.cleared is not None else None,
             "expires_s": self.expires_s,
         }
 
@@ -167,7 +168,7 @@ class Grant:
             generation=self.generation + 1,
             token_endpoint=self.token_endpoint,
             scope=self.scope,
-            cleared={"at": clock.iso(now_s), "cause": cause, "command": command},
+            cleared={"at": clock.iso(now_s), "cause": cause, "command": command, "version": self.version},
             others=self.others,
         )
 

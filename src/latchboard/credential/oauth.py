@@ -93,6 +93,10 @@ class OAuthRefresher:
             raise self._failed(trouble)
         return self._read(status, answer)
 
+    def prepare(self) -> None:
+        """As the port says: Authlib and httpx2."""
+        self._load()
+
     def _load(self) -> Any:
         try:
             from authlib.integrations.httpx_client import AsyncOAuth2Client

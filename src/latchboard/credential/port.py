@@ -42,6 +42,14 @@ class CredentialStore(Protocol):
 class Refresher(Protocol):
     """Asks the issuer. It is cancelled when the time for it is over."""
 
+    def prepare(self) -> None:
+        """Load what is slow to load. Called under the lock, by the one that will ask, before the call's time begins.
+
+        Raises:
+            UsageError: What is needed is not installed.
+        """
+        ...
+
     async def refresh(self, grant: Grant) -> Issued:
         """Show the refresh token, once, and return what the issuer gave for it.
 

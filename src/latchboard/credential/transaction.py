@@ -25,7 +25,7 @@ from latchboard.credential.log import tell_failure, tell_result
 from latchboard.credential.port import GrantRefused
 from latchboard.credential.result import RefreshResult, no_usable_grant
 from latchboard.errors import CoordinationError, RefreshFailed, UsageError
-from latchboard.machine_lock import LockAcquireTimeout, MachineFileLock
+from latchboard.machine_lock import LockAcquireTimeout, MachineFileLock, MachineHold
 from latchboard.rules import credential as rules
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from latchboard.rules.credential import Version
 
 LOOK_S = 0.1
+SPARE_S = 1.0  # between the end of a call and the ceiling of the lock: for writing what it gave
 ROUNDS_MAX = 5
 """How often a transaction begins anew because others changed the store under it."""
 
@@ -64,7 +65,7 @@ class Limits:
         call_s_max: float = 8.0,
         hold_s_max: float = 10.0,
     ) -> None:
-        if call_s_max + 1 > hold_s_max:
+        if call_s_max + SPARE_S > hold_s_max:
             raise UsageError(
                 f"call_s_max ({call_s_max:g}) must be a second less than hold_s_max ({hold_s_max:g}), or less",
                 hint="a call that is cut off by the lock's ceiling may lose the new grant",
@@ -148,9 +149,9 @@ class _Transaction:
                 acquire_timeout_s=min(LOOK_S, max(left_s, 0.0)),
             )
             try:
-                async with lock:
+                async with lock as hold:
                     self.waited_s = self._waited_s()
-                    return await self._refresh(seen)
+                    return await self._refresh(seen, hold)
             except LockAcquireTimeout:
                 pass  # somebody is at it: look what came of it
             self.waited_s = self._waited_s()
@@ -158,7 +159,7 @@ class _Transaction:
             grant, do, outcome = self._look("locked_out" if is_over else "loaded", seen)
         return self._result(outcome, grant)
 
-    async def _refresh(self, reference: Version) -> RefreshResult:
+    async def _refresh(self, reference: Version, hold: MachineHold) -> RefreshResult:
         """Under the lock."""
         for _ in range(ROUNDS_MAX):
             grant, do, outcome = self._look("loaded", reference)
@@ -166,7 +167,7 @@ class _Transaction:
                 return self._result(outcome, grant)
             used, called_s = grant, self.clock.now().wall_s
             try:
-                issued = await self._call(used)
+                issued = await self._call(used, hold)
             except GrantRefused as refused:
                 event, after = "rejected", used.ended(cause=refused.cause, command=self.login_command, now_s=called_s)
             else:
@@ -182,19 +183,22 @@ class _Transaction:
             cause="changed by others",
         )
 
-    async def _call(self, used: Grant) -> Issued:
+    async def _call(self, used: Grant, hold: MachineHold) -> Issued:
         if used.refresh_token is None:
             raise no_usable_grant(self.credential, used, command=self.login_command)
+        self.refresher.prepare()
         started_s = _elapsed_s()
+        limit_s = min(self.limits.call_s_max, hold.remaining_s - SPARE_S)
         try:
-            async with asyncio.timeout(self.limits.call_s_max):
-                return await self.refresher.refresh(used)
+            if limit_s > 0:  # else the token is not shown: the ceiling would cut off the answer
+                async with asyncio.timeout(limit_s):
+                    return await self.refresher.refresh(used)
         except TimeoutError:
             pass  # told below, without whatever the call had among its locals
         finally:
             self.call_s += _elapsed_s() - started_s
         raise RefreshFailed(
-            f"the issuer of {self.credential} gave no answer within {self.limits.call_s_max:g} s",
+            f"the issuer of {self.credential} gave no answer within {max(limit_s, 0.0):.3g} s",
             hint="try again; should it have answered later, the next refresh may be refused",
             credential=self.credential,
             cause="timeout",
@@ -206,7 +210,8 @@ class _Transaction:
             grant, do, outcome = self._look(event, used.face)
             if do not in (rules.WRITE, rules.CLEAR):
                 return grant, do, outcome
-            if self.store.replace(after, expected=used.face):
+            after.generation = grant.generation + 1
+            if self.store.replace(after, expected=grant.face):
                 return after, do, outcome
         return used, rules.AGAIN, ""
 

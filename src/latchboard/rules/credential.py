@@ -5,7 +5,8 @@ during the call.
 Law 2. Newer is a greater generation. Times of files and of clocks order nothing.
 Law 3. Each outcome is a cell of `TABLE`; what the table does not say cannot happen.
 
-A grant is seen here by its face: generation, fingerprint, whether it was cleared, and when its access token ends.
+A grant is seen here by its face: generation, fingerprint, whether it was cleared and for the refusal of which version,
+and when its access token ends.
 
 Guarantees that of all who found one grant expired, those that come later adopt what the first one got. Does not know
 whether the issuer still honours a token: a caller that was refused shows the version it was refused with.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         """What may be known of a grant without its tokens."""
 
         cleared: bool
+        refused: str | None
         expires_s: float | None
 
 
@@ -55,6 +57,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "loaded": {
         "missing": (STOP, ""),
         "cleared": (STOP, ""),
+        "cleared_same": (STOP, ""),
         "same": (CALL, ""),
         "newer": (ADOPT, ADOPTED_NEWER),
         "newer_expired": (CALL, ""),
@@ -63,6 +66,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "granted": {
         "missing": (STOP, ""),
         "cleared": (STOP, ""),
+        "cleared_same": (WRITE, REFRESHED),
         "same": (WRITE, REFRESHED),
         "newer": (ADOPT, ADOPTED_NEWER),
         "newer_expired": (AGAIN, ""),
@@ -71,6 +75,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "rejected": {
         "missing": (STOP, ""),
         "cleared": (STOP, ""),
+        "cleared_same": (STOP, ""),
         "same": (CLEAR, CURRENT_REJECTION_CLEARED),
         "newer": (ADOPT, STALE_REJECTION_PRESERVED),
         "newer_expired": (ADOPT, STALE_REJECTION_PRESERVED),
@@ -79,6 +84,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
     "locked_out": {
         "missing": (STOP, ""),
         "cleared": (STOP, ""),
+        "cleared_same": (STOP, ""),
         "same": (FAIL, LOCK_TIMEOUT_ERROR),
         "newer": (ADOPT, LOCK_TIMEOUT_ADOPTED),
         "newer_expired": (FAIL, LOCK_TIMEOUT_ERROR),
@@ -110,13 +116,17 @@ def decide(
 def relation(reference: Version | None, current: Face | None, *, now_s: float, valid_s_min: float) -> str:
     """How the grant in the store relates to the reference: a column of `TABLE`.
 
+    `cleared_same`: cleared because the reference was refused. Who got a new grant for that very reference was there
+    before the one that was refused, and knows better.
+
     One of the same or a lower generation with other tokens is `other`: nobody can say which came later. It is never
     taken for newer, and never removed.
     """
     if current is None:
         return "missing"
     if current["cleared"]:
-        return "cleared"
+        is_for_it = reference is not None and current["refused"] == version_text(reference)
+        return "cleared_same" if is_for_it else "cleared"
     fresh = is_fresh(current, now_s=now_s, valid_s_min=valid_s_min)
     if reference is None:
         return "newer" if fresh else "newer_expired"

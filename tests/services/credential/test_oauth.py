@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import sys
 import traceback
 
 import pytest
@@ -141,6 +142,19 @@ def test_grant_is_shown_to_no_other_endpoint(issuer: Issuer) -> None:
 def test_addresses_that_no_token_is_sent_to(address: str) -> None:
     with pytest.raises(UsageError, match="token endpoint"):
         check_endpoint(address)
+
+
+def test_extra_that_is_not_installed_is_told_before_the_token_is_shown(
+    desk: Desk, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "authlib.integrations.httpx_client", None)
+    desk.issuer = refresher(issuer)  # type: ignore[assignment]  # a refresher like any other
+    old = desk.put(grant(issuer))
+
+    with pytest.raises(UsageError, match="extra `oauth`") as told:
+        desk.run(seen=old.face)
+    assert "latchboard[oauth]" in told.value.hint
+    assert issuer.requests == []
 
 
 def test_secret_and_method_must_fit(issuer: Issuer) -> None:
