@@ -95,3 +95,29 @@ def test_work_trees_share_a_board_only_when_the_setting_says_so(
     shared = find_root(other)
 
     assert (told_apart, shared) == (str(other), str(main))
+
+
+def test_lists_come_from_every_place_and_the_nearer_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.latchboard]\nsingleton_types = ['a']\nshared = true\n")
+    assert read_settings(str(tmp_path), {}).singleton_types == ("a",)
+
+    (tmp_path / "latchboard.toml").write_text("singleton_types = ['b', 'c']\n")
+    found = read_settings(str(tmp_path), {})
+    assert (found.singleton_types, found.shared) == (("b", "c"), True)
+
+    assert read_settings(str(tmp_path), {"LATCHBOARD_SINGLETON_TYPES": "d, e,"}).singleton_types == ("d", "e")
+    assert read_settings(str(tmp_path), {"LATCHBOARD_SINGLETON_TYPES": ""}).singleton_types == ()
+
+
+@pytest.mark.parametrize("text", ["singleton_types = 5", "singleton_types = 'a'", "singleton_types = ['a', 5]"])
+def test_what_is_no_list_of_names_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.latchboard]\n{text}\n")
+
+    with pytest.raises(UsageError, match=r"pyproject\.toml: setting singleton_types is a list of names"):
+        read_settings(str(tmp_path), {})
+
+
+def test_a_project_file_without_our_table_is_not_even_read_as_toml(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("this is = no TOML =\n")
+
+    assert read_settings(str(tmp_path), {}).shared is False
