@@ -86,7 +86,7 @@ def test_numbers_have_their_units_in_their_names() -> None:
     for verb in VERBS:
         for parameter in verb.parameters:
             if parameter.metavar == "SECONDS" and parameter.name != "seconds":
-                assert parameter.name.endswith(("_s", "_s_max"))
+                assert parameter.name.endswith(("_s", "_s_max", "_s_min"))
 
 
 @pytest.mark.parametrize(
