@@ -16,6 +16,7 @@ from __future__ import annotations
 from latchboard.codec import decode, encode
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
+from latchboard.locks.leased import Leased
 from latchboard.locks.table import Table
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
@@ -142,7 +143,7 @@ class Cleanup:
 
         work.each([key[8:] for key, _ in found["waiters/"]], _end_waiter, report.waiters)
         work.each([key[6:] for key, lock in found["locks/"] if _may_be_over(table, lock)], _end_holds, report.locks)
-        work.each([key[7:] for key, lease in found["leases/"]], _end_lease, report.leases)
+        work.each([key[7:] for key, lease in found["leases/"]], _Leases().end, report.leases)
         forget_s = self._settings.agent_forget_s
         gone = [
             key[7:]
@@ -303,17 +304,32 @@ def _end_holds(table: Table, name: str) -> list[dict[str, Any]]:
     return ended
 
 
-def _end_lease(table: Table, lease_id: str) -> list[dict[str, Any]]:
-    lease = table.lease(lease_id)
-    if lease is None:
-        return []
-    why = "over" if leases.is_over(lease, table.now) else ""
-    if not why and lease["bound"] == "process":
-        verdict = table.judge(lease["process"])
-        why = verdict if verdict in rules.GONE else ""
-    if why:
-        table.view.delete(f"leases/{lease_id}")
-    return [{"lease": lease_id, "why": why}] if why else []
+class _Leases:
+    """Ends leases; who lives by them is looked for once in each transaction, and only where one seems to be over."""
+
+    __slots__ = ("_leased", "_table")
+
+    def __init__(self) -> None:
+        self._table: Table | None = None
+
+    def end(self, table: Table, lease_id: str) -> list[dict[str, Any]]:
+        lease = table.lease(lease_id)
+        if lease is None:
+            return []
+        why = ""
+        if leases.is_over(lease, table.now) and not self._keeps(table, lease_id):
+            why = "over"
+        elif lease["bound"] == "process":
+            verdict = table.judge(lease["process"])
+            why = verdict if verdict in rules.GONE else ""
+        if why:
+            table.view.delete(f"leases/{lease_id}")
+        return [{"lease": lease_id, "why": why}] if why else []
+
+    def _keeps(self, table: Table, lease_id: str) -> bool:
+        if self._table is not table:
+            self._table, self._leased = table, Leased(table)
+        return self._leased.keeps(lease_id)
 
 
 def _forget(table: Table, agent: str, forget_s: float) -> list[dict[str, Any]]:

@@ -426,6 +426,19 @@ class LockMachine(RuleBasedStateMachine):
                 self.handles.append(Handle(hold, waiting.asked))
         self.follow([h.name for h in theirs])
 
+    @rule()
+    def clean_up(self) -> None:
+        """It takes what is over, from nobody else, and what it frees goes on to whoever is next."""
+        process = self.scene.process()
+        try:
+            report = process.board.cleanup.run()
+        finally:
+            process.locks.store.close()
+        assert not report.damaged
+        self.follow([held["name"] for held in report.locks])
+        for lease in report.leases:
+            event(f"lease ended: {lease['why']}")
+
     # -- questions -----------------------------------------------------------------------------------------------------
 
     @rule(number=index, agent=agents, name=st.sampled_from(NAMES), is_shared=shared)
