@@ -453,6 +453,21 @@ class LockMachine(RuleBasedStateMachine):
         assert {(f["name"], f["agent"], f["token"]) for f in found} == expected
         assert (self.scene.everything(), self.scene.store.read("wide").revision) == before
 
+    @rule(number=index, agent=agents)
+    def list_requests(self, number: int, agent: str) -> None:
+        """Exactly those that this agent is in the way of now."""
+        before = self.scene.everything(), self.scene.store.read("wide").revision
+
+        found = handoff.requests(self.process(number).locks, agent)
+
+        assert [one["request"] for one in found] == [
+            waiting.asked.request
+            for waiting in self.model.line
+            if waiting.handoff and self.model.stands(waiting, self.now)
+            if any(held.agent == agent for held in self.model.holders_in_the_way(waiting.asked))
+        ]
+        assert (self.scene.everything(), self.scene.store.read("wide").revision) == before
+
     # -- what happens to machines --------------------------------------------------------------------------------------
 
     @rule()
