@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from latchboard.clock import Clock
+    from latchboard.clock import Clock, Now
     from latchboard.host.port import Host
     from latchboard.settings import Settings
     from latchboard.store.port import Entries, Snapshot, Store, View
@@ -134,10 +134,10 @@ class Cleanup:
         Protocol: protocol/lock.md, "Cleanup".
         """
         report = Report(dry_run=dry_run)
-        records = _Records(self._store.read(*_COLLECTIONS, "wide"))
-        work = _Work(self._store, self._clock, self._host, report, _Draft(records) if dry_run else None)
+        records, now = _Records(self._store.read(*_COLLECTIONS, "wide")), self._clock.now()
+        work = _Work(self._store, self._clock, self._host, report, _Draft(records, now) if dry_run else None)
         found = {collection: work.sound(records, collection) for collection in _COLLECTIONS}
-        table = work.table(_Draft(records))
+        table = work.table(_Draft(records, now))
         busy = {held["agent"] for _, lock in found["locks/"] for held in lock["holders"]}
         busy |= {waiter["agent"] for _, waiter in found["waiters/"]}
 
@@ -169,7 +169,7 @@ class _Work:
         self._batch_number = 0
 
     def table(self, view: Any) -> Table:
-        return Table(view, self._clock.now(), self._host.verdict, self._host.me())
+        return Table(view, view.now, self._host.verdict, self._host.me())
 
     def sound(self, records: _Records, collection: str) -> Entries:
         """The records that are what they should be; the others are reported."""
@@ -215,7 +215,7 @@ class _Work:
 
         if self._draft is None:
             return self._store.transact(run, who=WHO).value
-        attempt = _Draft(self._draft)
+        attempt = _Draft(self._draft, self._clock.now())
         outcome = run(attempt)
         self._draft.changes.update(attempt.changes)
         return outcome
@@ -253,8 +253,9 @@ class _Records:
 class _Draft:
     """A view on records, or on another draft, that is never committed."""
 
-    def __init__(self, below: Any) -> None:
+    def __init__(self, below: Any, now: Now) -> None:
         self._below = below
+        self.now = now
         self.revision = 0
         self.changes: dict[str, dict[str, Any] | None] = {}
 
