@@ -4,9 +4,12 @@
     lease_ttl_s = 7200
     shared = true
 
-In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`. A name
-or a value that cannot
-be right is an error and not ignored: a limit that silently is another than was written is worse than none.
+In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`.
+
+Law 1. A value that cannot be right, and in the file a name that is no setting, is an error and not ignored: a limit
+that silently is another than was written is worse than none.
+Law 2. A name in the environment that is no setting is somebody else's: commands find `LATCHBOARD_TOKEN` or
+`LATCHBOARD_EVENT` there, and programs of other versions and other people their own. It stops nobody.
 
 Protocol: protocol/cli.md, "Settings".
 """
@@ -36,7 +39,7 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
         environment: Instead of this process's own.
 
     Raises:
-        UsageError: The file is no TOML, or a name or value in it or in the environment is wrong; says where.
+        UsageError: The file is no TOML, a name in it is wrong, or a value in it or in the environment; says where.
         StoreError: The file is there but cannot be read.
     """
     found = _from_file(f"{root}/{FILE}")
