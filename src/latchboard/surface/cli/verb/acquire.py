@@ -41,12 +41,12 @@ def run(  # noqa: PLR0913 - the options of the verb
 
     token = call.token_if_any(token)
     if token is None:
-        return held(call, take(asked), list(paths), shared=shared, ttl_s=lasts_s)
+        return held(call, take(asked), call.again(paths, is_glob=glob), shared=shared, ttl_s=lasts_s)
     from latchboard.locks import lent
 
     hold, borrowed = lent.acquire(locks, asked, take, agent=agent, token=token, shared=shared)
     if hold is not None and not borrowed:
-        return held(call, hold, list(paths), shared=shared, ttl_s=lasts_s)
+        return held(call, hold, call.again(paths, is_glob=glob), shared=shared, ttl_s=lasts_s)
     return _held_with(call, hold, borrowed, shared=shared, ttl_s=lasts_s)
 
 

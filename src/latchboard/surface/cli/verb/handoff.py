@@ -42,7 +42,7 @@ def request(  # noqa: PLR0913 - the options of the verb
         outcome = handoff.ask(locks, asked, wait_s_max=wait_s_max)
     if isinstance(outcome, Hold):
         keep(call, outcome)
-        answer = held(call, outcome, list(paths), shared=shared, ttl_s=asked.ttl_s)
+        answer = held(call, outcome, call.again(paths, is_glob=glob), shared=shared, ttl_s=asked.ttl_s)
         return Answer({"granted": True, "request": asked.request, **(answer.facts or {})}, answer.lines)
     facts = {"agent": agent, "granted": False, "request": asked.request, "asked": outcome.facts()}
     lines = [f"{printable(agent)} asked for {wording.listing(outcome.names)}; request {asked.request}"]
