@@ -42,6 +42,9 @@ def test_history_of_an_agent_and_a_limit(cli: Cli) -> None:
 
 def test_nothing_is_said_in_words(cli: Cli) -> None:
     assert cli.says("history") == "nothing has happened, as far as is kept\n"
+    assert cli.says("history", "src/a.py", "--agent", "builder") == (
+        "nothing has happened to src/a.py, as far as is kept, of builder alone\n"
+    )
 
 
 def test_limit_below_one_is_refused(cli: Cli) -> None:
