@@ -11,7 +11,7 @@ from __future__ import annotations
 from latchboard.errors import Deadlock, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.breaking import break_lock
-from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.deadlock import find_cycle, tell_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.linked import give_back
 from latchboard.locks.looking import waiters, waiters_of
@@ -135,7 +135,7 @@ def _refuse_cycle(table: Table, request: Request) -> None:
         cycle = find_cycle(table, rules.of_waiter(waiter), waiter["seq"])
         if cycle:
             raise Deadlock(
-                f"with {_names(request)} in hand, {request.agent} would wait for itself: {' waits for '.join(cycle)}",
+                f"with {_names(request)} in hand, {request.agent} would wait for itself: {tell_cycle(cycle)}",
                 hint="release it instead: it goes to whoever is first in line",
                 cycle=cycle,
             )
