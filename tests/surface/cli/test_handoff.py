@@ -49,6 +49,14 @@ def test_decline_keeps_the_lock_and_tells_why(cli: Cli) -> None:
     assert cli("handoff", "list", "--agent", "planner").out == "nobody asks planner for anything\n"
 
 
+def test_answers_say_what_and_to_whom(cli: Cli) -> None:
+    said = cli.says("handoff", "decline", _ask(cli), "--agent", "planner")
+    assert said == "planner keeps src/a.py; builder has been told\n"
+
+    said = cli.says("handoff", "grant", _ask(cli), "--agent", "planner")
+    assert said == "planner handed src/a.py over to builder\n"
+
+
 def test_request_of_something_free_is_a_lock(cli: Cli) -> None:
     answer = cli("handoff", "request", "src/a.py", "--agent", "builder", "--json")
 

@@ -74,11 +74,12 @@ def grant(call: Call, *, request: str) -> Answer:
     from latchboard.locks import handoff
 
     agent = call.agent
+    what, whom = _sides(call, agent, request)
     moved = handoff.grant(call.board.locks, request, by=agent)
     if moved:
-        line = f"{printable(agent)} handed over everything {printable(request)} asked for"
+        line = f"{printable(agent)} handed {what} over to {whom}"
     else:
-        line = f"{printable(agent)} let go of its part of {printable(request)}; other holders are still in the way"
+        line = f"{printable(agent)} let go of its part of {what} for {whom}; other holders are still in the way"
     return Answer({"agent": agent, "request": request, "moved": moved}, [line])
 
 
@@ -87,9 +88,20 @@ def decline(call: Call, *, request: str, reason: str) -> Answer:
     from latchboard.locks import handoff
 
     agent = call.agent
+    what, whom = _sides(call, agent, request)
     handoff.decline(call.board.locks, request, by=agent, reason=reason)
-    line = f"{printable(agent)} declined {printable(request)}; whoever asked has been told"
+    line = f"{printable(agent)} keeps {what}; {whom} has been told"
     return Answer({"agent": agent, "request": request, "reason": reason}, [line])
+
+
+def _sides(call: Call, agent: str, request: str) -> tuple[str, str]:
+    """What a request asks for and who asks, in words; looked up before the answer ends it."""
+    from latchboard.locks import handoff
+
+    for waiter in [] if call.as_json else handoff.requests(call.board.locks, agent):
+        if waiter["request"] == request:
+            return wording.listing(want["name"] for want in waiter["wants"]), printable(waiter["agent"])
+    return f"what {printable(request)} asks for", "whoever asked"
 
 
 def _shown(waiter: Any) -> dict[str, Any]:
