@@ -68,7 +68,8 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         return exc.exit_code
     except click.UsageError as exc:
         about = f"latchboard {catalogue.split(list(words))[0]}".rstrip()
-        raise UsageError(printable(exc.format_message()), hint=f"`{about} --help` shows how") from exc
+        said = exc.format_message().replace("\n\t", " ")  # click lists choices in lines of their own
+        raise UsageError(printable(said), hint=f"`{about} --help` shows how") from exc
     except SystemExit as exc:  # completion ends so
         return exc.code if isinstance(exc.code, int) else 1
     except click.Abort:
