@@ -132,7 +132,7 @@ def stage(folder: int, path: str, data: bytes, mode: int, *, replaces: bool = Tr
         fd = _open_new(folder, temporary, mode)
     try:
         if replaces:
-            _allocate(fd, len(data))
+            allocate(fd, len(data))
         write_all(fd, data)
     except OSError:
         discard(folder, temporary)
@@ -245,7 +245,8 @@ def _open_new(folder: int, path: str, mode: int) -> int:
     return fd
 
 
-def _allocate(fd: int, size: int) -> None:
+def allocate(fd: int, size: int) -> None:
+    """Have blocks for `size` bytes now, so that a rename over another file need not wait for them. Raises OSError."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
