@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from latchboard import __version__
 from latchboard.errors import UsageError
 from latchboard.surface.cli import catalogue
-from latchboard.surface.cli.answer import Closed, NotWritten, printable
+from latchboard.surface.cli.answer import Closed, NotWritten, need_stdout, printable
 from latchboard.surface.cli.grammar import Parameter, Verb
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         raise Closed from exc
     except OSError as exc:
         raise NotWritten(exc.strerror or str(exc)) from exc
-    return result if isinstance(result, tuple) else int(result or 0)
+    if isinstance(result, tuple):
+        return result
+    need_stdout()  # click is silent where it is closed
+    return int(result or 0)
 
 
 def completion_script(shell: str) -> str:
