@@ -182,7 +182,7 @@ def _open_request(table: Table, request_id: str) -> Waiter:
     if waiter is None or not is_asked(waiter) or not table.still_waits(waiter):
         raise UsageError(
             f"no open handoff request {request_id!s:.80}",
-            hint="it was granted, declined or given up: look at `latchboard handoff list`",
+            hint="it was granted, declined or given up, or there never was one: look at `latchboard handoff list`",
             request=request_id,
         )
     return waiter

@@ -21,7 +21,7 @@ def test_request_reaches_the_holder_with_the_commands_to_answer(cli: Cli) -> Non
     assert f"latchboard handoff grant {request}" in mail
     assert cli.says("handoff", "list", "--agent", "planner") == (
         "builder asks for src/a.py\n"
-        "  since 01:40:00Z (0 s ago)\n"
+        "  since 01:40:00Z (0 s ago); it stands until 01:45:00Z (in 5 min)\n"
         "  what for: the build waits\n"
         "  hand it over: latchboard handoff grant <request> --agent planner\n"
         "  keep it:      latchboard handoff decline <request> --reason ... --agent planner\n"
@@ -78,6 +78,7 @@ def test_answer_to_a_request_that_is_over_says_so(cli: Cli) -> None:
 
         assert answer.status == 2
         assert "no open handoff request" in answer.err
+        assert "or there never was one" in answer.err
 
 
 def test_group_alone_shows_its_verbs(cli: Cli) -> None:

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.surface.cli.call import Call
 
 
@@ -61,7 +62,7 @@ def list_(call: Call) -> Answer:
     lines = []
     for one in found:
         lines.append(f"{printable(one['agent'])} asks for {wording.listing(one['names'])}")
-        lines.append(f"  since {wording.ago(one['since'], call.now)}")
+        lines.append(f"  since {wording.ago(one['since'], call.now)}; it stands {_how_long(one, call.now)}")
         if one["reason"]:
             lines.append(f"  what for: {printable(one['reason'])}")
         lines.append(f"  hand it over: {call.command('handoff grant', one['request'])}")
@@ -102,6 +103,13 @@ def _sides(call: Call, agent: str, request: str) -> tuple[str, str]:
         if waiter["request"] == request:
             return wording.listing(want["name"] for want in waiter["wants"]), printable(waiter["agent"])
     return f"what {printable(request)} asks for", "whoever asked"
+
+
+def _how_long(one: dict[str, Any], now: Now) -> str:
+    """Until when a request can be answered."""
+    if one["wait_s_max"] is None:
+        return "until it is answered"
+    return f"until {wording.ahead(one['wait_s_max'] - wording.seconds_since(one['since'], now), now)}"
 
 
 def _shown(waiter: Any) -> dict[str, Any]:
