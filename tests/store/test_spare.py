@@ -76,11 +76,15 @@ def test_spare_is_no_record(store: FileStore, folder: Path) -> None:
     assert store.read("waiters/").scan("waiters/") == []
 
 
-def test_messages_leave_none(store: FileStore, folder: Path) -> None:
+def test_short_message_leaves_one_and_a_long_one_does_not(store: FileStore, folder: Path) -> None:
     put(store, "messages/a/1", n=1)
-    delete(store, "messages/a/1")
+    put(store, "messages/a/2", text="x" * SPARE_BYTES_MAX)
 
+    delete(store, "messages/a/2")
     assert spares(folder) == []
+
+    delete(store, "messages/a/1")
+    assert len(spares(folder)) == 1
 
 
 def test_there_are_never_more_than_a_few(store: FileStore, folder: Path) -> None:

@@ -17,7 +17,7 @@ import os
 from latchboard.errors import StoreError, StoreUnavailable, from_os_error
 from latchboard.store.checks import check_commit, check_value, check_who
 from latchboard.store.files import guard, journal, layout, records
-from latchboard.store.files.spare import SPARE_BYTES_MAX, serves
+from latchboard.store.files.spare import SPARE_BYTES_MAX, is_surely_short
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.port import TRACE_PREFIX
 
@@ -77,11 +77,9 @@ class Plan:
                 self.traces.append(key)
             else:
                 data = self.files[path] = records.pack(key, revision, text)
-                is_short = serves(key)
                 if view.has_file(key, path):
                     self.replaced.append(path)
-                    is_short = len(data) <= SPARE_BYTES_MAX
-                if is_short:
+                if len(data) <= SPARE_BYTES_MAX:
                     self.spared.append(path)
                 if "/" in path:
                     self.folders.add(path.rpartition("/")[0])
@@ -187,7 +185,7 @@ def _apply(folder: Folder, staged: dict[str, str], plan: Plan) -> None:
             folder.spares.publish(folder.fd, temporary, path, replaces=path in plan.replaced)
         for key in plan.deletes:
             path = layout.record(key)
-            if not (serves(key) and folder.spares.keep(folder.fd, path)):
+            if not folder.spares.keep(folder.fd, path, is_short=is_surely_short(key)):
                 records.delete(folder.fd, path)
     except OSError as exc:
         if exc.errno is None:

@@ -1,9 +1,9 @@
 """Spares: files that records have left wait, nameless, for the next record.
 
 Making and unlinking a file is what a lock costs most: the file system finds an inode and frees it again, and ext4 gets
-many times slower at it where much was deleted shortly before. A rename needs neither. So the file of a lock or a waiter
-that is deleted becomes `spare.<slot>.<n>.tmp`, the one that a record had before it was replaced `old.<slot>.<n>.tmp`,
-and the next record is written into one of them before that gets its name.
+many times slower at it where much was deleted shortly before. A rename needs neither. So the file of a record that is
+deleted becomes `spare.<slot>.<n>.tmp`, the one that a record had before it was replaced `old.<slot>.<n>.tmp`, and the
+next record is written into one of them before that gets its name. Long ones are left to the file system.
 
 A spare is nobody's record: whoever finds one may remove it. A process remembers its own, and uses only those; the slot
 bounds how many files all processes together can leave.
@@ -27,7 +27,7 @@ SPARES_COUNT_MAX = 4
 
 SPARE_BYTES_MAX = 16384
 
-_SHORT_LIVED = ("locks/", "waiters/")
+_SURELY_SHORT = ("locks/", "waiters/")
 _REUSE = os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _REGULAR = 0o100000
 
@@ -95,11 +95,13 @@ class Spares:
         elif temporary.startswith("old."):
             self._free_for_old.append(temporary)
 
-    def keep(self, folder: int, path: str) -> bool:
-        """Make the file at `path` a spare; false when it must be unlinked instead."""
+    def keep(self, folder: int, path: str, *, is_short: bool) -> bool:
+        """Make the file at `path` a spare; false when it must be unlinked instead. `is_short`: surely."""
         if not self._free:
             return False
         try:
+            if not is_short and os.stat(path, dir_fd=folder, follow_symlinks=False).st_size > SPARE_BYTES_MAX:
+                return False
             os.rename(path, self._free[-1], src_dir_fd=folder, dst_dir_fd=folder)
         except OSError:
             return False
@@ -120,6 +122,6 @@ def _link(folder: int, path: str, name: str) -> bool:
     return True
 
 
-def serves(key: str) -> bool:
-    """Whether the files of such records come and go, and are small."""
-    return key.startswith(_SHORT_LIVED)
+def is_surely_short(key: str) -> bool:
+    """Whether the files of such records are short, so that nobody need look."""
+    return key.startswith(_SURELY_SHORT)
