@@ -15,6 +15,7 @@ from latchboard.errors import UsageError
 from latchboard.surface.cli import catalogue
 from latchboard.surface.cli.answer import Closed, NotWritten, need_stdout, printable
 from latchboard.surface.cli.grammar import Parameter, Verb
+from latchboard.surface.cli.mistaken import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,10 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         click.echo(exc.format_message(), err=True)
         return exc.exit_code
     except click.UsageError as exc:
-        about = f"latchboard {catalogue.split(list(words))[0]}".rstrip()
+        name = catalogue.split(list(words))[0]
+        if not name and (meant := explain(words)):
+            raise UsageError(printable(meant[0]), hint=meant[1]) from exc
+        about = f"latchboard {name}".rstrip()
         said = exc.format_message().replace("\n\t", " ")  # click lists choices in lines of their own
         raise UsageError(printable(said), hint=f"`{about} --help` shows how") from exc
     except SystemExit as exc:  # completion ends so
