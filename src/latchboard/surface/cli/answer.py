@@ -82,8 +82,17 @@ def need_stdout() -> None:
 
 def is_terminal() -> bool:
     """Whether a person looks at standard output."""
+    return _is_tty(sys.stdout)
+
+
+def is_watched() -> bool:
+    """Whether a person looks at standard error."""
+    return _is_tty(sys.stderr)
+
+
+def _is_tty(stream: TextIO | None) -> bool:
     try:
-        return sys.stdout is not None and sys.stdout.isatty()
+        return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 

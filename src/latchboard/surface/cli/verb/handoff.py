@@ -31,19 +31,21 @@ def request(  # noqa: PLR0913 - the options of the verb
 ) -> Answer:
     """Ask, and wait for the answer unless told not to."""
     from latchboard.locks import Hold, handoff
+    from latchboard.surface.cli.asking import before_waiting
     from latchboard.surface.cli.verb.acquire import held, keep
 
-    agent, locks = call.agent, call.board.locks
+    agent, locks, began = call.agent, call.board.locks, call.now
     asked = locks.request(
         agent, call.paths(paths, is_glob=glob), shared=shared, bound="agent", ttl_s=ttl_s, reason=reason
     )
     if no_wait:
         outcome = handoff.ask_and_go(locks, asked, wait_s_max=wait_s_max)
     else:
-        outcome = handoff.ask(locks, asked, wait_s_max=wait_s_max)
+        limit_s = locks.settings.handoff_wait_s if wait_s_max is None else wait_s_max
+        outcome = before_waiting(call, asked, limit_s) or handoff.ask(locks, asked, wait_s_max=wait_s_max)
     if isinstance(outcome, Hold):
         keep(call, outcome)
-        answer = held(call, outcome, call.again(paths, is_glob=glob), shared=shared, ttl_s=asked.ttl_s)
+        answer = held(call, outcome, call.again(paths, is_glob=glob), began, shared=shared, ttl_s=asked.ttl_s)
         return Answer({"granted": True, "request": asked.request, **(answer.facts or {})}, answer.lines)
     facts = {"agent": agent, "granted": False, "request": asked.request, "asked": outcome.facts()}
     lines = [f"{printable(agent)} asked for {wording.listing(outcome.names)}; request {asked.request}"]
