@@ -61,8 +61,9 @@ def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any]
 
 def malformed(key: str, path: str, reason: str) -> MalformedRecord:
     """The error for a record that cannot be read."""
+    which = path if key == path else f"{key} in {path}"
     return MalformedRecord(
-        f"the record {key} in {path} cannot be read: {reason}",
+        f"the record {which} cannot be read: {reason}",
         hint="it counts as held, never as free: look at the file, then `latchboard break` the lock or restore the file",
         key=key,
         path=path,
