@@ -6,6 +6,8 @@ deselected unless LATCHBOARD_SOAK=1.
 Skips. A test says what it needs with `@pytest.mark.needs_tool("strace")` or the fixtures `require_tool` and `require`.
 Where that is missing it is skipped by name; with LATCHBOARD_REQUIRE_ALL=1 it fails, and so does every other skip
 whose reason does not begin with "not applicable: ". So nothing is left out of the gate in silence.
+
+Boards. A test in a temporary folder that makes no board finds none: above the temporary folders there must not be any.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 FAST = ("rules/", "services/", "tidy/", "vectors/", "store/test_memory")
+BOARD = "data/.agent_locks"
 NOT_APPLICABLE = "not applicable: "
 REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
 SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
@@ -105,6 +108,20 @@ def _require_tool(name: str) -> str:
     path = shutil.which(name)
     _require(path, f"{name} is not installed")
     return str(path)
+
+
+def stray_boards(folder: Path) -> list[str]:
+    """The boards above `folder`: tests in it that make none of their own would use, and change, somebody else's."""
+    return [str(above / BOARD) for above in folder.resolve().parents if (above / BOARD).exists()]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_stray_board(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fails every test when a board lies above the temporary folders."""
+    base = tmp_path_factory.getbasetemp()
+    stray = stray_boards(base)
+    if stray:
+        pytest.fail(f"{', '.join(stray)} is above {base}: remove it, or test elsewhere (--basetemp)", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@
 #     latch.sh send    TO BODY AGENT         put a message into an agent's mailbox; prints its id
 #
 # Needs flock(1), jq, gzip and coreutils, on Linux with /proc. PATH is relative to the current folder; the project is the
-# nearest folder upwards with data/.agent_locks in it, or LATCH_ROOT. LATCH_REASON says what a lock is for.
+# nearest folder upwards with data/.agent_locks or .git in it, or LATCH_ROOT. LATCH_REASON says what a lock is for.
 #
 # Exit statuses (protocol/cli.md): 0 done; 2 wrong usage; 10 somebody else's right; 11 not held (any more);
 # 12 a record or a version that cannot be read; 13 the store, or more than this script can do: use `latchboard`.
@@ -76,6 +76,7 @@ find_root() {
     root=${LATCH_ROOT:-$(pwd -P)}
     if [ -z "${LATCH_ROOT:-}" ]; then
         while [ ! -e "$root/data/.agent_locks" ]; do
+            [ ! -e "$root/.git" ] || die 13 "${root:-/} is a git repository without a board: make it with \`latchboard init\`"
             [ -n "$root" ] || die 13 "no folder from here upwards has data/.agent_locks: make it with \`latchboard init\`"
             root=${root%/*}
         done

@@ -16,6 +16,7 @@ from __future__ import annotations
 from latchboard.codec import decode, encode
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
+from latchboard.locks.leased import Leased
 from latchboard.locks.table import Table
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from latchboard.clock import Clock
+    from latchboard.clock import Clock, Now
     from latchboard.host.port import Host
     from latchboard.settings import Settings
     from latchboard.store.port import Entries, Snapshot, Store, View
@@ -133,16 +134,16 @@ class Cleanup:
         Protocol: protocol/lock.md, "Cleanup".
         """
         report = Report(dry_run=dry_run)
-        records = _Records(self._store.read(*_COLLECTIONS, "wide"))
-        work = _Work(self._store, self._clock, self._host, report, _Draft(records) if dry_run else None)
+        records, now = _Records(self._store.read(*_COLLECTIONS, "wide")), self._clock.now()
+        work = _Work(self._store, self._clock, self._host, report, _Draft(records, now) if dry_run else None)
         found = {collection: work.sound(records, collection) for collection in _COLLECTIONS}
-        table = work.table(_Draft(records))
+        table = work.table(_Draft(records, now))
         busy = {held["agent"] for _, lock in found["locks/"] for held in lock["holders"]}
         busy |= {waiter["agent"] for _, waiter in found["waiters/"]}
 
         work.each([key[8:] for key, _ in found["waiters/"]], _end_waiter, report.waiters)
         work.each([key[6:] for key, lock in found["locks/"] if _may_be_over(table, lock)], _end_holds, report.locks)
-        work.each([key[7:] for key, lease in found["leases/"]], _end_lease, report.leases)
+        work.each([key[7:] for key, lease in found["leases/"]], _Leases().end, report.leases)
         forget_s = self._settings.agent_forget_s
         gone = [
             key[7:]
@@ -168,7 +169,7 @@ class _Work:
         self._batch_number = 0
 
     def table(self, view: Any) -> Table:
-        return Table(view, self._clock.now(), self._host.verdict, self._host.me())
+        return Table(view, view.now, self._host.verdict, self._host.me())
 
     def sound(self, records: _Records, collection: str) -> Entries:
         """The records that are what they should be; the others are reported."""
@@ -214,7 +215,7 @@ class _Work:
 
         if self._draft is None:
             return self._store.transact(run, who=WHO).value
-        attempt = _Draft(self._draft)
+        attempt = _Draft(self._draft, self._clock.now())
         outcome = run(attempt)
         self._draft.changes.update(attempt.changes)
         return outcome
@@ -252,8 +253,9 @@ class _Records:
 class _Draft:
     """A view on records, or on another draft, that is never committed."""
 
-    def __init__(self, below: Any) -> None:
+    def __init__(self, below: Any, now: Now) -> None:
         self._below = below
+        self.now = now
         self.revision = 0
         self.changes: dict[str, dict[str, Any] | None] = {}
 
@@ -303,17 +305,32 @@ def _end_holds(table: Table, name: str) -> list[dict[str, Any]]:
     return ended
 
 
-def _end_lease(table: Table, lease_id: str) -> list[dict[str, Any]]:
-    lease = table.lease(lease_id)
-    if lease is None:
-        return []
-    why = "over" if leases.is_over(lease, table.now) else ""
-    if not why and lease["bound"] == "process":
-        verdict = table.judge(lease["process"])
-        why = verdict if verdict in rules.GONE else ""
-    if why:
-        table.view.delete(f"leases/{lease_id}")
-    return [{"lease": lease_id, "why": why}] if why else []
+class _Leases:
+    """Ends leases; who lives by them is looked for once in each transaction, and only where one seems to be over."""
+
+    __slots__ = ("_leased", "_table")
+
+    def __init__(self) -> None:
+        self._table: Table | None = None
+
+    def end(self, table: Table, lease_id: str) -> list[dict[str, Any]]:
+        lease = table.lease(lease_id)
+        if lease is None:
+            return []
+        why = ""
+        if leases.is_over(lease, table.now) and not self._keeps(table, lease_id):
+            why = "over"
+        elif lease["bound"] == "process":
+            verdict = table.judge(lease["process"])
+            why = verdict if verdict in rules.GONE else ""
+        if why:
+            table.view.delete(f"leases/{lease_id}")
+        return [{"lease": lease_id, "why": why}] if why else []
+
+    def _keeps(self, table: Table, lease_id: str) -> bool:
+        if self._table is not table:
+            self._table, self._leased = table, Leased(table)
+        return self._leased.keeps(lease_id)
 
 
 def _forget(table: Table, agent: str, forget_s: float) -> list[dict[str, Any]]:

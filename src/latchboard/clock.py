@@ -166,6 +166,7 @@ def _sysctl(name: bytes) -> bytes:
 
 
 _second = (0, "1970-01-01T00:00:00")
+_latest = (0.0, "1970-01-01T00:00:00.000000Z")
 
 
 def iso(wall_s: float) -> str:
@@ -174,7 +175,10 @@ def iso(wall_s: float) -> str:
     Raises:
         ValueError: Not a finite number, or outside the years 1 to 9999.
     """
-    global _second
+    global _second, _latest
+    latest = _latest
+    if latest[0] == wall_s:  # one instant is often told twice: in a record and in the line of its commit
+        return latest[1]
     if not _WALL_S_MIN <= wall_s < _WALL_S_END:
         raise ValueError(f"{wall_s!r} seconds is not a time in the years 1 to 9999")
     whole = int(wall_s // 1)
@@ -187,7 +191,9 @@ def iso(wall_s: float) -> str:
     if second[0] != whole:
         t = time.gmtime(whole)
         second = _second = (whole, f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}")
-    return f"{second[1]}.{micro:06d}Z"
+    text = f"{second[1]}.{micro:06d}Z"
+    _latest = (wall_s, text)
+    return text
 
 
 def parse_iso(text: str) -> float:

@@ -1,10 +1,8 @@
 """Errors: one root, one family for each kind of trouble, each with a code that never changes.
 
 A message says what happened, to what, who is in the way and since when; the hint says what to do next and is data, so
-that every
-surface (terminal, JSON, a hook's denial) can show it its own way. `retryable` means: the same call may succeed later,
-and nothing
-has changed meanwhile.
+that every surface (terminal, JSON, a hook's denial) can show it its own way. `retryable` means: the same call may
+succeed later, and nothing has changed meanwhile.
 
 Protocol: protocol/cli.md, "Exit statuses".
 """
@@ -324,11 +322,11 @@ _BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
     errno.EROFS: (StoreReadOnly, "remount it writable, or put the project on a writable disk"),
     errno.EACCES: (
         StoreForbidden,
-        "check the owner and mode of the folder; a shared one needs the setting shared = true",
+        "check the owner and mode of the folder; a shared one needs shared = true in latchboard.toml",
     ),
     errno.EPERM: (
         StoreForbidden,
-        "check the owner and mode of the folder; a shared one needs the setting shared = true",
+        "check the owner and mode of the folder; a shared one needs shared = true in latchboard.toml",
     ),
     errno.EMFILE: (TooManyFiles, "close files in this process, or raise its limit (ulimit -n)"),
     errno.ENFILE: (TooManyFiles, "the machine has no file handle left: close files or raise fs.file-max"),

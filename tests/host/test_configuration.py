@@ -60,6 +60,12 @@ def test_a_wrong_variable_is_refused_and_named(tmp_path: Path, name: str, text: 
         read_settings(str(tmp_path), {name: text})
 
 
+def test_a_variable_that_is_no_setting_is_somebody_elses(tmp_path: Path) -> None:
+    others = {"LATCHBOARD_TOKEN": "7", "LATCHBOARD_EVENT": "lock.acquired", "LATCHBOARD_LEASE_TTL_DAYS": "a week"}
+
+    assert repr(read_settings(str(tmp_path), others)) == repr(Settings())
+
+
 def test_a_folder_in_place_of_the_file_is_an_error_and_not_a_default(tmp_path: Path) -> None:
     (tmp_path / "latchboard.toml").mkdir()
 

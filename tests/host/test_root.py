@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from latchboard.errors import UsageError
-from latchboard.host.root import root_of, shared_root
+from latchboard.host.root import board_above, root_of, shared_root
 
 
 def git(*arguments: str, cwd: Path) -> None:
@@ -33,13 +33,39 @@ def test_root_is_the_nearest_folder_with_a_store(tmp_path: Path) -> None:
     inner = tmp_path / "a/b/c"
     inner.mkdir(parents=True)
     (tmp_path / "data/.agent_locks").mkdir(parents=True)
-    (tmp_path / "a/.git").mkdir()
     (inner / "file.py").touch()
 
     assert root_of(inner) == root_of(inner / "file.py") == root_of(str(tmp_path)) == str(tmp_path)
 
 
-def test_root_is_else_the_nearest_folder_with_git(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_worktree", [False, True])
+def test_a_store_above_the_nearest_git_is_another_projects(tmp_path: Path, is_worktree: bool) -> None:
+    project = tmp_path / "a"
+    (project / "src").mkdir(parents=True)
+    (tmp_path / "data/.agent_locks").mkdir(parents=True)
+    if is_worktree:
+        (project / ".git").write_text("gitdir: /elsewhere/.git/worktrees/a\n")
+    else:
+        (project / ".git").mkdir()
+
+    assert root_of(project) == root_of(project / "src") == shared_root(project / "src") == str(project)
+    assert board_above(str(project)) == str(tmp_path)
+
+
+def test_a_store_below_git_is_the_one_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "part/data/.agent_locks").mkdir(parents=True)
+    (tmp_path / "part/src").mkdir()
+
+    assert root_of(tmp_path / "part/src") == str(tmp_path / "part")
+    assert root_of(tmp_path) == str(tmp_path)
+
+
+def test_no_store_is_above_the_top(tmp_path: Path) -> None:
+    assert board_above("/") == board_above(str(tmp_path)) == ""
+
+
+def test_root_is_the_nearest_folder_with_git(tmp_path: Path) -> None:
     inner = tmp_path / "a/b/c"
     inner.mkdir(parents=True)
     (tmp_path / ".git").mkdir()
@@ -83,11 +109,14 @@ def test_worktrees_are_told_apart_or_share_one_root(repository: Path, tmp_path: 
     assert shared_root(inner) == shared_root(repository) == str(repository)
 
 
-def test_worktrees_share_the_root_that_has_the_store(repository: Path, tmp_path: Path) -> None:
+def test_worktrees_share_the_main_one_also_below_somebody_elses_store(repository: Path, tmp_path: Path) -> None:
     git("worktree", "add", "../feature", cwd=repository)
-    (tmp_path / "data/.agent_locks").mkdir(parents=True)
+    git("worktree", "add", "inside", cwd=repository)
+    for root in (tmp_path, repository):
+        (root / "data/.agent_locks").mkdir(parents=True)
 
-    assert shared_root(tmp_path / "feature") == shared_root(repository) == str(tmp_path)
+        assert shared_root(tmp_path / "feature") == shared_root(repository / "inside") == str(repository)
+        assert root_of(repository / "inside") == str(repository / "inside")
 
 
 def test_worktrees_with_relative_paths_share_too(repository: Path, tmp_path: Path) -> None:

@@ -426,6 +426,19 @@ class LockMachine(RuleBasedStateMachine):
                 self.handles.append(Handle(hold, waiting.asked))
         self.follow([h.name for h in theirs])
 
+    @rule()
+    def clean_up(self) -> None:
+        """It takes what is over, from nobody else, and what it frees goes on to whoever is next."""
+        process = self.scene.process()
+        try:
+            report = process.board.cleanup.run()
+        finally:
+            process.locks.store.close()
+        assert not report.damaged
+        self.follow([held["name"] for held in report.locks])
+        for lease in report.leases:
+            event(f"lease ended: {lease['why']}")
+
     # -- questions -----------------------------------------------------------------------------------------------------
 
     @rule(number=index, agent=agents, name=st.sampled_from(NAMES), is_shared=shared)
@@ -438,6 +451,21 @@ class LockMachine(RuleBasedStateMachine):
 
         expected = {(h.name, h.agent, h.tokens[-1]) for h in self.model.holders_in_the_way(asked)}
         assert {(f["name"], f["agent"], f["token"]) for f in found} == expected
+        assert (self.scene.everything(), self.scene.store.read("wide").revision) == before
+
+    @rule(number=index, agent=agents)
+    def list_requests(self, number: int, agent: str) -> None:
+        """Exactly those that this agent is in the way of now."""
+        before = self.scene.everything(), self.scene.store.read("wide").revision
+
+        found = handoff.requests(self.process(number).locks, agent)
+
+        assert [one["request"] for one in found] == [
+            waiting.asked.request
+            for waiting in self.model.line
+            if waiting.handoff and self.model.stands(waiting, self.now)
+            if any(held.agent == agent for held in self.model.holders_in_the_way(waiting.asked))
+        ]
         assert (self.scene.everything(), self.scene.store.read("wide").revision) == before
 
     # -- what happens to machines --------------------------------------------------------------------------------------

@@ -414,3 +414,14 @@ def test_a_shell_that_cannot_write_takes_its_line_back(board: Latchboard, shell:
 
     assert journal_of(board).read_bytes() == before
     assert board.agent("planner").lock("a.py").release()
+
+
+def test_a_repository_below_a_board_is_not_that_boards(board: Latchboard, shell: Shell) -> None:
+    repository = Path(board.root) / "repository"
+    (repository / ".git").mkdir(parents=True)
+    command = [SHELL, str(SCRIPT), "acquire", "a.py", "sheila"]
+
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, latchboard.find_root(repository)) == (UNAVAILABLE, str(repository))
+    assert "is a git repository without a board" in done.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from latchboard.cleanup import BATCH_COUNT, Cleanup, Report
 from latchboard.errors import MalformedRecord
+from latchboard.locks import handoff
 from latchboard.mailbox import Mailbox
 from latchboard.settings import Settings
 from tests.rules.test_watch import entry, holding, lock, moment, waiter
@@ -198,6 +199,50 @@ def test_leases_that_cover_nothing_go(world: World) -> None:
 
     assert [one["why"] for one in dead.leases] == ["dead"]
     assert sorted(one["lease"] for one in over.leases) == ["a", "b"]
+
+
+def test_a_renewal_for_a_short_hold_lasts_for_a_long_one_too() -> None:
+    world = World(Settings(lease_ttl_s=600.0))
+    locks = world.locks()
+    long = locks.acquire(locks.request("a", ["long"], ttl_s=600.0))
+    short = locks.acquire(locks.request("a", ["short"], ttl_s=60.0))
+    world.clock.advance(59)
+    short.renew()
+    world.clock.advance(60)
+
+    report = run(world)
+
+    assert [h["name"] for h in report.locks] == ["short"]
+    world.clock.advance(600 - 60 - 1)
+    assert (run(world).locks, long.is_live()) == ([], True)
+    world.clock.advance(2)
+    last = run(world)
+    assert [h["name"] for h in last.locks] == ["long"]
+    assert [one["why"] for one in last.leases] == ["over"]
+
+
+def test_the_lease_of_a_request_that_was_left_in_line_stays_as_long_as_that(world: World) -> None:
+    other = world.process()
+    theirs = world.locks(other)
+    theirs.acquire(theirs.request("b", ["x"], ttl_s=5000.0))
+    locks = world.locks()
+    handoff.ask_and_go(locks, locks.request("a", ["x"], bound="agent", ttl_s=50.0), wait_s_max=1000.0)
+    world.clock.advance(999)
+
+    assert run(world).leases == []
+    world.clock.advance(2)
+    assert [one["lease"] for one in run(world).leases] == ["a"]
+
+
+@pytest.mark.parametrize("damaged", ["locks__y", "waiters__w"])
+def test_while_a_hold_or_a_request_cannot_be_read_leases_stay(world: World, damaged: str) -> None:
+    world.board().update("a", "x")
+    world.put(**{damaged: {"name": 5}})
+    world.clock.advance(TTL_S + 1)
+
+    assert run(world).leases == []
+    world.put(**{damaged: None})
+    assert [one["lease"] for one in run(world).leases] == ["a"]
 
 
 def test_an_agent_is_forgotten_when_it_is_gone_for_long_and_holds_nothing(world: World) -> None:

@@ -1,15 +1,18 @@
-"""The file of a lock that was given back is used again, and nothing that stands in a spare's place is trusted."""
+"""Files that records have left are used again, and nothing that stands in a spare's place is trusted."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from latchboard.store.files import layout
-from latchboard.store.files.spare import SLOTS, SPARES_COUNT_MAX
+from latchboard.store.files.spare import SLOTS, SPARE_BYTES_MAX, SPARES_COUNT_MAX
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
 
@@ -73,11 +76,15 @@ def test_spare_is_no_record(store: FileStore, folder: Path) -> None:
     assert store.read("waiters/").scan("waiters/") == []
 
 
-def test_messages_leave_none(store: FileStore, folder: Path) -> None:
+def test_short_message_leaves_one_and_a_long_one_does_not(store: FileStore, folder: Path) -> None:
     put(store, "messages/a/1", n=1)
-    delete(store, "messages/a/1")
+    put(store, "messages/a/2", text="x" * SPARE_BYTES_MAX)
 
+    delete(store, "messages/a/2")
     assert spares(folder) == []
+
+    delete(store, "messages/a/1")
+    assert len(spares(folder)) == 1
 
 
 def test_there_are_never_more_than_a_few(store: FileStore, folder: Path) -> None:
@@ -182,3 +189,113 @@ def test_spare_moves_into_a_folder_once_that_is_there(store: FileStore, folder: 
     assert get(folder, "waiters/v") == {"n": 2}
     assert put(store, "waiters/w", n=3).stat().st_ino == inode
     assert get(folder, "waiters/w") == {"n": 3}
+
+
+# -- the files of records that are replaced ---------------------------------------------------------------------------
+
+
+def test_file_of_a_replaced_record_is_used_again(store: FileStore, folder: Path) -> None:
+    first = put(store, n=1).stat().st_ino
+    second = put(store, n=2).stat().st_ino
+    assert second != first
+
+    assert put(store, n=3).stat().st_ino == first
+    assert put(store, n=4).stat().st_ino == second
+    assert get(folder) == {"n": 4}
+
+
+def test_many_records_replaced_in_one_commit_are_each_their_own(store: FileStore, folder: Path) -> None:
+    keys = [f"agents/{n}" for n in range(2 * SPARES_COUNT_MAX + 3)]
+    for turn in range(5):
+        store.transact(lambda view, turn=turn: [view.put(key, {"turn": turn, "name": key}) for key in keys], who="a")
+        assert [get(folder, key) for key in keys] == [{"turn": turn, "name": key} for key in keys]
+    assert len(list(folder.glob("old.*"))) <= SPARES_COUNT_MAX
+
+
+def test_long_record_is_not_written_into_a_spare(store: FileStore, folder: Path) -> None:
+    put(store, "agents/a", n=1)
+    put(store, "agents/a", n=2)
+    (spare,) = folder.glob("old.*")
+    inode = spare.stat().st_ino
+
+    assert put(store, "agents/b", text="x" * SPARE_BYTES_MAX).stat().st_ino != inode
+
+
+def test_commit_that_fails_loses_no_name(store: FileStore, folder: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    put(store, n=0)
+    for n in range(1, 3 * SPARES_COUNT_MAX):
+        put(store, n=n)
+        with pytest.raises(RuntimeError):
+            store.transact(lambda view: view.put(KEY, {}), who="a", effect=fail)
+        assert get(folder) == {"n": n}
+
+    inode = put(store, n=100).stat().st_ino
+    put(store, n=101)
+    assert put(store, n=102).stat().st_ino == inode
+
+
+def test_writer_killed_between_its_two_steps_leaves_a_file_that_nobody_writes_into(
+    store: FileStore, folder: Path
+) -> None:
+    path = put(store, n=1)
+    for n in range(SPARES_COUNT_MAX):
+        os.link(path, folder / f"old.{os.getpid() % SLOTS}.{n}.tmp")  # as if somebody of this slot had been
+
+    for n in range(2, 9):
+        put(store, n=n)
+        put(store, "locks/b.py", n=n)
+        assert get(folder) == {"n": n}
+        assert get(folder, "locks/b.py") == {"n": n}
+        delete(store, "locks/b.py")
+
+
+def test_record_that_is_deleted_is_gone_although_a_killed_writer_gave_it_a_second_name(
+    store: FileStore, folder: Path
+) -> None:
+    path = put(store, n=1)
+    for n in range(SPARES_COUNT_MAX):
+        os.link(path, folder / f"old.{os.getpid() % SLOTS}.{n}.tmp")
+
+    delete(store)
+
+    assert not path.exists()
+    assert get(folder) is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.booleans(), st.dictionaries(st.sampled_from("abcdef"), st.none() | st.integers(0, 10**6), min_size=1)
+        ),
+        max_size=30,
+    )
+)
+def test_two_writers_of_one_slot_never_mix_up_records(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, dict[str, int | None]]]
+) -> None:
+    root = tmp_path_factory.mktemp("slot")
+    writers = [FileStore(str(root), clock=ManualClock()) for _ in range(2)]
+    reader = FileStore(str(root), clock=ManualClock())
+    expected: dict[str, dict[str, int]] = {}
+    try:
+        for is_second, changes in steps:
+
+            def write(view: Any, changes: dict[str, int | None] = changes) -> None:
+                for name, n in changes.items():
+                    key = f"locks/{name}"
+                    if n is None:
+                        view.delete(key)
+                        expected.pop(key, None)
+                    else:
+                        view.put(key, {"n": n})
+                        expected[key] = {"n": n}
+
+            writers[is_second].transact(write, who="a")
+            assert dict(reader.read("locks/").scan("locks/")) == expected
+    finally:
+        for store in (*writers, reader):
+            store.close()

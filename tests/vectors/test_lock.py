@@ -116,6 +116,15 @@ def test_what_leaving_leaves(given: dict[str, Any], expect: dict[str, Any] | Non
     assert holdings.left(held, given["request"], given["bound"], now(given["now"])) == expect
 
 
+@pytest.mark.parametrize(("given", "expect"), cases("undoing"))
+def test_what_undoing_takes_back(given: dict[str, Any], expect: dict[str, Any] | None) -> None:
+    held = given["holding"]
+
+    assert holdings.check(held) == ""
+    assert holdings.undone(held, given["request"], now(given["now"])) == expect
+    assert expect is None or is_valid("lock", {"name": "x", "holders": [expect], "waiters": []})
+
+
 @pytest.mark.parametrize(("given", "expect"), cases("acquire"))
 def test_who_is_in_the_way(given: dict[str, Any], expect: dict[str, Any] | str) -> None:
     store, asked = filled(given), request(given["request"], given["wants"])
@@ -212,6 +221,7 @@ def test_numbers_of_the_chapter_are_those_of_the_code() -> None:
     assert "older than a week (setting `agent_forget_s`)" in text
     assert f"More than {leases.CHAINS_COUNT_MAX}: delete the second" in text
     assert f"1 to {holdings.WORD_CHARS_MAX} bytes" in text
+    assert f"at most {holdings.CLAIMS_COUNT_MAX}; of more, `{holdings.SETTLED}` and the last one" in text
     assert f"more than {wildcard.WALK_STEPS_MAX:,} steps" in text
     assert f"more than {wildcard.PATTERN_BYTES_MAX} bytes" in text
 

@@ -123,7 +123,7 @@ class Board:
         me: Any = self.host.me()
 
         def decide(view: View) -> None:
-            table = Table(view, self.clock.now(), self.host.verdict, me)
+            table = Table(view, view.now, self.host.verdict, me)
             moment: Any = leases.moment(table.now)
             old = _readable(view, agent)
             is_mine = old.get("process") == me

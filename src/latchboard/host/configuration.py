@@ -7,8 +7,12 @@
 
 The same may stand in `pyproject.toml` under `[tool.latchboard]`; where both name a setting, `latchboard.toml` wins.
 In the environment a setting is called `LATCHBOARD_` and its name in capitals: `LATCHBOARD_LEASE_TTL_S=7200`; a list is
-written with commas. A name or a value that cannot be right is an error and not ignored: a limit that silently is
-another than was written is worse than none.
+written with commas.
+
+Law 1. A value that cannot be right, and in the file a name that is no setting, is an error and not ignored: a limit
+that silently is another than was written is worse than none.
+Law 2. A name in the environment that is no setting is somebody else's: commands find `LATCHBOARD_TOKEN` or
+`LATCHBOARD_EVENT` there, and programs of other versions and other people their own. It stops nobody.
 
 Protocol: protocol/cli.md, "Settings".
 """
@@ -42,7 +46,7 @@ def read_settings(root: str, environment: Mapping[str, str] | None = None) -> Se
         environment: Instead of this process's own.
 
     Raises:
-        UsageError: The file is no TOML, or a name or value in it or in the environment is wrong; says where.
+        UsageError: The file is no TOML, a name in it is wrong, or a value in it or in the environment; says where.
         StoreError: The file is there but cannot be read.
     """
     found = settings_in_files(root)

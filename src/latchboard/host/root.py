@@ -10,19 +10,28 @@ import os
 from latchboard.errors import UsageError
 
 _GIT_FILE_BYTES_MAX = 8192
+_BOARD = "data/.agent_locks"
+_GIT = ".git"
 
 
 def root_of(start: str | os.PathLike[str] = ".") -> str:
     """The root of the project that `start` (a folder or a file) is in; absolute, symbolic links resolved.
 
-    It is the nearest folder, `start` itself included, with `data/.agent_locks` in it; else the nearest with `.git` in
-    it (a folder, or the file of a git worktree); else `start`.
+    It is the nearest folder, `start` itself included, with `data/.agent_locks` or `.git` in it (a folder, or the file
+    of a git worktree or submodule); else `start`. So a board above a repository is not that repository's: one that
+    somebody made by mistake in a home folder does not take in every project there.
 
     Raises:
         UsageError: `start` is relative and the current folder no longer exists.
     """
     folder = _folder(start)
-    return _nearest(folder, "data/.agent_locks") or _nearest(folder, ".git") or folder
+    return _nearest(folder, _BOARD, _GIT) or folder
+
+
+def board_above(root: str) -> str:
+    """The nearest folder above `root` that has a board, whoever's it is; "" when there is none."""
+    found = _nearest(os.path.dirname(root), _BOARD)
+    return "" if found == root else found
 
 
 def shared_root(start: str | os.PathLike[str] = ".") -> str:
@@ -32,14 +41,12 @@ def shared_root(start: str | os.PathLike[str] = ".") -> str:
     git, in the main work tree, and in a submodule (a repository of its own) it is `root_of(start)`.
     """
     folder = _folder(start)
-    worktree = _nearest(folder, ".git")
+    worktree = _nearest(folder, _GIT)
     common = _common_folder(worktree) if worktree else ""
     if not common:
         return root_of(folder)
     above = os.path.dirname(common)
-    if os.path.realpath(_git_folder(above)) == common:
-        return root_of(above)
-    return common
+    return above if os.path.realpath(_git_folder(above)) == common else common
 
 
 def _folder(start: str | os.PathLike[str]) -> str:
@@ -50,10 +57,10 @@ def _folder(start: str | os.PathLike[str]) -> str:
     return os.path.dirname(real) if os.path.isfile(real) else real
 
 
-def _nearest(folder: str, entry: str) -> str:
-    """The nearest folder upwards that has `entry`, "" when there is none."""
+def _nearest(folder: str, *entries: str) -> str:
+    """The nearest folder upwards that has one of `entries`, "" when there is none."""
     while True:
-        if os.path.exists(os.path.join(folder, entry)):
+        if any(os.path.exists(os.path.join(folder, entry)) for entry in entries):
             return folder
         above = os.path.dirname(folder)
         if above == folder:
@@ -63,7 +70,7 @@ def _nearest(folder: str, entry: str) -> str:
 
 def _git_folder(worktree: str) -> str:
     """The folder that `.git` in `worktree` is, or leads to; "" when there is none."""
-    entry = os.path.join(worktree, ".git")
+    entry = os.path.join(worktree, _GIT)
     if os.path.isdir(entry):
         return entry
     text = _read(entry)

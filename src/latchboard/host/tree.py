@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from latchboard.errors import UsageError
 from latchboard.host.root import root_of, shared_root
@@ -38,6 +38,8 @@ HARD_LINK = "hardlink:"
 _RESERVED = (GLOB, HARD_LINK)
 # O_PATH opens nothing: no permission to read is needed, and a FIFO does not block.
 _O_PATH = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
+_PLAIN_PARTS_COUNT_MAX = 3
+_NOT_PLAIN = frozenset(("", ".", ".."))
 _HAS_O_PATH = hasattr(os, "O_PATH")
 
 
@@ -83,7 +85,8 @@ class WorkTree:
         """
         if isinstance(path, str) and path.startswith(_RESERVED):
             return (_reserved_name(_text(path)),)
-        name, _, status = self._resolve(self._full(path, cwd))
+        plain = self._plainly(path) if type(path) is str and cwd is None else None
+        name, _, status = plain or self._resolve(self._full(path, cwd))
         if status is not None and status.st_nlink > 1 and S_ISREG(status.st_mode):
             return name, f"{HARD_LINK}{status.st_dev}-{status.st_ino}"
         return (name,)
@@ -132,6 +135,25 @@ class WorkTree:
                 raise UsageError(f"{full} is a file, not a folder", hint="leave out the slash at its end")
             is_folder = S_ISDIR(status.st_mode)
         return self._name(real, is_folder=is_folder), real, status
+
+    def _plainly(self, path: str) -> tuple[str, str, os.stat_result] | None:
+        """As `_resolve`, for a short relative path that exists and has no link in it; None for any other.
+
+        Looking at two or three parts costs half of what asking /proc does, and that is most paths.
+        """
+        parts = path.split("/")
+        if len(parts) > _PLAIN_PARTS_COUNT_MAX or not path.isascii() or not _NOT_PLAIN.isdisjoint(parts):
+            return None
+        real = self.root.rstrip("/")
+        try:
+            for part in parts:
+                real = f"{real}/{part}"
+                status = os.lstat(real)
+                if S_ISLNK(status.st_mode):
+                    return None
+        except (OSError, ValueError):
+            return None
+        return self._name(real, is_folder=S_ISDIR(status.st_mode)), real, status
 
     def _name(self, real: str, *, is_folder: bool) -> str:
         folds = self._folds

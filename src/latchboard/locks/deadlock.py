@@ -13,6 +13,7 @@ edge set.
 from __future__ import annotations
 
 from binascii import crc32
+from itertools import pairwise
 
 from latchboard.errors import MalformedRecord
 from latchboard.host.identity import is_identity, tag
@@ -32,6 +33,11 @@ def holder_tag(agent: str, bound: str, process: Any) -> str:
     if bound == "process":
         return tag(process) if is_identity(process) else "p"
     return f"a{crc32(agent.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def tell_cycle(cycle: list[str]) -> str:
+    """`a waits for b, b waits for a`."""
+    return ", ".join(f"{one} waits for {other}" for one, other in pairwise(cycle))
 
 
 def find_cycle(table: Table, request: Request, seq: int | None = None) -> list[str]:

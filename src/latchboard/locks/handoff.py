@@ -11,10 +11,10 @@ from __future__ import annotations
 from latchboard.errors import Deadlock, MalformedRecord, UsageError
 from latchboard.locks import notices
 from latchboard.locks.breaking import break_lock
-from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.deadlock import find_cycle, tell_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.linked import give_back
-from latchboard.locks.looking import waiters
+from latchboard.locks.looking import waiters, waiters_of
 from latchboard.locks.service import check_wait
 from latchboard.locks.waiting import queue, wait_in_line
 from latchboard.rules import holding as holdings
@@ -63,8 +63,23 @@ def ask_and_go(locks: Locks, request: Request, *, wait_s_max: float | None = Non
 
 
 def requests(locks: Locks, holder: str) -> list[Waiter]:
-    """Open handoff requests to an agent, oldest first."""
-    return [w for w in waiters(locks) if is_asked(w) and any(b.get("agent") == holder for b in w["blocked_by"])]
+    """Open handoff requests that an agent can answer now, oldest first: it has a live hold in the way.
+
+    Whom the request found in its way when it was made is of no account: a holder may have come, or gone, since. One
+    that meets a record which cannot be read is asked of everybody; whoever answers it is told what is damaged.
+    """
+    if not any(is_asked(waiter) for waiter in waiters(locks)):
+        return []
+    table = locks.look("locks/", "waiters/", "wide")
+    open_ones = [waiter for waiter in waiters_of(table) if is_asked(waiter) and table.still_waits(waiter)]
+    return [waiter for waiter in open_ones if _is_in_the_way(table, waiter, holder)]
+
+
+def _is_in_the_way(table: Table, waiter: Waiter, holder: str) -> bool:
+    try:
+        return any(held["agent"] == holder for _, held in _in_the_way(table, rules.of_waiter(waiter)))
+    except MalformedRecord:
+        return True
 
 
 def is_asked(waiter: Waiter) -> bool:
@@ -120,7 +135,7 @@ def _refuse_cycle(table: Table, request: Request) -> None:
         cycle = find_cycle(table, rules.of_waiter(waiter), waiter["seq"])
         if cycle:
             raise Deadlock(
-                f"with {_names(request)} in hand, {request.agent} would wait for itself: {' waits for '.join(cycle)}",
+                f"with {_names(request)} in hand, {request.agent} would wait for itself: {tell_cycle(cycle)}",
                 hint="release it instead: it goes to whoever is first in line",
                 cycle=cycle,
             )
@@ -167,7 +182,7 @@ def _open_request(table: Table, request_id: str) -> Waiter:
     if waiter is None or not is_asked(waiter) or not table.still_waits(waiter):
         raise UsageError(
             f"no open handoff request {request_id!s:.80}",
-            hint="it was granted, declined or given up: look at `latchboard handoff list`",
+            hint="it was granted, declined or given up, or there never was one: look at `latchboard handoff list`",
             request=request_id,
         )
     return waiter

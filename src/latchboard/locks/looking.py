@@ -103,7 +103,11 @@ def _look(locks: Locks, names: list[str]) -> Table:
 
 def waiters(locks: Locks) -> list[Waiter]:
     """Everybody who waits, in order; a record that cannot be read is passed over: cleanup and the board report it."""
-    table = locks.look("waiters/")
+    return waiters_of(locks.look("waiters/"))
+
+
+def waiters_of(table: Table) -> list[Waiter]:
+    """The same, as a table has them."""
     found = []
     for key, _ in table.view.scan("waiters/", damaged=[]):
         try:

@@ -239,14 +239,13 @@ class Locks:
         Raises:
             MalformedRecord: A record cannot be read; the other names are given back.
         """
-        me = self.host.me()
 
         def decide(table: Table) -> tuple[bool, MalformedRecord | None]:
             damage = None
             found: dict[str, Holding] = {}
             for name, token in tokens.items():
                 try:
-                    held = self._find(table, name, request, token, me)
+                    held = self._find(table, name, request, token, table.me)
                 except MalformedRecord as exc:
                     damage = exc
                     continue
@@ -341,7 +340,7 @@ class Locks:
 
         def run(view: View) -> T:
             nonlocal abandoned
-            table = Table(view, self.clock.now(), self.host.verdict, me)
+            table = Table(view, view.now, self.host.verdict, me)
             abandoned = [*self._abandoned.values()] if self._abandoned else ()  # what is done with may be asked anew
             for request in abandoned:
                 withdraw(table, request)

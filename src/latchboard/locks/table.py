@@ -35,6 +35,7 @@ class Table(Records):
 
     Attributes:
         now: The instant of the transaction.
+        me: This process.
         granted: Waiters that this transaction made holders.
         taken_over: (name, holding, why) of every hold that was taken from somebody and is not told yet.
         entered: Holds that were entered once more, and live by another lease than the request's.
@@ -44,7 +45,7 @@ class Table(Records):
     def __init__(self, view: View, now: Now, judge: rules.Judge, me: Any) -> None:
         super().__init__(view)
         self.now = now
-        self._me = me
+        self.me = me
         self._ended_seen = False
         self.longest_s = 0.0
         self.cleared: dict[str, None] = {}
@@ -54,13 +55,13 @@ class Table(Records):
         self.told: list[dict[str, Any]] = []
         self._judge = judge
         self._verdicts: dict[int, tuple[Any, str]] = {}
-        self._met: dict[int, str] = {}  # name of each hold that was in somebody's way; the record keeps the hold
+        self.met: dict[int, str] = {}  # name of each hold that was in somebody's way; the record keeps the hold
 
     # -- judging ---------------------------------------------------------------------------------------------
 
     def judge(self, identity: Any) -> str:
         """The verdict about a process, asked once per transaction; this process lives."""
-        if identity == self._me:
+        if identity == self.me:
             return "live"
         known = self._verdicts.get(id(identity))
         if known is None:  # the identity is kept with its verdict, so that its id() is nobody else's meanwhile
@@ -108,7 +109,7 @@ class Table(Records):
                     in_the_way = held is not mine and rules.conflicts(held["mode"], want["mode"])
                     if in_the_way and not self.is_mine(held, request) and not self.why_over(held):
                         holders.append(held)
-                        self._met[id(held)] = record["name"]
+                        self.met[id(held)] = record["name"]
                 if mine is None and record["waiters"]:
                     places += _earlier(record, request, want["mode"], seq)
         if not places:
@@ -122,7 +123,7 @@ class Table(Records):
 
     def refusal(self, request: Request, holders: list[Holding], waiters: list[Waiter]) -> Refusal:
         """What to say of these `blockers`."""
-        return Refusal(request, [(self._met[id(held)], held, self.remaining_s(held)) for held in holders], waiters)
+        return Refusal(request, [(self.met[id(held)], held, self.remaining_s(held)) for held in holders], waiters)
 
     def _in_front(self, places: list[Entry]) -> list[Waiter]:
         """The last of these places that somebody still stands at."""

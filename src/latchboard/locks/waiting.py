@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from latchboard.errors import Cancelled, Deadlock, HandoffDeclined, WaitEnded
 from latchboard.locks import notices
-from latchboard.locks.deadlock import find_cycle
+from latchboard.locks.deadlock import find_cycle, tell_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.leaving import withdraw
 from latchboard.locks.renewing import renew
@@ -122,7 +122,7 @@ def queue(
     cycle = find_cycle(table, request)
     if cycle:
         raise Deadlock(
-            f"{request.agent} would wait for itself: {' waits for '.join(cycle)}",
+            f"{refusal.sentence()}; waiting would never end: {tell_cycle(cycle)}",
             hint="release what you hold, then ask for everything in one request",
             cycle=cycle,
             holders=refusal.facts(),

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     class Lease(TypedDict):
         """One holder's lease; covers every hold that names it.
 
-        `ttl_s` is the longest lease time asked for: that long after the last renewal it covers nothing any more. The
-        chains are in the order of `since`; each has a shorter pause than the one before it, the last has none.
+        `ttl_s` is the longest lease time that a renewal was for; a hold may have a longer one. The chains are in the
+        order of `since`; each has a shorter pause than the one before it, the last has none.
         """
 
         agent: str
@@ -130,7 +130,7 @@ def renewed(lease: Lease | None, now: Now, ttl_s: float, *, agent: str, bound: s
 
 
 def is_over(lease: Lease, now: Now) -> bool:
-    """Whether nothing can be covered by this lease any more, so that its record may go."""
+    """Whether all that this lease was renewed for has ended; a hold for a longer time may still live by it."""
     return age_s(lease["renewed"], now) >= lease["ttl_s"]
 
 

@@ -24,7 +24,7 @@ from latchboard.store.wakeup import Wakeup
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from latchboard.clock import Clock
+    from latchboard.clock import Clock, Now
     from latchboard.errors import MalformedRecord
     from latchboard.store.port import Entries, Value, View
 
@@ -94,7 +94,8 @@ class MemoryStore:
         state = self._state
         self._refuse_nesting("transaction")
         with state.mutex:
-            view = _MemoryView(state.records, state.next)
+            now = self._clock.now()
+            view = _MemoryView(state.records, state.next, now)
             value = fn(view)
             check_commit(view.changes, self.properties.transaction_keys_max)
             bytes_max = self.properties.value_bytes_max
@@ -103,7 +104,7 @@ class MemoryStore:
             if effect is not None:
                 effect()
             if changes:
-                state.commit(iso(self._clock.now().wall_s), who, changes)
+                state.commit(iso(now.wall_s), who, changes)
                 _ring(state, changes)
             return Committed(value, state.last)
 
@@ -145,8 +146,9 @@ def _ring(state: _State, changes: Iterable[str]) -> None:
 class _MemoryView:
     """The state inside a transaction."""
 
-    def __init__(self, records: dict[str, str], revision: int) -> None:
+    def __init__(self, records: dict[str, str], revision: int, now: Now) -> None:
         self._records = records
+        self.now = now
         self._cached: dict[str, Value | None] = {}
         self.changes: dict[str, dict[str, Any] | None] = {}
         self.revision = revision

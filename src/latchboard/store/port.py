@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol, TypeAlias, TypeVar
 
+    from latchboard.clock import Now
     from latchboard.errors import MalformedRecord
 
     T = TypeVar("T")
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
     class View(Protocol):
         """The state inside a transaction: what is committed, with this transaction's own changes on top."""
+
+        @property
+        def now(self) -> Now:
+            """The instant of this commit: what its line will say, and what records should say."""
+            ...
 
         @property
         def revision(self) -> int:

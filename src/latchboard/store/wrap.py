@@ -25,6 +25,7 @@ from latchboard.store.port import belongs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from latchboard.clock import Now
     from latchboard.errors import MalformedRecord
     from latchboard.store.port import Bell, Committed, Entries, Snapshot, Store, Value, View, Watch
 
@@ -96,6 +97,10 @@ class _Scratch:
         self._view = view
         self._cached: dict[str, Value | None] = {}
         self._changes: dict[str, Value | None] = {}
+
+    @property
+    def now(self) -> Now:
+        return self._view.now
 
     @property
     def revision(self) -> int:

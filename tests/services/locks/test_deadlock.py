@@ -25,11 +25,12 @@ def test_two_that_want_what_the_other_has__failure_3_22(scene: Scene) -> None:
     a.line("a", "y.py")
     before = scene.everything()
 
-    with pytest.raises(Deadlock, match="b waits for a waits for b") as caught:
+    with pytest.raises(Deadlock, match="never end: b waits for a, a waits for b") as caught:
         b.line("b", "x.py")
 
     assert cycle_of(caught) == ["b", "a", "b"]
     assert (caught.value.exit_status, caught.value.retryable) == (10, True)
+    assert caught.value.message.startswith("x.py is not free: a holds it since ")
     assert "everything in one request" in caught.value.hint
     assert scene.everything() == before
 

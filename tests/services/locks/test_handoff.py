@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latchboard.errors import Deadlock, HandoffDeclined, HoldLost, UsageError, WaitEnded
+from latchboard.errors import Deadlock, HandoffDeclined, HoldLost, MalformedRecord, UsageError, WaitEnded
 from latchboard.locks import Hold, Refusal, handoff
 from tests.services.locks.scene import InLine, Process, Scene
 
@@ -68,6 +68,66 @@ def test_grant_lets_go_of_blocks_inside_blocks_too(scene: Scene) -> None:
     assert handoff.grant(h.locks, asked.id, by="h")
 
     assert scene.holders("src/a.py") == [("w", "exclusive")]
+
+
+def listed(process: Process, agent: str) -> list[str]:
+    return [request["request"] for request in handoff.requests(process.locks, agent)]
+
+
+def test_request_is_listed_for_whoever_is_in_its_way_now(scene: Scene) -> None:
+    first, second = scene.process(), scene.process()
+    hold = first.agent("first").lock("src/a.py", shared=True)
+    second.agent("second").lock("src/b.py")
+    asked = ask(scene.process(), "w", "src/a.py", "src/b.py", wait_s_max=60.0)
+    inside = second.agent("second").lock("src/b.py")  # it is inside already, and passes those who wait
+    assert listed(first, "first") == listed(second, "second") == [asked.id]
+
+    hold.release()
+    assert listed(first, "first") == []
+    late = scene.process()
+    late.agent("late").lock("src/c.py")
+    assert listed(late, "late") == []
+    inside.release()
+
+    assert listed(second, "second") == [asked.id]
+    second.kill()
+    assert listed(late, "second") == []
+
+
+def test_holder_that_came_after_the_request_finds_it_and_may_grant(scene: Scene) -> None:
+    h, late = scene.process(), scene.process()
+    h.agent("h").lock("src/a.py")
+    late.agent("late").lock("src/b.py", shared=True)
+    asked = ask(scene.process(), "w", "src/")  # whom it found in its way is in its record
+    late.agent("late").lock("src/b.py")
+    scene.put(f"waiters/{asked.id}", {**dict(scene.scan("waiters/"))[f"waiters/{asked.id}"], "blocked_by": []})
+
+    assert listed(late, "late") == listed(h, "h") == [asked.id]
+    assert handoff.grant(late.locks, asked.id, by="late") is False
+    assert listed(late, "late") == []
+    assert handoff.grant(h.locks, asked.id, by="h") is True
+    assert listed(h, "h") == []
+
+
+def test_request_whose_time_is_up_is_listed_no_more(scene: Scene) -> None:
+    h = scene.process()
+    h.agent("h").lock("src/a.py")
+    ask(scene.process(), "w", "src/a.py", wait_s_max=5.0)
+
+    scene.clock.advance(6.0)
+
+    assert listed(h, "h") == []
+
+
+def test_request_that_meets_a_damaged_lock_is_listed_and_its_answer_names_it(scene: Scene) -> None:
+    h = scene.process()
+    h.agent("h").lock("src/a.py")
+    asked = ask(scene.process(), "w", "src/a.py", "x.py")
+    scene.put("locks/x.py", {"name": 5})
+
+    assert listed(h, "h") == [asked.id]
+    with pytest.raises(MalformedRecord, match=r"locks/x\.py"):
+        handoff.grant(h.locks, asked.id, by="h")
 
 
 def test_grant_by_one_of_two_holders_leaves_the_other_in_the_way(scene: Scene) -> None:

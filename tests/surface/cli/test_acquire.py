@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+
 from tests.surface.cli.harness import Cli
 
 
@@ -99,6 +101,14 @@ def test_glob_flag_makes_patterns_of_paths(cli: Cli) -> None:
 
     assert [lock["name"] for lock in answer.json["locks"]] == ["glob:src/*.py"]
     assert cli("check", "src/a.py").status == 10
+
+
+def test_command_that_gives_a_pattern_back_works_as_it_is_shown(cli: Cli) -> None:
+    said = cli.says("acquire", "/src/*.py", "--glob", "--agent", "planner")
+
+    shown = said.partition("give it back: latchboard ")[2]
+    assert shown == "release 'glob:/src/*.py' --agent planner\n"
+    assert cli(*shlex.split(shown)).status == 0
 
 
 def test_without_an_agent_it_says_how_to_name_one(cli: Cli) -> None:

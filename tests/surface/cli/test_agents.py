@@ -25,3 +25,9 @@ def test_json_lists_them_sorted(cli: Cli) -> None:
 
 def test_nobody_is_said_in_words(cli: Cli) -> None:
     assert cli.says("agents") == "no agent has said anything here, and none holds anything\n"
+
+
+def test_nothing_of_one_agent_is_not_said_of_all(cli: Cli) -> None:
+    cli("acquire", "src/b.py", "--agent", "builder")
+
+    assert cli.says("agents", "--agent", "stranger") == "stranger has said nothing here, and holds nothing\n"

@@ -18,6 +18,7 @@ def test_script_is_printed(cli: Cli, shell: str) -> None:
 
 def test_unknown_shell_is_refused(cli: Cli) -> None:
     assert cli("completion", "tcsh").status == 2
+    assert "Choose from: bash, zsh, fish\n" in cli("completion").err
 
 
 @pytest.mark.process

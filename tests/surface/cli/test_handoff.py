@@ -21,7 +21,7 @@ def test_request_reaches_the_holder_with_the_commands_to_answer(cli: Cli) -> Non
     assert f"latchboard handoff grant {request}" in mail
     assert cli.says("handoff", "list", "--agent", "planner") == (
         "builder asks for src/a.py\n"
-        "  since 01:40:00Z (0 s ago)\n"
+        "  since 01:40:00Z (0 s ago); it stands until 01:45:00Z (in 5 min)\n"
         "  what for: the build waits\n"
         "  hand it over: latchboard handoff grant <request> --agent planner\n"
         "  keep it:      latchboard handoff decline <request> --reason ... --agent planner\n"
@@ -49,6 +49,14 @@ def test_decline_keeps_the_lock_and_tells_why(cli: Cli) -> None:
     assert cli("handoff", "list", "--agent", "planner").out == "nobody asks planner for anything\n"
 
 
+def test_answers_say_what_and_to_whom(cli: Cli) -> None:
+    said = cli.says("handoff", "decline", _ask(cli), "--agent", "planner")
+    assert said == "planner keeps src/a.py; builder has been told\n"
+
+    said = cli.says("handoff", "grant", _ask(cli), "--agent", "planner")
+    assert said == "planner handed src/a.py over to builder\n"
+
+
 def test_request_of_something_free_is_a_lock(cli: Cli) -> None:
     answer = cli("handoff", "request", "src/a.py", "--agent", "builder", "--json")
 
@@ -70,6 +78,7 @@ def test_answer_to_a_request_that_is_over_says_so(cli: Cli) -> None:
 
         assert answer.status == 2
         assert "no open handoff request" in answer.err
+        assert "or there never was one" in answer.err
 
 
 def test_group_alone_shows_its_verbs(cli: Cli) -> None:

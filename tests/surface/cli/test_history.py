@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from latchboard.surface.cli import telling
 from tests.surface.cli.harness import Cli
 
 
@@ -42,7 +43,22 @@ def test_history_of_an_agent_and_a_limit(cli: Cli) -> None:
 
 def test_nothing_is_said_in_words(cli: Cli) -> None:
     assert cli.says("history") == "nothing has happened, as far as is kept\n"
+    assert cli.says("history", "src/a.py", "--agent", "builder") == (
+        "nothing has happened to src/a.py, as far as is kept, of builder alone\n"
+    )
 
 
 def test_limit_below_one_is_refused(cli: Cli) -> None:
-    assert cli("history", "--limit", "0").status == 2
+    for limit in ("0", "x", "-1"):
+        answer = cli("history", f"--limit={limit}")
+
+        assert answer.status == 2
+        assert f"'{limit}' is no whole number from 1" in answer.err
+
+
+def test_lock_broken_that_nobody_could_read_is_told_without_a_holder(cli: Cli) -> None:
+    event = {"event": "lock.broken", "at": "2026-11-21T01:40:00.000000Z", "name": "src/a.py", "agent": "", "token": 0}
+
+    told = telling.line({**event, "by": "op", "why": "a torn disk"}, cli.clock.now())
+
+    assert told == "01:40:00Z  op removed the record of src/a.py, which could not be read: a torn disk"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 
+from latchboard.compose import Latchboard
+from latchboard.store.memory import MemoryStore
 from tests.surface.cli.harness import Cli
 
 
@@ -74,3 +76,52 @@ def test_gitignore_that_cannot_be_written_is_told(cli: Cli) -> None:
 
     assert answer.status == 13
     assert ".gitignore" in answer.err
+
+
+def test_board_further_up_is_told_apart_from_the_projects(cli: Cli) -> None:
+    above = cli.project.parent
+    assert cli("init", "--root", "..", "--json").json["above"] is None
+    assert cli("status", "--json").json["root"] == str(cli.project)
+
+    assert cli.says("init") == (
+        "the board of <project> is ready: data/.agent_locks/\n"
+        "  added /data/.agent_locks/ to .gitignore\n"
+        f"  {above} has another board, which is not used from here: to use it, add --root {above}\n"
+        "  next: export AGENT_ID=<who you are>; latchboard acquire <path>\n"
+    )
+    answer = cli("init", "--json").json
+    assert (answer["root"], answer["above"], answer["created"]) == (str(cli.project), str(above), False)
+
+
+def test_one_board_for_several_repositories_is_named(cli: Cli) -> None:
+    above = str(cli.project.parent)
+    cli("init", "--root", above)
+
+    named = cli("acquire", "src/a.py", "--root", above, "--agent", "planner", "--json")
+
+    assert named.json["locks"][0]["name"] == "project/src/a.py"
+    assert cli("check", "src/a.py", "--root", above).status == 10
+    assert cli("check", "src/a.py").status == 0
+
+
+def test_home_folder_must_be_named(cli: Cli) -> None:
+    home = str(cli.project)
+
+    refused = cli("init", HOME=home)
+
+    assert refused.status == 2
+    assert f"{home} is your home folder" in refused.err
+    assert f"--root {home}" in refused.err
+    assert not (cli.project / "data").exists()
+    assert not (cli.project / ".gitignore").exists()
+    assert cli("init", "--root", home, "--json", HOME=home).json["created"] is True
+
+
+def test_top_of_the_file_system_must_be_named(cli: Cli) -> None:
+    def composed(_: str) -> Latchboard:
+        return Latchboard("/", clock=cli.clock, store=MemoryStore(clock=cli.clock), publishes=False)
+
+    refused = cli("init", compose=composed)
+
+    assert refused.status == 2
+    assert "/ is the top of the file system" in refused.err

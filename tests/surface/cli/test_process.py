@@ -108,6 +108,18 @@ def test_closed_standard_streams_do_no_harm(real: Real, closed: str) -> None:
         assert "Traceback" not in done.stderr, (words, done.stderr)
 
 
+@pytest.mark.parametrize("words", ["status", "status --json", "acquire src/a.py", "check a", "--help", "status --help"])
+def test_answer_that_nobody_can_get_is_no_success(real: Real, words: str) -> None:
+    line = f"exec 1>&-; exec {sys.executable} -m latchboard {words}"
+
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=real.project, env=real.environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (1, "latchboard: the answer could not be written: it is closed\n")
+    assert real("status").returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_a_watch_quietly(real: Real, number: signal.Signals) -> None:
     process = real.start("watch", "--json", "--after", str(real.revision()))

@@ -22,7 +22,7 @@ def test_status_shows_agents_locks_and_the_line(cli: Cli) -> None:
     assert cli.says("status") == (
         "<project>: 2 agents, 1 lock, 1 waiting\n"
         "Agents\n"
-        "  agent    status                holds     waits for  last seen\n"
+        "  agent    status                holds     waits for  last update\n"
         "  builder                                  src/a.py   never\n"
         "  planner  splitting the parser  src/a.py             1 min 30 s ago\n"
         "Locks\n"
@@ -42,6 +42,7 @@ def test_agent_filter_shows_one_agent_alone(cli: Cli) -> None:
     assert list(answer["agents"]) == ["builder"]
     assert answer["active_locks"] == []
     assert [one["agent"] for one in answer["waiters"]] == ["builder"]
+    assert cli.says("status", "--agent", "stranger") == "<project>, of stranger alone: 0 agents, 0 locks, 0 waiting\n"
 
 
 def test_agent_of_the_environment_is_no_filter(cli: Cli) -> None:

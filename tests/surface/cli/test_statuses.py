@@ -154,6 +154,20 @@ def test_failure_to_publish_the_board_changes_no_status(cli: Cli, monkeypatch: p
     assert "status_board.json could not be written: no space left" in answer.err
 
 
+def test_trouble_of_the_store_is_told_once(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from latchboard.locks.service import Locks
+
+    def fail(self: Any, *given: Any, **named: Any) -> Any:
+        raise errors.StoreFull("no space left")
+
+    monkeypatch.setattr(Locks, "acquire", fail)
+    monkeypatch.setattr("latchboard.board.Board.publish", fail)
+
+    answer = cli("acquire", "a", "--agent", "p")
+
+    assert (answer.status, answer.err) == (13, "latchboard: no space left\n")
+
+
 def test_readers_publish_nothing(cli: Cli, tmp_path: Path) -> None:
     cli("acquire", "a", "--agent", "p")
     board = cli.project / "data/.agent_locks/status_board.json"

@@ -101,6 +101,20 @@ def test_exec_gets_the_event_on_standard_input_and_in_its_environment(real: Real
     assert arguments == ["one word", "$HOME"]
 
 
+def test_revision_ahead_of_the_newest_is_called_so(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+    newest = cli("status", "--json").json["revision"]
+
+    answer = cli("watch", "--after", str(newest + 7), "--timeout-s", "0")
+
+    assert answer.status == 12
+    assert f"revision {newest + 7} is ahead of the newest, {newest}" in answer.err
+    assert "take `revision` from `latchboard status --json`" in answer.err
+    assert cli("watch", "--after", str(newest), "--timeout-s", "0").status == 0
+    failure = cli("watch", "--after", str(newest + 7), "--json").json
+    assert (failure["code"], failure["after"]) == ("compacted", newest + 7)
+
+
 @pytest.mark.process
 def test_exec_that_fails_is_told_and_the_next_event_comes(real: Real) -> None:
     real("acquire", "a", "b")

@@ -17,7 +17,7 @@ import os
 from latchboard.errors import StoreError, StoreUnavailable, from_os_error
 from latchboard.store.checks import check_commit, check_value, check_who
 from latchboard.store.files import guard, journal, layout, records
-from latchboard.store.files.spare import serves
+from latchboard.store.files.spare import SPARE_BYTES_MAX, is_surely_short
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.port import TRACE_PREFIX
 
@@ -40,13 +40,13 @@ class Plan:
         deletes: Keys.
         files: Path to content of every record file.
         replaced: Those that replace a file.
-        fresh: Those that do not, and may be written into a spare.
+        spared: Those that may be written into a spare.
         folders: Below the store's, where something will be written or removed.
         line: Of the journal.
         traces: Keys that are put into the line alone.
     """
 
-    __slots__ = ("deletes", "files", "folders", "fresh", "line", "puts", "replaced", "traces")
+    __slots__ = ("deletes", "files", "folders", "line", "puts", "replaced", "spared", "traces")
 
     def __init__(self, view: FileView, at: str, who: str, limits: Properties) -> None:
         """Raises UsageError for what cannot be kept, MalformedRecord for what cannot be replaced or removed."""
@@ -57,7 +57,7 @@ class Plan:
         self.deletes: list[str] = []
         self.files: dict[str, bytes] = {}
         self.replaced: list[str] = []
-        self.fresh: list[str] = []
+        self.spared: list[str] = []
         self.traces: list[str] = []
         self.folders: set[str] = set()
         for key, value in changes.items():
@@ -76,11 +76,11 @@ class Plan:
             if trace:
                 self.traces.append(key)
             else:
-                self.files[path] = records.pack(key, revision, text)
+                data = self.files[path] = records.pack(key, revision, text)
                 if view.has_file(key, path):
                     self.replaced.append(path)
-                elif serves(key):
-                    self.fresh.append(path)
+                if len(data) <= SPARE_BYTES_MAX:
+                    self.spared.append(path)
                 if "/" in path:
                     self.folders.add(path.rpartition("/")[0])
         if not who.isascii():
@@ -103,9 +103,9 @@ def commit(folder: Folder, header: Header, view: FileView, plan: Plan, effect: C
             _append_around(folder, header, plan.line, effect)
     except BaseException:
         for temporary in staged.values():
-            records.discard(folder.fd, temporary)
+            folder.spares.discard(folder.fd, temporary)
         raise
-    _apply(folder, staged, plan.deletes)
+    _apply(folder, staged, plan)
     header.written = b""  # whoever is interrupted from here on reads it anew
     header.applied += len(plan.line)
     header.last = view.revision
@@ -122,12 +122,13 @@ def _stage(folder: Folder, plan: Plan, missing: list[str]) -> dict[str, str]:
     staged: dict[str, str] = {}
     try:
         for path, data in plan.files.items():
-            fits_spare = path in plan.fresh and path.rpartition("/")[0] not in missing
-            spare = folder.spares.fill(folder.fd, data, folder.mode) if fits_spare else None
-            staged[path] = spare or records.stage(folder.fd, path, data, folder.mode, replaces=path in plan.replaced)
+            replaces, spare = path in plan.replaced, None
+            if path in plan.spared and path.rpartition("/")[0] not in missing:
+                spare = folder.spares.fill(folder.fd, data, folder.mode, replaces=replaces)
+            staged[path] = spare or records.stage(folder.fd, path, data, folder.mode, replaces=replaces)
     except OSError as exc:
         for temporary in staged.values():
-            records.discard(folder.fd, temporary)
+            folder.spares.discard(folder.fd, temporary)
         raise_typed(exc, "write", folder.path)
     return staged
 
@@ -177,14 +178,14 @@ def _unknown(folder: Folder, cause: BaseException) -> NoReturn:
     ) from cause
 
 
-def _apply(folder: Folder, staged: dict[str, str], deletes: list[str]) -> None:
+def _apply(folder: Folder, staged: dict[str, str], plan: Plan) -> None:
     """Renames and deletes: they need no space. If one fails the commit stands, and the next writer finishes it."""
     try:
         for path, temporary in staged.items():
-            records.publish(folder.fd, temporary, path)
-        for key in deletes:
+            folder.spares.publish(folder.fd, temporary, path, replaces=path in plan.replaced)
+        for key in plan.deletes:
             path = layout.record(key)
-            if not (serves(key) and folder.spares.keep(folder.fd, path)):
+            if not folder.spares.keep(folder.fd, path, is_short=is_surely_short(key)):
                 records.delete(folder.fd, path)
     except OSError as exc:
         if exc.errno is None:

@@ -61,8 +61,9 @@ def unpack(key: str | None, data: bytes, path: str) -> tuple[str, dict[str, Any]
 
 def malformed(key: str, path: str, reason: str) -> MalformedRecord:
     """The error for a record that cannot be read."""
+    which = path if key == path else f"{key} in {path}"
     return MalformedRecord(
-        f"the record {key} in {path} cannot be read: {reason}",
+        f"the record {which} cannot be read: {reason}",
         hint="it counts as held, never as free: look at the file, then `latchboard break` the lock or restore the file",
         key=key,
         path=path,
@@ -132,7 +133,7 @@ def stage(folder: int, path: str, data: bytes, mode: int, *, replaces: bool = Tr
         fd = _open_new(folder, temporary, mode)
     try:
         if replaces:
-            _allocate(fd, len(data))
+            allocate(fd, len(data))
         write_all(fd, data)
     except OSError:
         discard(folder, temporary)
@@ -245,7 +246,8 @@ def _open_new(folder: int, path: str, mode: int) -> int:
     return fd
 
 
-def _allocate(fd: int, size: int) -> None:
+def allocate(fd: int, size: int) -> None:
+    """Have blocks for `size` bytes now, so that a rename over another file need not wait for them. Raises OSError."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:

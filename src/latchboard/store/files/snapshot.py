@@ -121,7 +121,7 @@ def read_many(folder: Folder, wanted: tuple[str, ...]) -> FileSnapshot:
         _refuse_lost_header(folder)
         return FileSnapshot(0).load(None, wanted)
     overlay, last = _unapplied(folder, header)
-    return FileSnapshot(last).load(FileView(folder, last, overlay), wanted)
+    return FileSnapshot(last).load(FileView(folder, last, overlay=overlay), wanted)
 
 
 def _refuse_lost_header(folder: Folder) -> None:

@@ -95,7 +95,7 @@ class FileStore:
                     now = self._clock.now()  # behind the wait, so that times grow with revisions
                     header = self._settled(folder, now)
                     carried = self._carried if self._carried_at == (header.base, header.last) else None
-                    view = FileView(folder, header.base + header.applied, carried=carried)
+                    view = FileView(folder, header.base + header.applied, now, carried=carried)
                     value = fn(view)
                     if view.changes:
                         self._commit(folder, header, view, iso(now.wall_s), who, effect)

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.store.files.folder import Folder
     from latchboard.store.port import Entries
 
@@ -24,6 +25,7 @@ class FileView:
 
     Attributes:
         revision: What this commit will be.
+        now: The instant of this commit; none where nothing is committed.
         changes: Key to its new value, None for deleted, in the order of the first change.
         known: Keys that were read: key to whether there is a file.
 
@@ -31,12 +33,14 @@ class FileView:
     commit left, as JSON text, where nobody has committed since.
     """
 
-    __slots__ = ("_cached", "_carried", "_folder", "_overlaid", "changes", "known", "revision")
+    __slots__ = ("_cached", "_carried", "_folder", "_overlaid", "changes", "known", "now", "revision")
 
     def __init__(
         self,
         folder: Folder,
         revision: int,
+        now: Now | None = None,
+        *,
         overlay: dict[str, Any] | None = None,
         carried: dict[str, str | None] | None = None,
     ) -> None:
@@ -45,6 +49,7 @@ class FileView:
         self._cached: dict[str, Any] = overlay if overlay is not None else {}
         self._overlaid = [layout.record(key) for key in overlay] if overlay else ()
         self.revision = revision
+        self.now: Any = now
         self.changes: dict[str, dict[str, Any] | None] = {}
         self.known: dict[str, bool] = {}
 

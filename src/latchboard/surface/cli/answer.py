@@ -74,10 +74,25 @@ def forget_stdout() -> None:
     _forget(1)
 
 
+def need_stdout() -> None:
+    """Raise NotWritten where standard output was closed before we began: for answers that others write."""
+    if sys.stdout is None:
+        raise NotWritten("it is closed")
+
+
 def is_terminal() -> bool:
     """Whether a person looks at standard output."""
+    return _is_tty(sys.stdout)
+
+
+def is_watched() -> bool:
+    """Whether a person looks at standard error."""
+    return _is_tty(sys.stderr)
+
+
+def _is_tty(stream: TextIO | None) -> bool:
     try:
-        return sys.stdout is not None and sys.stdout.isatty()
+        return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 
@@ -118,7 +133,7 @@ def _clean(value: object) -> object:
 
 def _write(stream: TextIO | None, text: str, encoding: str = "") -> None:
     if stream is None:  # it was closed before we began
-        return
+        raise NotWritten("it is closed")
     data = text.encode(encoding or stream.encoding or "utf-8", "backslashreplace")
     buffer = getattr(stream, "buffer", None)
     try:
@@ -137,6 +152,8 @@ def _write(stream: TextIO | None, text: str, encoding: str = "") -> None:
 def _forget(number: int) -> None:
     import os
 
+    if (sys.stdout if number == 1 else sys.stderr) is None:
+        return  # a file of ours may have its number by now
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)

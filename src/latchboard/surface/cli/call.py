@@ -130,6 +130,11 @@ class Call:
                 found.append(full if own == root else _moved(full, own, root))
         return found
 
+    @staticmethod
+    def again(given: Iterable[str], *, is_glob: bool) -> list[str]:
+        """What the user typed, for a command that is to be pasted: it stands for the same without --glob."""
+        return [path if path.startswith("glob:") or not is_glob else f"glob:{path}" for path in given]
+
     def typed(self, name: str) -> str:
         """A canonical name as it must be typed in the current folder."""
         cwd = current_folder()

@@ -13,8 +13,9 @@ from click.shell_completion import CompletionItem, get_completion_class
 from latchboard import __version__
 from latchboard.errors import UsageError
 from latchboard.surface.cli import catalogue
-from latchboard.surface.cli.answer import Closed, NotWritten, printable
+from latchboard.surface.cli.answer import Closed, NotWritten, need_stdout, printable
 from latchboard.surface.cli.grammar import Parameter, Verb
+from latchboard.surface.cli.mistaken import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,8 +68,12 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         click.echo(exc.format_message(), err=True)
         return exc.exit_code
     except click.UsageError as exc:
-        about = f"latchboard {catalogue.split(list(words))[0]}".rstrip()
-        raise UsageError(printable(exc.format_message()), hint=f"`{about} --help` shows how") from exc
+        name = catalogue.split(list(words))[0]
+        if not name and (meant := explain(words)):
+            raise UsageError(printable(meant[0]), hint=meant[1]) from exc
+        about = f"latchboard {name}".rstrip()
+        said = exc.format_message().replace("\n\t", " ")  # click lists choices in lines of their own
+        raise UsageError(printable(said), hint=f"`{about} --help` shows how") from exc
     except SystemExit as exc:  # completion ends so
         return exc.code if isinstance(exc.code, int) else 1
     except click.Abort:
@@ -77,7 +82,10 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         raise Closed from exc
     except OSError as exc:
         raise NotWritten(exc.strerror or str(exc)) from exc
-    return result if isinstance(result, tuple) else int(result or 0)
+    if isinstance(result, tuple):
+        return result
+    need_stdout()  # click is silent where it is closed
+    return int(result or 0)
 
 
 def completion_script(shell: str) -> str:

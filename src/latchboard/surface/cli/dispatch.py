@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import CoordinationError
+from latchboard.errors import CoordinationError, StoreError
 from latchboard.surface.cli import answer, catalogue, grammar
 from latchboard.surface.cli.call import Call
 
@@ -37,6 +37,8 @@ def run(words: list[str], *, compose: Compose | None = None) -> int:
         try:
             return _run(words, compose, calls)
         except CoordinationError as exc:
+            if isinstance(exc, StoreError) and calls:
+                calls[0].commits = False  # nothing was committed; the board file would meet the same trouble
             return _tell(exc, calls, as_json)
         except KeyboardInterrupt as exc:
             from latchboard.surface.cli.failure import Interrupted

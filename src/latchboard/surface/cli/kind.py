@@ -31,9 +31,12 @@ def seconds_above_0(word: str) -> float:
 
 def count(word: str) -> int:
     """A whole number from 1."""
-    value = number(word)
+    try:
+        value = number(word)
+    except ValueError:
+        value = 0
     if not value:
-        raise ValueError("a number from 1 is wanted")
+        raise ValueError(f"{word!r} is no whole number from 1")
     return value
 
 

@@ -64,7 +64,10 @@ def _taken_over(event: Event) -> str:
 
 
 def _broken(event: Event) -> str:
-    what = f"{_name(event, 'by')} broke the lock of {_name(event, 'agent')} on {_name(event, 'name')}"
+    if event.get("agent"):
+        what = f"{_name(event, 'by')} broke the lock of {_name(event, 'agent')} on {_name(event, 'name')}"
+    else:
+        what = f"{_name(event, 'by')} removed the record of {_name(event, 'name')}, which could not be read"
     return f"{what}{_why(event.get('why'))}"
 
 

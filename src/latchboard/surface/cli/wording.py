@@ -45,6 +45,14 @@ def ago(at: str, now: Now) -> str:
     return f"{moment(at, now)} ({age(at, now)})"
 
 
+def seconds_since(at: str, now: Now) -> float:
+    """How long ago an instant is; 0 where it is none."""
+    try:
+        return now.wall_s - parse_iso(at)
+    except ValueError:
+        return 0.0
+
+
 def age(at: str, now: Now) -> str:
     """`4 min ago`."""
     try:
@@ -66,7 +74,7 @@ def holder(held: dict[str, Any], now: Now) -> list[str]:
     if held.get("waits"):
         return [f"{name} waits for it since {since}"]
     how = "shares it" if held.get("mode") == "shared" else "holds it"
-    lines = [f"{name} {how} since {since}", f"  until {_ahead(held.get('remaining_s'), now)} unless renewed"]
+    lines = [f"{name} {how} since {since}", f"  until {ahead(held.get('remaining_s'), now)} unless renewed"]
     if held.get("reason"):
         lines.append(f"  what for: {printable(str(held['reason']))}")
     process = f", process {held.get('pid')}" if held.get("bound") == "process" else ""
@@ -74,7 +82,7 @@ def holder(held: dict[str, Any], now: Now) -> list[str]:
     return lines
 
 
-def _ahead(seconds: object, now: Now) -> str:
+def ahead(seconds: object, now: Now) -> str:
     """`03:31:05Z (in 56 min)`."""
     left_s = float(seconds) if isinstance(seconds, int | float) else 0.0
     try:

@@ -5,7 +5,7 @@ Protocol: protocol/cli.md, "acquire".
 
 from __future__ import annotations
 
-from latchboard.surface.cli import option, wording
+from latchboard.surface.cli import asking, option, wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb
 
@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.locks.hold import Hold
     from latchboard.surface.cli.call import Call
 
@@ -31,22 +32,23 @@ def run(  # noqa: PLR0913 - the options of the verb
     """Ask, wait if told to, and say what is held."""
     agent, locks = call.agent, call.board.locks
     asked = call.paths(paths, is_glob=glob)
+    began = call.now
     lasts_s = locks.settings.lease_ttl_s if ttl_s is None else ttl_s
 
     def take(rest: list[str]) -> Hold:
         request = locks.request(agent, rest, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
-        hold = locks.acquire(request, wait_s_max=wait_s_max)
+        hold = asking.before_waiting(call, request, wait_s_max) or locks.acquire(request, wait_s_max=wait_s_max)
         keep(call, hold)
         return hold
 
     token = call.token_if_any(token)
     if token is None:
-        return held(call, take(asked), list(paths), shared=shared, ttl_s=lasts_s)
+        return held(call, take(asked), call.again(paths, is_glob=glob), began, shared=shared, ttl_s=lasts_s)
     from latchboard.locks import lent
 
     hold, borrowed = lent.acquire(locks, asked, take, agent=agent, token=token, shared=shared)
     if hold is not None and not borrowed:
-        return held(call, hold, list(paths), shared=shared, ttl_s=lasts_s)
+        return held(call, hold, call.again(paths, is_glob=glob), began, shared=shared, ttl_s=lasts_s)
     return _held_with(call, hold, borrowed, shared=shared, ttl_s=lasts_s)
 
 
@@ -79,8 +81,8 @@ def keep(call: Call, hold: Hold) -> None:
         raise
 
 
-def held(call: Call, hold: Hold, typed: list[str], *, shared: bool, ttl_s: float) -> Answer:
-    """The answer of whatever ended with a hold of the agent's."""
+def held(call: Call, hold: Hold, typed: list[str], began: Now, *, shared: bool, ttl_s: float) -> Answer:
+    """The answer of whatever ended with a hold of the agent's; `began`: when it was asked for."""
     facts: dict[str, Any] = {
         "agent": hold.agent,
         "mode": "shared" if shared else "exclusive",
@@ -89,12 +91,24 @@ def held(call: Call, hold: Hold, typed: list[str], *, shared: bool, ttl_s: float
         "ttl_s": ttl_s,
         "waited_s": round(hold.waited_s, 3),
     }
-    how = "shares" if shared else "holds"
-    lines = [f"{printable(hold.agent)} {how} {printable(name)} (token {token})" for name, token in hold.tokens.items()]
-    waited = f" after {wording.span(hold.waited_s)} in line" if hold.waited_s >= 1 else ""
-    lines.append(f"  taken{waited}; it ends {wording.span(ttl_s)} after its last renewal")
+    if call.as_json:
+        return Answer(facts)
+    lines, taken = _held_names(call, hold, began, "shares" if shared else "holds")
+    lines.append(f"  {taken}it ends {wording.span(ttl_s)} after its last renewal")
     lines.append(f"  give it back: {call.command('release', *typed)}")
     return Answer(facts, lines)
+
+
+def _held_names(call: Call, hold: Hold, began: Now, how: str) -> tuple[list[str], str]:
+    """A line for each name, and whether, and after how long in line, anything was taken."""
+    asking.note_outside(call, hold.names)
+    before = asking.had_before(call, hold, began)
+    lines = []
+    for name, token in hold.tokens.items():
+        already = f", already held since {wording.ago(before[name], began)}" if name in before else ""
+        lines.append(f"{printable(hold.agent)} {how} {printable(name)} (token {token}){already}")
+    waited = f" after {wording.span(hold.waited_s)} in line" if hold.waited_s >= 1 else ""
+    return lines, "" if len(before) == len(hold.tokens) else f"taken{waited}; "
 
 
 VERBS = (

@@ -34,8 +34,12 @@ def run(call: Call) -> Answer:
                 process,
             )
         )
-    lines = table("Agents", ("agent", "status", "files", "holds", "last seen", "process"), rows)
-    return Answer({"agents": agents}, lines or ["no agent has said anything here, and none holds anything"])
+    lines = table("Agents", ("agent", "status", "files", "holds", "last update", "process"), rows)
+    if call.named_agent is None:
+        nobody = "no agent has said anything here, and none holds anything"
+    else:
+        nobody = f"{printable(call.named_agent)} has said nothing here, and holds nothing"
+    return Answer({"agents": agents}, lines or [nobody])
 
 
 VERBS = (

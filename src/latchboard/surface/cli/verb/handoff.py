@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.surface.cli.call import Call
 
 
@@ -30,19 +31,21 @@ def request(  # noqa: PLR0913 - the options of the verb
 ) -> Answer:
     """Ask, and wait for the answer unless told not to."""
     from latchboard.locks import Hold, handoff
+    from latchboard.surface.cli.asking import before_waiting
     from latchboard.surface.cli.verb.acquire import held, keep
 
-    agent, locks = call.agent, call.board.locks
+    agent, locks, began = call.agent, call.board.locks, call.now
     asked = locks.request(
         agent, call.paths(paths, is_glob=glob), shared=shared, bound="agent", ttl_s=ttl_s, reason=reason
     )
     if no_wait:
         outcome = handoff.ask_and_go(locks, asked, wait_s_max=wait_s_max)
     else:
-        outcome = handoff.ask(locks, asked, wait_s_max=wait_s_max)
+        limit_s = locks.settings.handoff_wait_s if wait_s_max is None else wait_s_max
+        outcome = before_waiting(call, asked, limit_s) or handoff.ask(locks, asked, wait_s_max=wait_s_max)
     if isinstance(outcome, Hold):
         keep(call, outcome)
-        answer = held(call, outcome, list(paths), shared=shared, ttl_s=asked.ttl_s)
+        answer = held(call, outcome, call.again(paths, is_glob=glob), began, shared=shared, ttl_s=asked.ttl_s)
         return Answer({"granted": True, "request": asked.request, **(answer.facts or {})}, answer.lines)
     facts = {"agent": agent, "granted": False, "request": asked.request, "asked": outcome.facts()}
     lines = [f"{printable(agent)} asked for {wording.listing(outcome.names)}; request {asked.request}"]
@@ -61,7 +64,7 @@ def list_(call: Call) -> Answer:
     lines = []
     for one in found:
         lines.append(f"{printable(one['agent'])} asks for {wording.listing(one['names'])}")
-        lines.append(f"  since {wording.ago(one['since'], call.now)}")
+        lines.append(f"  since {wording.ago(one['since'], call.now)}; it stands {_how_long(one, call.now)}")
         if one["reason"]:
             lines.append(f"  what for: {printable(one['reason'])}")
         lines.append(f"  hand it over: {call.command('handoff grant', one['request'])}")
@@ -74,11 +77,12 @@ def grant(call: Call, *, request: str) -> Answer:
     from latchboard.locks import handoff
 
     agent = call.agent
+    what, whom = _sides(call, agent, request)
     moved = handoff.grant(call.board.locks, request, by=agent)
     if moved:
-        line = f"{printable(agent)} handed over everything {printable(request)} asked for"
+        line = f"{printable(agent)} handed {what} over to {whom}"
     else:
-        line = f"{printable(agent)} let go of its part of {printable(request)}; other holders are still in the way"
+        line = f"{printable(agent)} let go of its part of {what} for {whom}; other holders are still in the way"
     return Answer({"agent": agent, "request": request, "moved": moved}, [line])
 
 
@@ -87,9 +91,27 @@ def decline(call: Call, *, request: str, reason: str) -> Answer:
     from latchboard.locks import handoff
 
     agent = call.agent
+    what, whom = _sides(call, agent, request)
     handoff.decline(call.board.locks, request, by=agent, reason=reason)
-    line = f"{printable(agent)} declined {printable(request)}; whoever asked has been told"
+    line = f"{printable(agent)} keeps {what}; {whom} has been told"
     return Answer({"agent": agent, "request": request, "reason": reason}, [line])
+
+
+def _sides(call: Call, agent: str, request: str) -> tuple[str, str]:
+    """What a request asks for and who asks, in words; looked up before the answer ends it."""
+    from latchboard.locks import handoff
+
+    for waiter in [] if call.as_json else handoff.requests(call.board.locks, agent):
+        if waiter["request"] == request:
+            return wording.listing(want["name"] for want in waiter["wants"]), printable(waiter["agent"])
+    return f"what {printable(request)} asks for", "whoever asked"
+
+
+def _how_long(one: dict[str, Any], now: Now) -> str:
+    """Until when a request can be answered."""
+    if one["wait_s_max"] is None:
+        return "until it is answered"
+    return f"until {wording.ahead(one['wait_s_max'] - wording.seconds_since(one['since'], now), now)}"
 
 
 def _shown(waiter: Any) -> dict[str, Any]:

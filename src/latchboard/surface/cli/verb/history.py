@@ -5,8 +5,8 @@ Protocol: protocol/cli.md, "history".
 
 from __future__ import annotations
 
-from latchboard.surface.cli import option, telling
-from latchboard.surface.cli.answer import Answer
+from latchboard.surface.cli import option, telling, wording
+from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, argument
 
 TYPE_CHECKING = False
@@ -27,7 +27,10 @@ def run(call: Call, *, paths: tuple[str, ...], limit: int | None) -> Answer:
     events.sort(key=lambda event: event["revision"])
     facts = {"names": names, "agent": call.named_agent, "events": events}
     now = call.now
-    return Answer(facts, [telling.line(event, now) for event in events] or ["nothing has happened, as far as is kept"])
+    what = f" to {wording.listing(names)}" if names else ""
+    whose = "" if call.named_agent is None else f", of {printable(call.named_agent)} alone"
+    nothing = f"nothing has happened{what}, as far as is kept{whose}"
+    return Answer(facts, [telling.line(event, now) for event in events] or [nothing])
 
 
 VERBS = (

@@ -40,7 +40,7 @@ def run(call: Call, *, paths: tuple[str, ...], glob: bool, all: bool, token: int
     lines += [f"{printable(agent)} does not hold {printable(name)}; nothing was changed there" for name in missing]
     lines += [f"{printable(agent)} keeps {printable(name)}, held for the whole of this command" for name in kept]
     if missing:
-        lines.append(f"  see who does: {call.command('check', *paths)}")
+        lines.append(f"  see who does: {call.command('check', *call.again(paths, is_glob=glob))}")
     if not lines:
         lines = [f"{printable(agent)} holds nothing here"]
     return Answer(facts, lines, status=NOT_HELD if missing else 0)

@@ -32,7 +32,7 @@ def run(call: Call, *, paths: tuple[str, ...], glob: bool, ttl_s: float | None) 
     for name in lost:
         lines.append(f"  does not hold {printable(name)} (any more): stop writing to it")
     if lost:
-        lines.append(f"  read it again, then: {call.command('acquire', *paths)}")
+        lines.append(f"  read it again, then: {call.command('acquire', *call.again(paths, is_glob=glob))}")
     return Answer(facts, lines, status=LOST if lost else 0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from latchboard.errors import CoordinationError, HoldLost, UsageError
-from latchboard.surface.cli import option
+from latchboard.surface.cli import asking, option
 from latchboard.surface.cli.answer import Answer, warn
 from latchboard.surface.cli.call import TOKEN_VARIABLE
 from latchboard.surface.cli.grammar import Verb, flag
@@ -41,9 +41,10 @@ def run(  # noqa: PLR0913 - the options of the verb
     agent, locks = call.agent, call.board.locks
     asked = call.paths(paths, is_glob=glob)
     request = locks.request(agent, asked, shared=shared, ttl_s=ttl_s, reason=reason or " ".join(command)[:200])
-    hold = locks.acquire(request, wait_s_max=wait_s_max)
+    hold = asking.before_waiting(call, request, wait_s_max) or locks.acquire(request, wait_s_max=wait_s_max)
     try:
         call.check_signals()
+        asking.note_outside(call, hold.names)
         call.publish(now=True)  # what it says will be true for long
         status, lost = _run(call, hold, request.ttl_s, command, stop_when_lost)
     except BaseException:

@@ -46,12 +46,8 @@ def _only(facts: Facts, agent: str) -> None:
     facts["conflicts"] = [
         one
         for one in facts["conflicts"]
-        if agent == one["asked_by"] or agent in [h.get("agent") for h in one["held_by"]]
+        if agent == one["asked_by"] or agent in [held.get("agent") for held in one["held_by"]]
     ]
-
-
-def _sides(conflict: Facts) -> list[Any]:
-    return [conflict["asked_by"], *(held.get("agent") for held in conflict["held_by"])]
 
 
 def lines(call: Call, facts: Facts) -> list[str]:
@@ -61,8 +57,9 @@ def lines(call: Call, facts: Facts) -> list[str]:
         wording.plural(len(facts["active_locks"]), "lock"),
         f"{len(facts['waiters'])} waiting",
     ]
-    found = [f"{printable(facts['root'])}: {', '.join(counts)}"]
-    found += table("Agents", ("agent", "status", "holds", "waits for", "last seen"), _agents(call, facts))
+    whose = "" if call.named_agent is None else f", of {printable(call.named_agent)} alone"
+    found = [f"{printable(facts['root'])}{whose}: {', '.join(counts)}"]
+    found += table("Agents", ("agent", "status", "holds", "waits for", "last update"), _agents(call, facts))
     found += table("Locks", ("path", "holder", "since", "until", "waiting", "what for"), _locks(call, facts))
     found += table("In line", ("agent", "for", "since", "behind", "what for"), _waiters(call, facts))
     ended = [(printable(e["name"]), printable(e["agent"]), e["why"]) for e in facts["ended_locks"]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import UsageError
+from latchboard.errors import Compacted, UsageError
 from latchboard.surface.cli import answer, kind, telling
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb, flag, option
@@ -41,16 +41,29 @@ def run(  # noqa: PLR0913 - the options of the verb
     left = 1 if once else count
     if left is None:
         left = -1
-    with call.board.stream.events(prefix, after=after, timeout_s=timeout_s) as feed:
-        for event in feed:
-            if not is_wanted(event):
-                continue
-            give(event)
-            call.check_signals()
-            left -= 1
-            if left == 0:
-                break
+    try:
+        with call.board.stream.events(prefix, after=after, timeout_s=timeout_s) as feed:
+            for event in feed:
+                if not is_wanted(event):
+                    continue
+                give(event)
+                call.check_signals()
+                left -= 1
+                if left == 0:
+                    break
+    except Compacted as exc:
+        raise _not_there(call, exc) from exc
     return Answer(None)
+
+
+def _not_there(call: Call, exc: Compacted) -> Compacted:
+    """The same, with what to do on a command line; a revision that is still to come is told from one that went."""
+    after, newest = exc.fields.get("after"), call.board.store.read("wide").revision
+    message = exc.message
+    if isinstance(after, int) and after > newest:
+        message = f"revision {after} is ahead of the newest, {newest}: it is of another store, or mistyped"
+    status = call.command("status", "--json", as_agent=False)
+    return Compacted(message, hint=f"take `revision` from `{status}`, and watch --after that", **exc.fields)
 
 
 def _filter(call: Call, path: str | None) -> Callable[[Event], bool]:
