@@ -42,7 +42,7 @@ class Folder:
         base: Which journal that is.
         store_id: From `FORMAT`; empty while the store is being made.
         header: As this process last saw it.
-        spares: Files of locks that were given back, to be used again.
+        spares: Files that records have left, to be used again.
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
     """
 
