@@ -95,11 +95,19 @@ class Locks:
                 continue
             if not _wants(waiter, {"name": name, "mode": holding["mode"]}):
                 continue
-            if not self._is_excused(waiter, holding, commit):
+            if not self._is_inside(waiter, holding) and not self._is_excused(waiter, holding, commit):
                 yield (
                     f"{holding['agent']} got {name} at {commit['revision']} before {waiter['agent']}, who asked first: "
-                    f"{waiter['wants']}, {holding['request']} behind {request}"
+                    f"{waiter['wants']}, {holding['request']} behind {request}; there were {self.holders.get(name)}"
                 )
+
+    def _is_inside(self, waiter: dict[str, Any], holding: dict[str, Any]) -> bool:
+        """Whether the new holder had a live hold where the waiter stands: it does not stand in that line."""
+        return any(
+            held["agent"] == holding["agent"] and self.ends_s(held) > holding["acquired"]["mono_s"] - SLACK_S
+            for want in waiter["wants"]
+            for held in self.holders.get(want["name"], [])
+        )
 
     def _is_excused(self, waiter: dict[str, Any], holding: dict[str, Any], commit: dict[str, Any]) -> bool:
         """Whether a waiter was gone or out of time, or needs what the new holder has: to wait would be a deadlock."""

@@ -232,6 +232,18 @@ def test_grant_before_a_waiter_who_cannot_take_it_is_right(excuse: str, story: S
     assert story.problems() == []
 
 
+@pytest.mark.parametrize("shares_already", [True, False])
+def test_grant_to_a_holder_who_is_inside_already_overtakes_nobody(shares_already: bool, story: Story) -> None:
+    story.commit("x", locks={B: [story.held("x", 1)]})
+    story.commit("z", locks={A: [story.held("z", 2, mode="shared")] if shares_already else []})
+    waiter = story.waits("y", A, 3)
+    waiter["wants"] = [{"name": A, "mode": "shared"}, {"name": B, "mode": "shared"}]
+    story.commit("y", waiters=[waiter])
+    story.commit("z", locks={A: [{**story.held("z", 4), "first_token": 2}]})
+
+    assert finds(story, "before y, who asked first") is not shares_already
+
+
 # -- wrong: the watch --------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,11 @@ class Channel:
         self.sock = sock
 
     def send(self, **message: Any) -> None:
-        self.sock.send(json.dumps(message).encode())
+        """Raises Gone when the other end has closed."""
+        try:
+            self.sock.send(json.dumps(message).encode())
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            raise Gone from exc
 
     def receive(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The next message. Raises Gone when the other end has closed, TimeoutError when nothing came."""

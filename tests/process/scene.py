@@ -62,9 +62,9 @@ class Scene:
     def run(self, *injections: str) -> dict[str, Any] | None:
         """Let the victim run its operation under strace; its answer, or None when it was killed."""
         self.trace = Trace(self.victim.pid, self._log, *injections)
-        self.victim.channel.send(go=True)
-        meanwhile(self.operation, self.root, self.rival, self.victim.has_spoken)
         try:
+            self.victim.channel.send(go=True)  # where strace interrupts its waiting, it may be dead by now
+            meanwhile(self.operation, self.root, self.rival, self.victim.has_spoken)
             return self.victim.receive()
         except Gone:
             self.victim.wait()

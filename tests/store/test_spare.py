@@ -212,6 +212,20 @@ def test_many_records_replaced_in_one_commit_are_each_their_own(store: FileStore
     assert len(list(folder.glob("old.*"))) <= SPARES_COUNT_MAX
 
 
+@pytest.mark.parametrize("name", ["locks/old.py", "locks/spare.py", "old.py", "spare.1"])
+def test_record_whose_file_is_called_like_a_spare_is_none(store: FileStore, folder: Path, name: str) -> None:
+    keys = ["locks/a.py", name, "locks/z.py"]
+    for turn in range(6):
+        for order in (keys, keys[::-1]):
+            store.transact(
+                lambda view, n=turn, order=order: [view.put(key, {"n": n, "of": key}) for key in order], who="a"
+            )
+            assert [get(folder, key) for key in keys] == [{"n": turn, "of": key} for key in keys]
+        if turn % 2:
+            delete(store, *keys)
+            assert [get(folder, key) for key in keys] == [None] * 3
+
+
 def test_long_record_is_not_written_into_a_spare(store: FileStore, folder: Path) -> None:
     put(store, "agents/a", n=1)
     put(store, "agents/a", n=2)
@@ -269,7 +283,10 @@ def test_record_that_is_deleted_is_gone_although_a_killed_writer_gave_it_a_secon
 @given(
     steps=st.lists(
         st.tuples(
-            st.booleans(), st.dictionaries(st.sampled_from("abcdef"), st.none() | st.integers(0, 10**6), min_size=1)
+            st.booleans(),
+            st.dictionaries(
+                st.sampled_from(["a", "b", "c", "old.py", "spare.py"]), st.none() | st.integers(0, 10**6), min_size=1
+            ),
         ),
         max_size=30,
     )

@@ -242,7 +242,8 @@ class MemoryWatch:
         if not journal or not 0 <= count < len(journal):
             oldest = journal[0][0] if journal else 0
             raise Compacted(
-                f"changes after revision {self._after} are not kept; the oldest is {oldest}",
+                f"no journal goes on from revision {self._after}; the oldest is {oldest}: "
+                "it was dropped since, or is of another store",
                 hint="read a snapshot and watch on from its revision",
                 after=self._after,
                 oldest=oldest,

@@ -56,8 +56,8 @@ class Plan:
         self.puts: dict[str, str] = {}
         self.deletes: list[str] = []
         self.files: dict[str, bytes] = {}
-        self.replaced: list[str] = []
-        self.spared: list[str] = []
+        self.replaced: set[str] = set()
+        self.spared: set[str] = set()
         self.traces: list[str] = []
         self.folders: set[str] = set()
         for key, value in changes.items():
@@ -78,9 +78,9 @@ class Plan:
             else:
                 data = self.files[path] = records.pack(key, revision, text)
                 if view.has_file(key, path):
-                    self.replaced.append(path)
+                    self.replaced.add(path)
                 if len(data) <= SPARE_BYTES_MAX:
-                    self.spared.append(path)
+                    self.spared.add(path)
                 if "/" in path:
                     self.folders.add(path.rpartition("/")[0])
         if not who.isascii():

@@ -42,7 +42,7 @@ class Folder:
         base: Which journal that is.
         store_id: From `FORMAT`; empty while the store is being made.
         header: As this process last saw it.
-        spares: Files of locks that were given back, to be used again.
+        spares: Files that records have left, to be used again.
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
     """
 
@@ -89,7 +89,7 @@ class Folder:
             if writing:
                 skeleton.make(path, mode)
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
-            self.guard = self._open_guard()
+            self._open_guard()
             status = self._regular(self.guard, layout.GUARD)
             self._identity = (status.st_dev, status.st_ino)
             self.freeing = guard.Freeing(self.guard)
@@ -109,15 +109,15 @@ class Folder:
         """A signal handler may raise between opening and keeping: what nobody has is closed."""
         self.close()
 
-    def _open_guard(self) -> int:
+    def _open_guard(self) -> None:
         if not self.writing:
-            return os.open(layout.GUARD, os.O_RDONLY | _OPEN, dir_fd=self.fd)
+            self.guard = os.open(layout.GUARD, os.O_RDONLY | _OPEN, dir_fd=self.fd)
+            return
         records.make_folders(self.fd, layout.GUARD, self.mode)
         self._refuse_planted()
-        fd = os.open(layout.GUARD, os.O_RDWR | os.O_CREAT | _OPEN, self.mode, dir_fd=self.fd)
-        if self.mode & 0o060 and os.fstat(fd).st_size == 0:
-            os.fchmod(fd, self.mode)
-        return fd
+        self.guard = os.open(layout.GUARD, os.O_RDWR | os.O_CREAT | _OPEN, self.mode, dir_fd=self.fd)
+        if self.mode & 0o060 and os.fstat(self.guard).st_size == 0:
+            os.fchmod(self.guard, self.mode)
 
     def _refuse_planted(self) -> None:
         """Refuse a symbolic link, or anything else that is no folder, where a folder of the store belongs."""

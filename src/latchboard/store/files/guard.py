@@ -145,7 +145,6 @@ def peek_header(fd: int) -> Header | None:
 
 def write_header(fd: int, header: Header) -> None:
     """Write the header. The guard is held exclusively. Raises OSError."""
-    header.written = b""
     data = header.pack()
     os.pwrite(fd, data, 0)
     header.written = data

@@ -35,13 +35,15 @@ _REGULAR = 0o100000
 class Spares:
     """The spares of one process in one folder. Whoever uses it holds the guard."""
 
-    __slots__ = ("_free", "_free_for_old", "_ready")
+    __slots__ = ("_free", "_free_for_old", "_homes", "_ready")
 
     def __init__(self) -> None:
         slot = os.getpid() % SLOTS
         self._free = [f"spare.{slot}.{n}.tmp" for n in range(SPARES_COUNT_MAX)]
         self._free_for_old = [f"old.{slot}.{n}.tmp" for n in range(SPARES_COUNT_MAX)]
         self._ready: list[str] = []
+        # By the whole name: the temporary file of a lock on `old.py` begins like a spare, and is none.
+        self._homes = {name: names for names in (self._free, self._free_for_old) for name in names}
 
     def fill(self, folder: int, data: bytes, mode: int, *, replaces: bool) -> str | None:
         """Write `data` into a spare; its name, or None when there is none that can be had. Raises OSError.
@@ -90,10 +92,9 @@ class Spares:
         self._free_again(temporary)
 
     def _free_again(self, temporary: str) -> None:
-        if temporary.startswith("spare."):
-            self._free.append(temporary)
-        elif temporary.startswith("old."):
-            self._free_for_old.append(temporary)
+        home = self._homes.get(temporary)
+        if home is not None:
+            home.append(temporary)
 
     def keep(self, folder: int, path: str, *, is_short: bool) -> bool:
         """Make the file at `path` a spare; false when it must be unlinked instead. `is_short`: surely."""

@@ -274,7 +274,8 @@ class FileWatch:
 
     def _compacted(self, oldest: int) -> Compacted:
         return Compacted(
-            f"changes after revision {self._last} are not kept in {self._path}; the oldest journal starts at {oldest}",
+            f"no journal in {self._path} goes on from revision {self._last}; the oldest starts at {oldest}: "
+            "it was dropped since, or is of another store",
             hint="read a snapshot and watch on from its revision",
             after=self._last,
             oldest=oldest,

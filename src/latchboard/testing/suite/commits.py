@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from latchboard.clock import iso
 from latchboard.errors import UsageError
 from latchboard.testing.suite.kit import Backend, delete, fails, put, pytest, value_of
 
@@ -92,6 +93,22 @@ class Commits(Backend):
         done = store.transact(lambda view: view.put("agents/a", {"token": view.revision}), who="a")
 
         assert value_of(store, "agents/a") == {"token": done.revision}
+
+    def test_instant_inside_a_transaction_is_the_one_committed(
+        self, store: Store, other: Store, clock: ManualClock
+    ) -> None:
+        def fn(view: View) -> None:
+            before = view.now
+            clock.advance(5)  # a slow one
+            assert (view.now.wall_s, view.now.mono_s, view.now.boot) == (before.wall_s, before.mono_s, before.boot)
+            view.put("agents/a", {"at": iso(view.now.wall_s)})
+
+        watch = other.watch("agents/", after=0)
+        store.transact(fn, who="a")
+
+        (change,) = watch.poll()
+        watch.close()
+        assert change.value == {"at": change.at}
 
     def test_revision_of_a_new_store_is_zero(self, store: Store) -> None:
         assert store.read("agents/a").revision == 0
