@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from latchboard.singleton import Registration
 
 __all__ = [
-    "ROOT_VARIABLE",
     "SINGLETON_AGENTS",
     "UNKNOWN_AGENT",
     "AgentAlreadyRunningError",
@@ -54,8 +53,6 @@ __all__ = [
 ]
 
 UNKNOWN_AGENT = "unknown_agent"
-ROOT_VARIABLE = "LATCHBOARD_ROOT"
-"""Names the project for singletons: a daemon's current folder is often none of the project's."""
 SINGLETON_AGENTS: tuple[str, ...] = Settings().singleton_types
 """Agent types of which one process runs, unless the setting `singleton_types` says otherwise."""
 _boards: dict[str, Latchboard] = {}
@@ -140,7 +137,7 @@ def enforce_singleton(
     Args:
         agent_type: One of the setting `singleton_types`; every other type is free, and nothing is made for it.
         force: Register although another process runs. That one is not ended; it is named in the log.
-        root: The project. Default: `LATCHBOARD_ROOT` in the environment, else the project around the current folder.
+        root: The project; a daemon's current folder is often none of it. Default: the one around the current folder.
 
     Returns:
         The registration, which may be used as a context manager.
@@ -150,12 +147,12 @@ def enforce_singleton(
         UsageError: The type can be none.
         StoreError: The registry cannot be used; nothing was taken.
     """
-    return _board(root or os.environ.get(ROOT_VARIABLE)).singletons.enforce(agent_type, force=force)
+    return _board(root).singletons.enforce(agent_type, force=force)
 
 
 def cleanup_singleton(agent_type: str, *, root: str | os.PathLike[str] | None = None) -> bool:
     """Give this process's registration back. False: it had none; another process's entry is never touched."""
-    return _board(root or os.environ.get(ROOT_VARIABLE)).singletons.cleanup(agent_type)
+    return _board(root).singletons.cleanup(agent_type)
 
 
 def is_container_environment() -> bool:

@@ -472,9 +472,8 @@ def test_the_registry_is_one_from_whatever_folder__K6(
     with pytest.raises(AgentAlreadyRunningError):
         enforce_singleton(TYPE)
     monkeypatch.chdir("/")
-    monkeypatch.setenv("LATCHBOARD_ROOT", str(tmp_path))
     with pytest.raises(AgentAlreadyRunningError):
-        enforce_singleton(TYPE)
+        enforce_singleton(TYPE, root=below.parent.parent)
 
     assert not (below / "data").exists()
 
