@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from latchboard.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 ID_LENGTH_MAX = 200
 
 
@@ -27,3 +31,24 @@ def check_agent(agent: object) -> str:
 def is_agent(agent: object) -> bool:
     """Whether `agent` can be the id of an agent."""
     return isinstance(agent, str) and 0 < len(agent) <= ID_LENGTH_MAX and agent == agent.strip() and agent.isprintable()
+
+
+def fitted(text: str) -> str:
+    """`text` where it can be an agent id, else one made from it: what is printable of it, and its hash.
+
+    Two texts never become the same id, for the hash is of the whole. Empty where nothing of it is printable.
+    """
+    if is_agent(text):
+        return text
+    kept = "".join(one for one in text if one.isprintable()).strip()
+    digest = _sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{kept[:150].rstrip()}~{digest}" if kept else ""
+
+
+def _sha256(data: bytes) -> Any:
+    """Of few ids; hence imported when one is long, and not from hashlib, which loads OpenSSL, where that is possible."""
+    try:
+        from _sha2 import sha256
+    except ImportError:  # Python 3.11
+        from hashlib import sha256
+    return sha256(data)

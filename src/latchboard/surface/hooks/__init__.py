@@ -1,0 +1,1 @@
+"""Hooks: what a client runs before and after each call of its agent; one process per event."""
