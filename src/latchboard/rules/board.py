@@ -44,6 +44,7 @@ _CONFLICTS = {
     "lock.wait_ended": "wait_ended",
     "lock.taken_over": "taken_over",
     "lock.broken": "broken",
+    "file.conflict": "",  # it says its kind itself
 }
 
 
@@ -148,7 +149,7 @@ def apply(state: State, commit: Sequence[Change]) -> list[Event]:
 
 def conflict(event: Event) -> dict[str, Any]:
     """An event in which two sides met, with both sides named: who asked, and who had it."""
-    kind = _CONFLICTS[event["event"]]
+    kind = _CONFLICTS[event["event"]] or event["kind"]
     entry = {"kind": kind, "revision": event["revision"], "at": event["at"]}
     if kind not in ("taken_over", "broken"):
         held_by = event["blocked_by"] if kind == "waiting" else event["held_by"]

@@ -291,7 +291,9 @@ def _trace(scene: _Scene, change: Change, _before: object, _after: object) -> No
     value = change.value or {}
     if change.key == "log/conflict":
         kind = value.get("kind")
-        if kind != "wait-ended":  # that one is told when the waiter leaves
+        if isinstance(kind, str) and kind and kind not in _LOCK_CONFLICTS:
+            scene.tell("file.conflict", kind=kind, **_both_sides(value))
+        elif kind != "wait-ended":  # that one is told when the waiter leaves
             scene.tell("lock.deadlock" if kind == "deadlock" else "lock.refused", **_both_sides(value))
     elif change.key == "log/write":
         token = value.get("token")
@@ -302,6 +304,9 @@ def _trace(scene: _Scene, change: Change, _before: object, _after: object) -> No
             token=token if type(token) is int else None,
         )
 
+
+_LOCK_CONFLICTS = ("refused", "wait-ended", "deadlock")
+"""Kinds of `log/conflict` that a request for a lock leaves; every other one is about a file that was changed."""
 
 _TELLERS: dict[str, Callable[[_Scene, Change, Any, Any], None]] = {
     "agents": _agent,

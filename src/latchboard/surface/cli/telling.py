@@ -99,6 +99,11 @@ def _refused(event: Event) -> str:
     return f"{what}{_why(event.get('reason'))}"
 
 
+def _conflict(event: Event) -> str:
+    what = f"{_name(event, 'agent') or 'somebody'} changed {_names(event)}, held by {_holders(event)}"
+    return f"{what} ({_name(event, 'kind')}){_why(event.get('reason'))}"
+
+
 def _asked(event: Event) -> str:
     return f"{_name(event, 'agent')} asks {wording.listing(event['of'])} for {_names(event)}{_why(event.get('reason'))}"
 
@@ -130,6 +135,7 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "lock.wait_ended": _wait_ended,
     "lock.refused": _refused,
     "lock.deadlock": _deadlock,
+    "file.conflict": _conflict,
     "handoff.asked": _asked,
     "handoff.declined": _declined,
     "agent.status": _status,
