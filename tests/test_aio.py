@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from latchboard import AsyncAgent, HoldLost, Latchboard, LockHeld, WaitEnded
-from latchboard.aio import AsyncHold, _call
+from latchboard.aio import AsyncHold, in_thread
 from latchboard.errors import UsageError
 from latchboard.locks import Hold, Refusal
 from latchboard.locks.looking import waiters
@@ -270,18 +270,18 @@ def test_call_in_a_thread_hands_over_whatever_is_raised() -> None:
     async def scene() -> None:
         with pytest.raises(asyncio.CancelledError):
             going = threading.Event()
-            task = asyncio.ensure_future(_call(going.wait))
+            task = asyncio.ensure_future(in_thread(going.wait))
             await asyncio.sleep(0)
             task.cancel()
             asyncio.get_running_loop().call_soon(going.set)
             await task
         outcome = asyncio.get_running_loop().create_future()
-        outcome.set_result(await asyncio.gather(_call(lambda: 5)))
+        outcome.set_result(await asyncio.gather(in_thread(lambda: 5)))
         assert outcome.result() == [5]
 
     asyncio.run(scene())
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(_call(fail))
+        asyncio.run(in_thread(fail))
 
 
 async def _enter(board: Latchboard, agent: str, bound: str = "process") -> None:

@@ -53,12 +53,12 @@ class AsyncAgent:
 
     async def try_lock(self, *paths: str, **how: Any) -> AsyncHold | Refusal:
         """As `Agent.try_lock`: a hold, or a refusal (false) that says who is in the way."""
-        outcome = await _call(partial(self.agent.try_lock, *paths, **how), undo=_take_back)
+        outcome = await in_thread(partial(self.agent.try_lock, *paths, **how), undo=_take_back)
         return AsyncHold(outcome) if isinstance(outcome, Hold) else outcome
 
     async def renew(self) -> None:
         """As `Agent.renew`."""
-        await _call(self.agent.renew)
+        await in_thread(self.agent.renew)
 
 
 class AsyncHold:
@@ -80,19 +80,19 @@ class AsyncHold:
 
     async def is_live(self) -> bool:
         """As `Hold.is_live`."""
-        return await _call(self.hold.is_live)
+        return await in_thread(self.hold.is_live)
 
     async def write(self, path: str, data: bytes | str) -> None:
         """As `Hold.write`."""
-        await _call(partial(self.hold.write, path, data))
+        await in_thread(partial(self.hold.write, path, data))
 
     async def renew(self) -> None:
         """As `Hold.renew`."""
-        await _call(self.hold.renew)
+        await in_thread(self.hold.renew)
 
     async def release(self) -> bool:
         """As `Hold.release`."""
-        return await _call(self.hold.release)
+        return await in_thread(self.hold.release)
 
 
 class AsyncLock:
@@ -118,7 +118,7 @@ class AsyncLock:
     ) -> None:
         held, self._held = self._held, None
         if held is not None:
-            await _call(partial(held.hold.__exit__, kind, exc, trace))
+            await in_thread(partial(held.hold.__exit__, kind, exc, trace))
 
     async def _acquire(self) -> AsyncHold:
         told, tell = socket.socketpair()
@@ -137,7 +137,7 @@ class AsyncLock:
                 return
 
         try:
-            return AsyncHold(await _call(ask_and_close, cancel=wake, undo=_take_back))
+            return AsyncHold(await in_thread(ask_and_close, cancel=wake, undo=_take_back))
         finally:
             tell.close()
 
@@ -148,10 +148,10 @@ def _take_back(outcome: object) -> None:
         outcome.undo()
 
 
-async def _call(
+async def in_thread(
     work: Callable[[], T], *, cancel: Callable[[], object] | None = None, undo: Callable[[T], None] | None = None
 ) -> T:
-    """Run `work` in a thread of its own and to its end.
+    """Run `work` in a thread of its own and to its end; for other facades, too.
 
     Args:
         work: The blocking call.
@@ -181,7 +181,7 @@ async def _call(
             cancel()
         await _end(future)
         if undo is not None and future.exception() is None:
-            await _end(asyncio.ensure_future(_call(partial(undo, future.result()))))
+            await _end(asyncio.ensure_future(in_thread(partial(undo, future.result()))))
         raise
 
 

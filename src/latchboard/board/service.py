@@ -119,22 +119,47 @@ class Board:
         """A sign of life: renews the agent's lease, leaves its status as it is."""
         self._beat(check_agent(agent), {})
 
-    def _beat(self, agent: str, said: dict[str, Any]) -> None:
+    def introduce(self, names: Iterable[str]) -> str:
+        """Go by the first of `names` that no other living process goes by; a heartbeat under it, in the same commit.
+
+        For a program that must have a name and was given none: two of them never take the same one.
+
+        Raises:
+            UsageError: A bad agent id, or all of them are taken.
+            StoreError: Nothing was changed.
+
+        Protocol: protocol/mcp.md, "Identity".
+        """
         me: Any = self.host.me()
 
-        def decide(view: View) -> None:
-            table = Table(view, view.now, self.host.verdict, me)
-            moment: Any = leases.moment(table.now)
-            old = _readable(view, agent)
-            is_mine = old.get("process") == me
-            fresh = {"agent": agent, "heartbeat": moment, "started": old["started"] if is_mine else moment}
-            view.put(f"agents/{agent}", {"status": "", "files": [], **old, **fresh, "process": me, **said})
-            self._renew(table, agent, "agent", agent, me)
-            if is_mine:
-                # A process that speaks twice lives long enough to need it; one that speaks once leaves no lease behind.
-                self._renew(table, agent, "process", f"{agent}#{holder_tag(agent, 'process', me)}", me)
+        def decide(view: View, name: str) -> bool:
+            process = _readable(view, name).get("process")
+            if process is not None and process != me and self.host.verdict(process) in ("live", "unknowable"):
+                return False
+            self._put_entry(view, name, me, {})
+            return True
 
-        self.store.transact(decide, who=agent)
+        for name in names:
+            check_agent(name)
+            if self.store.transact(lambda view: decide(view, name), who=name).value:  # noqa: B023 - run at once
+                return name
+        raise UsageError("every name is taken by another living process", hint="set AGENT_ID")
+
+    def _beat(self, agent: str, said: dict[str, Any]) -> None:
+        me: Any = self.host.me()
+        self.store.transact(lambda view: self._put_entry(view, agent, me, said), who=agent)
+
+    def _put_entry(self, view: View, agent: str, me: Any, said: dict[str, Any]) -> None:
+        table = Table(view, view.now, self.host.verdict, me)
+        moment: Any = leases.moment(table.now)
+        old = _readable(view, agent)
+        is_mine = old.get("process") == me
+        fresh = {"agent": agent, "heartbeat": moment, "started": old["started"] if is_mine else moment}
+        view.put(f"agents/{agent}", {"status": "", "files": [], **old, **fresh, "process": me, **said})
+        self._renew(table, agent, "agent", agent, me)
+        if is_mine:
+            # A process that speaks twice lives long enough to need it; one that speaks once leaves no lease behind.
+            self._renew(table, agent, "process", f"{agent}#{holder_tag(agent, 'process', me)}", me)
 
     def _renew(self, table: Table, agent: str, bound: str, lease_id: str, me: Any) -> None:
         ttl_s = self.settings.lease_ttl_s

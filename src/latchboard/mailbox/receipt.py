@@ -13,6 +13,7 @@ from latchboard.rules import mailbox as rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from latchboard.clock import Now
@@ -29,12 +30,13 @@ class Receipt:
         messages: What was delivered so far.
     """
 
-    __slots__ = ("_agent", "_alive_count", "_found", "_limit", "_now", "_place", "_queue", "messages")
+    __slots__ = ("_agent", "_alive_count", "_found", "_limit", "_now", "_only", "_place", "_queue", "messages")
 
-    def __init__(self, agent: str, now: Now, limit: int | None) -> None:
+    def __init__(self, agent: str, now: Now, limit: int | None, only: Collection[str] | None = None) -> None:
         self._agent = agent
         self._now = now
         self._limit = limit
+        self._only = only
         self._found = Found()
         self._queue: list[dict[str, Any]] = []  # what is delivered, then what has expired
         self._alive_count = 0
@@ -74,6 +76,8 @@ class Receipt:
     def _look(self, view: View) -> None:
         self._found = found = look(view, self._agent, self._now)
         alive, dead = rules.deliveries([*found.own, *found.news], self._now, self._limit)
+        if self._only is not None:
+            alive = _chosen(alive, self._only)
         self._queue = alive + dead
         self._alive_count = len(alive)
 
@@ -116,6 +120,17 @@ class Receipt:
 
     def _newest_taken(self) -> int:
         return max((m["revision"] for m in self._queue[: self._alive_count] if _is_news(m)), default=0)
+
+
+def _chosen(alive: list[dict[str, Any]], only: Collection[str]) -> list[dict[str, Any]]:
+    """Those in `only`, but no broadcast behind one that is left: the cursor would go past it."""
+    chosen, has_gap = [], False
+    for message in alive:
+        if _is_news(message) and (has_gap or message["id"] not in only):
+            has_gap = True
+        elif message["id"] in only:
+            chosen.append(message)
+    return chosen
 
 
 def _is_news(message: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from latchboard.rules.message import check_draft, check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
     from latchboard.clock import Clock, Now
@@ -179,7 +179,9 @@ class Mailbox:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def receive(self, agent: str, *, limit: int | None = None, durable: bool = False) -> Inbox:
+    def receive(
+        self, agent: str, *, limit: int | None = None, only: Collection[str] | None = None, durable: bool = False
+    ) -> Inbox:
         """Deliver what waits for an agent, in the order of revisions.
 
         A message without a demand for an acknowledgement is taken: it moves to the archive in the same commit. One that
@@ -189,6 +191,8 @@ class Mailbox:
         Args:
             agent: Whose mail.
             limit: Most messages, 1 or more; new ones go before redelivered ones. None: all of them.
+            only: Ids of the messages to take, as `peek` showed them in this order: for a reader that hands them on
+                first, and takes them when they have arrived. None: whatever waits.
             durable: Return when the move is on the disk. Otherwise a power cut soon after may deliver it again.
 
         Raises:
@@ -199,7 +203,7 @@ class Mailbox:
         """
         check_agent(agent)
         _check_limit(limit)
-        receipt = Receipt(agent, self.clock.now(), limit)
+        receipt = Receipt(agent, self.clock.now(), limit, only)
         while not receipt.is_finished:
             try:
                 receipt.took(self.store.transact(receipt.take, who=agent, durable=durable).value)
