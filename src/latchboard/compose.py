@@ -12,9 +12,8 @@ Nothing is opened or made before the first call that needs it.
 
 from __future__ import annotations
 
-import atexit
 import os
-import weakref
+from _weakref import ref
 
 from latchboard.clock import SystemClock
 from latchboard.errors import UsageError
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from latchboard.credential.port import CredentialStore, Refresher
     from latchboard.credential.profile import Profile
     from latchboard.daemon_process import Daemons
+    from latchboard.editing.images import Images
+    from latchboard.host.kept import Kept
     from latchboard.host.port import Machine
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from latchboard.store.port import Store
     from latchboard.watch import Stream
 
-_open: weakref.WeakSet[Latchboard] = weakref.WeakSet()
+_open: set[ref[Latchboard]] = set()  # a WeakSet would load modules that a hook has no time for
 
 
 class Latchboard:
@@ -92,11 +93,12 @@ class Latchboard:
         if publishes and self._files is not None:
             from latchboard.board import Publisher
 
+            _publish_at_exit()
             self._publisher = Publisher(lambda: self.board, self.clock, self.settings)
             self._noting = self._publisher.noting(self.store)
         self._locks: Locks | None = None
         self._board: Board | None = None
-        _open.add(self)
+        _open.add(ref(self, _open.discard))
 
     @property
     def locks(self) -> Locks:
@@ -160,6 +162,26 @@ class Latchboard:
         from latchboard.host.daemon_entry import DaemonEntry
 
         return Daemons(self.root, self.clock, self.host, self.settings, DaemonEntry(self.root))
+
+    @property
+    def images(self) -> Images:
+        """What files were when their holders last touched them, with the bytes kept in the store's folder."""
+        from latchboard.editing.images import Images
+
+        return Images(self.tree, self._kept())
+
+    def _kept(self) -> Kept:
+        from latchboard.host.kept import Kept
+
+        folder = self._files.path if self._files is not None else f"{self.root}/data/.agent_locks"
+        return Kept(
+            self.root,
+            folder,
+            bytes_max=self.settings.image_bytes_max,
+            hash_bytes_max=self.settings.image_hash_bytes_max,
+            make_store=lambda: self.store.transact(lambda _: None, who="latchboard"),
+            mode=0o660 if self.settings.shared else 0o600,
+        )
 
     @property
     def stream(self) -> Stream:
@@ -282,21 +304,37 @@ def _refresher(profile: Profile) -> Refresher:
     )
 
 
+def _opened() -> list[Latchboard]:
+    return [board for one in list(_open) if (board := one()) is not None]
+
+
+_is_registered = False
+
+
 def _publish_at_exit() -> None:
-    for one in list(_open):
+    """See to it once, in a process that publishes at all."""
+    global _is_registered
+    if not _is_registered:
+        import atexit
+
+        atexit.register(_publish_all)
+        _is_registered = True
+
+
+def _publish_all() -> None:
+    for one in _opened():
         if one._publisher is not None:
             one._publisher.close()
 
 
 def _after_fork() -> None:
     """In a forked child: threads are the parent's, and so are the locks that they hold."""
-    for one in list(_open):
+    for one in _opened():
         if one._publisher is not None:
             one._publisher.after_fork()
         if one._board is not None:
             one._board.after_fork()
 
 
-atexit.register(_publish_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

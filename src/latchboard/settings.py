@@ -35,6 +35,13 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "agent_forget_s": (7 * 86400.0, "A gone agent leaves the board after a week."),
     "broadcast_ttl_s": (86400.0, "News for everybody is old after a day."),
     "archive_ttl_s": (7 * 86400.0, "Read and acknowledged messages are kept a week for threads."),
+    "image_bytes_max": (1024 * 1024, "A source file is smaller; of a larger one no bytes are kept, and that is said."),
+    "image_hash_bytes_max": (
+        16 * 1024 * 1024,
+        "Hashing it takes 50 ms; a larger file is known by size and time alone.",
+    ),
+    "conflict_ttl_s": (7 * 86400.0, "A week to see that something was lost, and to fetch it back."),
+    "call_s_max": (600.0, "The longest time a client gives a call of its own; what is open longer has lost its end."),
     "handoff_wait_s": (300.0, "How long a request for a handoff stands when no time is given."),
     "board_history_count": (
         200,
@@ -82,6 +89,10 @@ class Settings:
         agent_forget_s: float
         broadcast_ttl_s: float
         archive_ttl_s: float
+        image_bytes_max: int
+        image_hash_bytes_max: int
+        conflict_ttl_s: float
+        call_s_max: float
         handoff_wait_s: float
         board_history_count: int
         board_fold_s: float

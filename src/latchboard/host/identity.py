@@ -158,7 +158,12 @@ def tag(identity: Identity) -> str:
 
 
 def _sha256_hex(data: bytes) -> str:
-    """The digest by the interpreter's own module: hashlib loads OpenSSL, which takes milliseconds."""
+    digest: str = sha256_new(data).hexdigest()
+    return digest
+
+
+def sha256_new(data: bytes) -> Any:
+    """A SHA-256 by the interpreter's own module: hashlib loads OpenSSL, which takes milliseconds."""
     global _sha256
     if _sha256 is None:
         for name in _SHA256_HOMES:
@@ -167,8 +172,7 @@ def _sha256_hex(data: bytes) -> str:
                 break
             except (ImportError, AttributeError):  # left out of this build, as some distributions do
                 continue
-    digest: str = _sha256(data).hexdigest()
-    return digest
+    return _sha256(data)
 
 
 def is_identity(value: object) -> bool:

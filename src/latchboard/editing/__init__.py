@@ -1,0 +1,1 @@
+"""Editing: what hooks, the MCP server and git ask of the board around the calls of an agent."""

@@ -1,0 +1,192 @@
+"""Images, the service: taken of files before and after their holder's calls, and compared with what is there now.
+
+Files are read outside of the transaction; the record goes into the transaction that makes the hold, so that whoever
+sees the hold sees the image.
+
+Protocol: protocol/editing.md, "Images".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import MalformedRecord
+from latchboard.rules import image as rules
+from latchboard.rules import lease as leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+    from typing import Any, Protocol
+
+    from latchboard.host.tree import WorkTree
+    from latchboard.rules.image import Image, ImageRecord
+    from latchboard.store.port import Snapshot, View
+
+    class Bytes(Protocol):
+        """What images need of the machine (host/kept.py)."""
+
+        def look(self, path: str) -> Any:
+            """What is at a path, unread; None: nothing."""
+            ...
+
+        def take(self, path: str, *, keep: bool = True) -> Any:
+            """What is at a path, read, its bytes kept; None: nothing."""
+            ...
+
+        def keep(self, data: bytes, digest: str = "") -> str:
+            """Keep bytes; their SHA-256."""
+            ...
+
+        def keep_named(self, name: str, data: bytes) -> str:
+            """Keep bytes under a name of their own; the path below the store's folder."""
+            ...
+
+        def read(self, digest: str) -> bytes | None:
+            """Kept bytes; None: not there."""
+            ...
+
+        def read_named(self, name: str) -> bytes | None:
+            """What was kept under a name of its own; None: not there."""
+            ...
+
+        def sweep(self, referred: Container[str], *, dry_run: bool) -> list[str]:
+            """Remove what is old and not referred to; the names of it."""
+            ...
+
+
+class Changed:
+    """A file that is not its image.
+
+    Attributes:
+        record: The image, and whose it is.
+        now: What is there; None: nothing. Its bytes are kept, if they are few enough.
+    """
+
+    __slots__ = ("now", "record")
+
+    def __init__(self, record: ImageRecord, now: Image | None) -> None:
+        self.record = record
+        self.now = now
+
+    @property
+    def name(self) -> str:
+        """The canonical name of the file."""
+        return self.record["name"]
+
+    def __repr__(self) -> str:
+        return f"Changed({self.name!r}, holder={self.record['agent']!r})"
+
+
+class Images:
+    """Images of the files of one project. Threads may share one; it remembers nothing."""
+
+    __slots__ = ("kept", "tree")
+
+    def __init__(self, tree: WorkTree, kept: Bytes) -> None:
+        self.tree = tree
+        self.kept = kept
+
+    def take(self, name: str) -> Image | None:
+        """Read a file and keep its bytes by their SHA-256; None: there is no such file, which is an image too.
+
+        Args:
+            name: Canonical. Of a folder, a glob or a hard link it is None, and `put` passes them over.
+
+        Raises:
+            StoreError: It cannot be read, or its bytes cannot be kept.
+        """
+        return self._take(self.path(name)) if rules.is_imaged(name) else None
+
+    def _take(self, path: str) -> Image | None:
+        found = self.kept.take(path)
+        if found is None:
+            return None
+        seen_ns, is_steady = found.pop("seen_ns"), found.pop("steady")
+        found["settled"] = is_steady and rules.is_settled(found["mtime_ns"], found["ctime_ns"], seen_ns)
+        image: Image = found
+        return image
+
+    def path(self, name: str) -> str:
+        """How the disk spells the file of a name: relative to the root, or absolute outside it."""
+        real = self.tree.real(name)
+        root = self.tree.root.rstrip("/") + "/"
+        return real[len(root) :] if real.startswith(root) else real
+
+    def put(self, view: View, name: str, agent: str, token: int, image: Image | None) -> None:
+        """Write the image of a file that `agent` holds under `token`; a name that can have none is passed over."""
+        if rules.is_imaged(name):
+            self.put_record(view, {"name": name, "path": self.path(name), "agent": agent, "token": token}, image)
+
+    def put_record(self, view: View, of: Any, image: Image | None) -> None:
+        """Write an image beside what is known of the hold: name, path, agent, token."""
+        fields = {field: of[field] for field in ("name", "path", "agent", "token")}
+        view.put(rules.key(of["name"]), {**fields, "taken": leases.moment(view.now), "file": image})
+
+    def forget(self, view: View, names: Iterable[str]) -> None:
+        """Delete the images of names that were given back. Their bytes go with the next cleanup."""
+        for name in names:
+            if rules.is_imaged(name) and view.get(rules.key(name)) is not None:
+                view.delete(rules.key(name))
+
+    def get(self, source: View | Snapshot, name: str) -> ImageRecord | None:
+        """The stored image of a name.
+
+        Raises:
+            MalformedRecord: It cannot be read.
+        """
+        return checked(rules.key(name), source.get(rules.key(name)))
+
+    def changed(self, source: View | Snapshot, names: Iterable[str] | None = None) -> list[Changed]:
+        """Those whose file is not its image; of what may have changed the bytes are read, and kept.
+
+        A file whose look is that of a settled image is not read. One that was only touched is not changed.
+
+        Args:
+            source: Has the images: `store.read("images/")`, or of `names` alone.
+            names: Canonical names; None: every image there is.
+
+        Raises:
+            MalformedRecord: An image that was asked for by name cannot be read. Of all images, such a one is passed
+                over: the doctor and the cleanup name it.
+            StoreError: A file cannot be read.
+        """
+        records = self.records(source) if names is None else [r for n in names if (r := self.get(source, n))]
+        found = []
+        for record in records:
+            if rules.is_unread(record["file"], self.kept.look(record["path"])):
+                continue
+            now = self._take(record["path"])
+            if not rules.is_same_content(record["file"], now):
+                found.append(Changed(record, now))
+        return found
+
+    def records(self, source: View | Snapshot) -> list[ImageRecord]:
+        """Every image that can be read."""
+        found = []
+        for key, value in source.scan(rules.KEY, damaged=[]):
+            try:
+                record = checked(key, value)
+            except MalformedRecord:
+                continue
+            if record is not None:
+                found.append(record)
+        return found
+
+
+def checked(key: str, value: Any) -> ImageRecord | None:
+    """A stored image, if it is one.
+
+    Raises:
+        MalformedRecord: It is not.
+    """
+    if value is None:
+        return None
+    wrong = rules.check_record(value)
+    if wrong or rules.key(value["name"]) != key:
+        raise MalformedRecord(
+            f"the image {key} cannot be read: {wrong or 'it has another name inside'}",
+            hint="the next edit of its holder takes it anew; until then nobody is told of changes of that file",
+            key=key,
+            reason=wrong,
+        )
+    record: ImageRecord = value
+    return record
