@@ -1,12 +1,13 @@
-"""Codec: JSON in and out, the one module that imports it.
+"""Codec: JSON in and out, the one module that knows how.
 
-Compact, UTF-8, keys in the order given, no NaN. A value that is no JSON object is refused on both sides.
+Compact, UTF-8, keys in the order given, no NaN out. A value that is no JSON object is refused on both sides.
+
+The scanner and the encoder are those of the standard library's `json`, taken from where that package takes them: itself
+it costs a short-lived process 8 ms, more than everything else that a hook loads, for regular expressions and an
+enumeration that neither needs. Where this interpreter has no `_json`, it is the package.
 """
 
 from __future__ import annotations
-
-import json
-from json import encoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,12 +15,43 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_quote: Callable[[str], str] = encoder.encode_basestring
-# Made once: `JSONEncoder.encode` makes its C encoder anew per call, which is half of the time for a small record.
-_make = getattr(encoder, "c_make_encoder", None)
-_parts: Any = _make and _make(None, _plain.default, _quote, None, ":", ",", False, False, False)
-_decode = json.JSONDecoder().raw_decode
+def _refuse(value: object) -> None:
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_quote: Callable[[str], str]
+_parts: Any
+_decode: Callable[[str, int], tuple[Any, int]]
+try:
+    from _json import encode_basestring, make_encoder, make_scanner
+except ImportError:  # an interpreter without the C modules
+    import json
+    from json import encoder
+
+    _plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    _quote = encoder.encode_basestring
+    _parts = lambda value, level: [_plain.encode(value)]  # noqa: E731 - the shape of the C encoder
+    _decode = json.JSONDecoder().raw_decode
+    _TROUBLE: tuple[type[Exception], ...] = ()
+else:
+
+    class _Context:
+        """What the C scanner asks a decoder for; the values are those of `json.JSONDecoder()`."""
+
+        strict = True
+        object_hook = None
+        object_pairs_hook = None
+        parse_float = float
+        parse_int = int
+        parse_constant = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}.__getitem__
+        array_hook = None
+
+    _quote = encode_basestring
+    # Made once: `JSONEncoder.encode` makes its C encoder anew per call, which is half of the time for a small record.
+    _parts = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
+    _decode = make_scanner(_Context())  # type: ignore[arg-type]  # typeshed knows the decoder of the package alone
+    # A scanner that finds no JSON looks for the exception in the package, and where that is not loaded has none.
+    _TROUBLE = (StopIteration, SystemError)
 
 
 _quoted: dict[str, str] = {}
@@ -40,12 +72,7 @@ def quote(text: str) -> str:
 
 def encode(value: Any) -> str:
     """One line of JSON. Raises ValueError or TypeError for what JSON cannot say, lone surrogates included."""
-    if type(value) is str:
-        text = _quote(value)
-    elif _parts is not None:
-        text = "".join(_parts(value, 0))
-    else:
-        text = _plain.encode(value)
+    text = _quote(value) if type(value) is str else "".join(_parts(value, 0))
     if not text.isascii():
         text.encode()
     return text
@@ -56,11 +83,24 @@ def decode(text: bytes | str) -> dict[str, Any]:
     if isinstance(text, bytes):
         text = text.decode()
     try:
-        value, end = _decode(text)
+        value, end = _decode(text, 0)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except _TROUBLE:
+        raise _why(text) from None
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     if text[end:].strip():
         raise ValueError("more than one JSON value")
     return value
+
+
+def _why(text: str) -> ValueError:
+    """What the package says about a text that is no JSON."""
+    import json
+
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except ValueError as exc:
+        return exc
+    return ValueError("no JSON")

@@ -5,8 +5,6 @@ Protocol: protocol/layout.md, "Where it must not be".
 
 from __future__ import annotations
 
-import warnings
-
 # fmt: off
 NETWORK_TYPES = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.davfs2", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",
@@ -44,6 +42,8 @@ def warn_if_network(path: str) -> None:
     except OSError:
         return  # no such table on this system: nothing is known, and the self-test of the locks goes on
     if mount is not None:
+        import warnings  # which a store on a local disk need not load
+
         point, kind = mount
         warnings.warn(
             f"{path} lies on the network file system {kind} mounted at {point}: locks and notifications are not to be "

@@ -10,8 +10,8 @@ Protocol: protocol/store.md, "Commit".
 from __future__ import annotations
 
 import os
-import weakref
 from _thread import RLock, get_ident
+from _weakref import ref
 from time import monotonic
 
 from latchboard.clock import iso
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _CARRIED_COUNT_MAX = 32
 _REOPENED_COUNT_MAX = 100
-_open_stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
+_open_stores: set[ref[FileStore]] = set()  # a WeakSet would load modules that a hook has no time for
 
 
 class FileStore:
@@ -73,7 +73,7 @@ class FileStore:
             value_bytes_max=self._settings.value_bytes_max,
             transaction_keys_max=100_000,
         )
-        _open_stores.add(self)
+        _open_stores.add(ref(self, _open_stores.discard))
 
     # -- the port -----------------------------------------------------------------------------------------------------
 
@@ -352,8 +352,9 @@ def _is_one(wanted: tuple[str, ...]) -> bool:
 
 
 def _after_fork() -> None:
-    for store in list(_open_stores):
-        store._after_fork()
+    for one in list(_open_stores):
+        if (store := one()) is not None:
+            store._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
