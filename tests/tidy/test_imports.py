@@ -61,12 +61,9 @@ FORBIDDEN_WHEN_HOT = (
     "subprocess",
     "tempfile",
     "traceback",
-    "types",
     "typing",
     "urllib",
     "uuid",
-    "warnings",
-    "weakref",
 )
 
 # What import-linter does not see: a rule needs no import for these.
