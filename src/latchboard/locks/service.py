@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from latchboard.store.port import Store, View
 
     T = TypeVar("T")
+    Besides = Callable[[Table, dict[str, int]], None]
 
 __all__ = ["Locks", "check_agent"]
 
@@ -168,13 +169,21 @@ class Locks:
 
         return wait_in_line(self, request, wait_s_max, cancel)
 
-    def attempt(self, request: Request, *, trace: bool) -> Hold | Refusal:
-        """One transaction: grant, or say who is in the way (and log that, if `trace`)."""
+    def attempt(
+        self, request: Request, *, trace: bool, table: type[Table] = Table, besides: Besides | None = None
+    ) -> Hold | Refusal:
+        """One transaction: grant, or say who is in the way (and log that, if `trace`).
+
+        `table`: how the locks are looked at. `besides`: what is written with the grant, which its tokens are given to.
+        """
 
         def decide(table: Table) -> Hold | Refusal:
             holders, waiters = table.blockers(request)
             if not holders and not waiters:
-                return self.granted(table, request)
+                hold = self.granted(table, request)
+                if besides is not None:
+                    besides(table, hold.tokens)
+                return hold
             refusal = table.refusal(request, holders, waiters)
             table.settle(refusal.names)
             if trace:
@@ -182,7 +191,7 @@ class Locks:
             return refusal
 
         try:
-            return self.transact(request.agent, decide)
+            return self.transact(request.agent, decide, table=table)
         except (UsageError, MalformedRecord):
             raise  # nothing was committed
         except BaseException:
@@ -333,18 +342,25 @@ class Locks:
 
     # -- shared by the modules of this package ---------------------------------------------------------------
 
-    def transact(self, who: str, fn: Callable[[Table], T], *, effect: Callable[[], None] | None = None) -> T:
+    def transact(
+        self,
+        who: str,
+        fn: Callable[[Table], T],
+        *,
+        effect: Callable[[], None] | None = None,
+        table: type[Table] = Table,
+    ) -> T:
         """Run `fn` on the locks in one transaction."""
         me = self.host.me()
         abandoned: Sequence[Request] = ()
 
         def run(view: View) -> T:
             nonlocal abandoned
-            table = Table(view, view.now, self.host.verdict, me)
+            seen = table(view, view.now, self.host.verdict, me)
             abandoned = [*self._abandoned.values()] if self._abandoned else ()  # what is done with may be asked anew
             for request in abandoned:
-                withdraw(table, request)
-            return fn(table)
+                withdraw(seen, request)
+            return fn(seen)
 
         value = self.store.transact(run, who=who, effect=effect).value
         for request in abandoned:

@@ -1,0 +1,244 @@
+"""Editing, the service: what happens around the calls of an agent, whoever tells of them: a hook, the MCP server, git.
+
+Law 1. `begin` takes all of it or nothing, and the images with it, in one commit.
+Law 2. What lies outside of the project, in a repository's own folder or in the board's, is nobody's: no lock, no
+denial.
+Law 3. A message is handed over once, however many calls of one agent ask at the same time; what was not handed over is
+still unread.
+
+Protocol: protocol/editing.md.
+"""
+
+from __future__ import annotations
+
+from latchboard.editing.own import Own
+from latchboard.errors import MalformedRecord, UsageError
+from latchboard.locks.hold import Hold
+from latchboard.rules import image as images
+from latchboard.rules import lease as leases
+from latchboard.rules.agent import check_agent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from latchboard.editing.images import Images
+    from latchboard.locks.hold import Refusal
+    from latchboard.locks.service import Locks
+    from latchboard.locks.table import Table
+    from latchboard.rules.image import Image
+    from latchboard.store.port import View
+
+_NOBODYS = ("/.git/", "/data/.agent_locks/")
+_RENEWED_PART = 4
+"""A lease is renewed by use when this part of it has passed."""
+
+
+class Begun:
+    """What `begin` did.
+
+    Attributes:
+        tokens: What the agent holds now of what it asked for, name to token.
+        refusal: Who is in the way; then nothing was taken. None: nobody.
+        unnamed: What cannot be the path of a file, each with the reason; nothing was asked for it.
+    """
+
+    __slots__ = ("refusal", "tokens", "unnamed")
+
+    def __init__(self, unnamed: list[UsageError]) -> None:
+        self.tokens: dict[str, int] = {}
+        self.refusal: Refusal | None = None
+        self.unnamed = unnamed
+
+
+class Editing:
+    """The edits and shell calls of agents. Threads may share one; it remembers nothing between calls."""
+
+    __slots__ = ("images", "locks")
+
+    def __init__(self, locks: Locks, images: Images) -> None:
+        self.locks = locks
+        self.images = images
+
+    # -- around a call ------------------------------------------------------------------------------------------------
+
+    def begin(self, agent: str, paths: Iterable[str], *, reason: str = "", token: int | None = None) -> Begun:
+        """An edit is about to write these files: take them all for the agent, or say who is in the way.
+
+        Args:
+            agent: Who edits.
+            paths: Absolute, or relative to the root.
+            reason: What for; others read it.
+            token: Of a hold of the agent that is bound to a process: what that covers need not be taken.
+
+        Raises:
+            UsageError: A bad agent id, or too many paths.
+            MalformedRecord: A record cannot be read: it counts as held.
+            StoreError: Nothing was taken.
+
+        Protocol: protocol/editing.md, "Begin".
+        """
+        names, unnamed = self._names(paths)
+        names = [name for name in names if name[-1] != "/"]  # what is written is a file
+        begun = Begun(unnamed)
+        if token is not None and names:
+            from latchboard.locks.looking import shown
+
+            lent = shown(self.locks, names, agent=agent, token=token)
+            names = [name for name in names if name not in lent]
+        if not names:
+            return begun
+        request = self.locks.request(agent, names, bound="agent", reason=reason)
+        taken = {name: self.images.take(name) for name in names}
+        outcome = self.locks.attempt(
+            request, trace=True, table=Own, besides=lambda table, tokens: self._put_images(table, agent, tokens, taken)
+        )
+        if isinstance(outcome, Hold):
+            begun.tokens = outcome.tokens
+        else:
+            begun.refusal = outcome
+        return begun
+
+    def _put_images(self, table: Table, agent: str, tokens: dict[str, int], taken: dict[str, Image | None]) -> None:
+        """Beside the grant, what the files are now; an image that speaks for this hold already stays."""
+        for name, token in tokens.items():
+            if name in taken and not self._has_image(table.view, name, agent, token):
+                image = taken[name]
+                if not images.is_same_stamp(image, self.images.kept.look(self.images.path(name))):
+                    image = self.images.take(name)  # it was written since: by whoever has just given it back
+                self.images.put(table.view, name, agent, token, image)
+
+    def _has_image(self, view: View, name: str, agent: str, token: int) -> bool:
+        try:
+            image = self.images.get(view, name)
+        except MalformedRecord:
+            return False
+        return image is not None and image["agent"] == agent and image["token"] == token
+
+    def done(self, agent: str, paths: Iterable[str] = ()) -> None:
+        """A call of the agent is over: take the images of what it wrote anew, and renew its lease if that is due.
+
+        Args:
+            agent: Whose call.
+            paths: What it wrote; none: whatever it holds and is not its image.
+
+        Raises:
+            StoreError: Nothing was changed.
+
+        Protocol: protocol/editing.md, "Done".
+        """
+        check_agent(agent)
+        names = [name for name in self._names(paths)[0] if images.is_imaged(name)] if paths else None
+        fresh = self._fresh(agent, names)
+        if fresh or self._is_due(agent):
+            self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh), table=Own)
+
+    def _fresh(self, agent: str, names: list[str] | None) -> dict[str, Image | None]:
+        """New images of those of the agent's files that are not their images."""
+        wanted = ["images/"] if names is None else [images.key(name) for name in names]
+        if not wanted:
+            return {}
+        source: Any = self.locks.store.read(*wanted)
+        try:
+            changed = self.images.changed(source, names)
+        except MalformedRecord:
+            return {name: self.images.take(name) for name in names or ()}
+        return {one.name: one.now for one in changed if one.record["agent"] == agent}
+
+    def _is_due(self, agent: str) -> bool:
+        """Whether a part of the agent's lease has passed; without a lease it holds nothing that lives by one."""
+        key = f"leases/{agent}"
+        lease: Any = self.locks.store.read(key).get(key)
+        if lease is None or leases.check_lease(lease):
+            return False
+        return leases.age_s(lease["renewed"], self.locks.clock.now()) >= lease["ttl_s"] / _RENEWED_PART
+
+    def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
+        for name, image in fresh.items():
+            try:
+                record = table.record(name)
+            except MalformedRecord:
+                continue
+            for held in record["holders"] if record else []:
+                if held["agent"] == agent and not table.why_over(held):
+                    self.images.put(table.view, name, agent, held["token"], image)
+        lease = table.lease(agent)
+        if lease is not None and leases.age_s(lease["renewed"], table.now) >= lease["ttl_s"] / _RENEWED_PART:
+            from latchboard.locks.renewing import renew
+
+            renew(table, agent, lease["ttl_s"], agent, "agent", table.me)
+
+    def blocked(self, agent: str, paths: Iterable[str], *, token: int | None = None) -> list[dict[str, Any]]:
+        """Who holds these against the agent; empty: nobody. Changes nothing.
+
+        Args:
+            agent: Who is about to write.
+            paths: Files, folders, patterns, as for `begin`.
+            token: As for `begin`.
+
+        Returns:
+            As `Locks.check`.
+        """
+        names, _ = self._names(paths)
+        if not names:
+            return []
+        found = self.locks.check(names, agent=agent, token=token)
+        return [one for one in found if one["agent"] != agent or one["bound"] != "agent"]
+
+    # -- between and after calls --------------------------------------------------------------------------------------
+
+    def news(self, agent: str, hand_over: Callable[[list[dict[str, Any]]], None]) -> int:
+        """Hand over mail that the agent has not had, at most ten messages; how many. See news.py."""
+        from latchboard.editing.news import hand_over_news
+
+        return hand_over_news(self.locks.store, self.locks.clock, agent, hand_over)
+
+    def end(self, agent: str, *, with_subagents: bool = False) -> list[str]:
+        """The turn or the life of the agent is over: give back what it holds agent-bound, in any process.
+
+        Args:
+            agent: Who.
+            with_subagents: And what every `agent:*` holds.
+
+        Returns:
+            The names that were given back.
+        """
+        check_agent(agent)
+        from latchboard.locks.linked import give_back
+
+        def decide(table: Table) -> list[str]:
+            released: dict[str, None] = {}
+            for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])]:
+                try:
+                    record = table.record(name)
+                except MalformedRecord:
+                    continue  # nobody can say whose it is
+                for held in list(record["holders"]) if record else []:
+                    its = held["agent"] == agent or (with_subagents and held["agent"].startswith(f"{agent}:"))
+                    if its and held["bound"] == "agent" and not table.why_over(held):
+                        released.update(dict.fromkeys(give_back(table, name, held)))
+            table.advance(released)
+            self.images.forget(table.view, released)
+            return list(released)
+
+        return self.locks.transact(agent, decide, table=Own)
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def _names(self, paths: Iterable[str]) -> tuple[list[str], list[UsageError]]:
+        """Canonical names of what is the project's, each once, and what cannot be named."""
+        names: dict[str, None] = {}
+        unnamed: list[UsageError] = []
+        for path in paths:
+            if path.startswith("glob:"):
+                names[path] = None
+                continue
+            try:
+                name = self.locks.tree.canonical(path)
+            except UsageError as exc:
+                unnamed.append(exc)
+                continue
+            if name[0] != "/" and not any(part in f"/{name}/" for part in _NOBODYS):
+                names[name] = None
+        return list(names), unnamed
