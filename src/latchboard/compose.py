@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from latchboard.credential.profile import Profile
     from latchboard.daemon_process import Daemons
     from latchboard.editing.images import Images
+    from latchboard.editing.service import Editing
     from latchboard.host.kept import Kept
     from latchboard.host.port import Machine
     from latchboard.locks import Locks
@@ -182,6 +183,13 @@ class Latchboard:
             make_store=lambda: self.store.transact(lambda _: None, who="latchboard"),
             mode=0o660 if self.settings.shared else 0o600,
         )
+
+    @property
+    def editing(self) -> Editing:
+        """What happens around the calls of agents: locks before an edit, images and news behind it."""
+        from latchboard.editing.service import Editing
+
+        return Editing(self.locks, self.images)
 
     @property
     def stream(self) -> Stream:

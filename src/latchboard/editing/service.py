@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.editing.images import Images
     from latchboard.locks.hold import Refusal
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
     from latchboard.rules.image import Image
+    from latchboard.rules.lease import Lease
     from latchboard.store.port import View
 
 _NOBODYS = ("/.git/", "/data/.agent_locks/")
@@ -131,7 +133,7 @@ class Editing:
         check_agent(agent)
         names = [name for name in self._names(paths)[0] if images.is_imaged(name)] if paths else None
         fresh = self._fresh(agent, names)
-        if fresh or self._is_due(agent):
+        if fresh or self._lives_by_a_lease_that_is_due(agent):
             self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh), table=Own)
 
     def _fresh(self, agent: str, names: list[str] | None) -> dict[str, Image | None]:
@@ -146,13 +148,19 @@ class Editing:
             return {name: self.images.take(name) for name in names or ()}
         return {one.name: one.now for one in changed if one.record["agent"] == agent}
 
-    def _is_due(self, agent: str) -> bool:
+    def renew(self, agent: str) -> None:
+        """The agent is at work: renew its lease, if that is due. Raises StoreError."""
+        check_agent(agent)
+        if self._lives_by_a_lease_that_is_due(agent):
+            self.locks.transact(agent, lambda table: self._note_done(table, agent, {}), table=Own)
+
+    def _lives_by_a_lease_that_is_due(self, agent: str) -> bool:
         """Whether a part of the agent's lease has passed; without a lease it holds nothing that lives by one."""
         key = f"leases/{agent}"
         lease: Any = self.locks.store.read(key).get(key)
         if lease is None or leases.check_lease(lease):
             return False
-        return leases.age_s(lease["renewed"], self.locks.clock.now()) >= lease["ttl_s"] / _RENEWED_PART
+        return _is_due(lease, self.locks.clock.now())
 
     def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
         for name, image in fresh.items():
@@ -164,7 +172,7 @@ class Editing:
                 if held["agent"] == agent and not table.why_over(held):
                     self.images.put(table.view, name, agent, held["token"], image)
         lease = table.lease(agent)
-        if lease is not None and leases.age_s(lease["renewed"], table.now) >= lease["ttl_s"] / _RENEWED_PART:
+        if lease is not None and _is_due(lease, table.now):
             from latchboard.locks.renewing import renew
 
             renew(table, agent, lease["ttl_s"], agent, "agent", table.me)
@@ -242,3 +250,7 @@ class Editing:
             if name[0] != "/" and not any(part in f"/{name}/" for part in _NOBODYS):
                 names[name] = None
         return list(names), unnamed
+
+
+def _is_due(lease: Lease, now: Now) -> bool:
+    return leases.age_s(lease["renewed"], now) >= lease["ttl_s"] / _RENEWED_PART
