@@ -40,16 +40,21 @@ class Event:
         agent: The agent id, made by `agent_of`.
         session: The client's session id; empty where it has none.
         cwd: The folder the client works in; relative paths are relative to it.
-        paths: The files an edit writes, as the client names them: absolute, or relative to `cwd`.
+        paths: The files an edit writes, as the client names them: absolute, or relative to `cwd`. Of a shell call,
+            those that its client shows plainly; what the command line says is read apart.
+        unclear: Why an edit can write files that are not in `paths`; empty when they are all there. What cannot be
+            named cannot be shown to be free: such a call is denied, as a store is that cannot be read.
         command: The command line of a shell call; empty otherwise.
         tool: The client's own name for the tool; empty where there is none.
         env_file: Where the client reads variables for its later shell calls; empty where it does not.
         subagent: The client's id of the subagent that called; empty outside one.
         name: The client's own name for the event, for an answer that must repeat it.
+        carries: Whether an answer to this event can reach the model. Mail is handed over only where it can.
     """
 
     __slots__ = (
         "agent",
+        "carries",
         "client",
         "command",
         "cwd",
@@ -60,6 +65,7 @@ class Event:
         "session",
         "subagent",
         "tool",
+        "unclear",
     )
 
     def __init__(  # noqa: PLR0913 - a record: each field is an argument by its name
@@ -76,6 +82,8 @@ class Event:
         env_file: str = "",
         subagent: str = "",
         name: str = "",
+        unclear: str = "",
+        carries: bool = True,
     ) -> None:
         self.client = client
         self.kind = kind
@@ -88,6 +96,8 @@ class Event:
         self.env_file = env_file
         self.subagent = subagent
         self.name = name
+        self.unclear = unclear
+        self.carries = carries
 
 
 class Outcome:
