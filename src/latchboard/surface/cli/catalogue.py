@@ -36,6 +36,7 @@ VERBS = {
     "daemon config": "daemon",
     "credential refresh": "credential",
     "credential status": "credential",
+    "mcp": "mcp",
     "demo": "demo",
     "bench": "bench",
     "completion": "completion",

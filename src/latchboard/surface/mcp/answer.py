@@ -1,0 +1,33 @@
+"""Answer: facts as one JSON object, whatever stands in them."""
+
+from __future__ import annotations
+
+from latchboard.codec import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def answer(facts: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The object that goes to the client, and the same as text: for clients that show a model nothing else."""
+    whole = {"format": 1, **facts}
+    try:
+        text = encode(whole)
+        text.encode("utf-8")
+    except ValueError:  # a file name that is no Unicode text, or a number that is none
+        whole = _clean(whole)
+        text = encode(whole)
+    return whole, text
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(one) for one in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,67 @@
+"""Failure: what went wrong, as the structured answer of a tool.
+
+The object is that of protocol/schema/error.json, with hints in the words of these tools, and `until` beside the
+`remaining_s` of whoever is in the way.
+
+Protocol: protocol/mcp.md, "Errors".
+"""
+
+from __future__ import annotations
+
+import re
+
+from latchboard.clock import iso
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.clock import Now
+    from latchboard.errors import CoordinationError
+
+TRACEBACK_VARIABLE = "LATCHBOARD_TRACEBACK"
+
+_HINTS = {
+    "lock-held": "work on something else, stand in line with `wait`, or ask for it with `handoff_request`",
+    "wait-ended": "work on something else, wait longer, or ask for it with `handoff_request`",
+    "handoff-declined": "work on something else, or stand in line with `wait`",
+}
+_COMMAND = re.compile(r"`latchboard (handoff )?(\w+)[^`]*`")
+_TOOLS = {"grant": "handoff_answer", "decline": "handoff_answer", "request": "handoff_request", "list": "inbox"}
+
+
+def facts(exc: CoordinationError, now: Now | None) -> dict[str, Any]:
+    """The error as a tool answers it; `now` tells until when a hold lasts."""
+    found = exc.to_json()
+    found["hint"] = _HINTS.get(exc.code) or _hint(exc.hint)
+    holders = found.get("holders")
+    if now is not None and isinstance(holders, list):
+        found["holders"] = [_with_until(one, now) for one in holders]
+    return found
+
+
+def internal(exc: BaseException) -> dict[str, Any]:
+    """The answer to a mistake of our own: its kind, and nothing of its inside."""
+    return {
+        "format": 1,
+        "code": "internal",
+        "message": f"a mistake in latchboard itself: {type(exc).__name__}",
+        "hint": f"please report it, with what {TRACEBACK_VARIABLE}=1 makes the server write to its standard error",
+        "retryable": False,
+    }
+
+
+def _hint(hint: str) -> str:
+    """The hint of a service, which may name commands of the command line, in the words of the tools."""
+    hint = hint.replace("set AGENT_ID or give --agent", "give a valid id as `agent`, or leave it out")
+    return _COMMAND.sub(lambda found: f"`{_TOOLS[found[2]] if found[1] else found[2]}`", hint)
+
+
+def _with_until(one: dict[str, Any], now: Now) -> dict[str, Any]:
+    left_s = one.get("remaining_s")
+    if not isinstance(left_s, int | float):
+        return one
+    try:
+        return {**one, "until": iso(now.wall_s + left_s)}
+    except (ValueError, OverflowError):  # longer than a calendar knows
+        return one
