@@ -1,0 +1,9 @@
+"""`python -m latchboard.surface.git`, where the script is not installed."""
+
+from __future__ import annotations
+
+import sys
+
+from latchboard.surface.git import main
+
+sys.exit(main())

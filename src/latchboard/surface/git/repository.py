@@ -1,0 +1,137 @@
+"""Repository: what git says about the repository a hook runs in; one process per question.
+
+Protocol: protocol/git.md, "What is looked at".
+"""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.errors import CoordinationError
+from latchboard.rules import git as rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CHECKED = "latchboard-checked"
+_REFLOG_LINE_BYTES_MAX = 65536
+# No rename: a file that is renamed is deleted under one name and made under the other, and both are changed.
+_NAMES = (
+    "--name-only",
+    "-z",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-relative",
+    "--ignore-submodules=dirty",
+    "-O/dev/null",
+)
+
+
+class GitFailed(CoordinationError):
+    """Git did not answer. Fields: status."""
+
+    code = "git-failed"
+
+
+def ask(*words: str, environment: Mapping[str, str] | None = None) -> bytes:
+    """What `git WORDS` prints. Its standard error is ours; no module but os is needed for it.
+
+    Raises:
+        GitFailed: It ended with another status than 0, or there is no git.
+    """
+    reader, writer = os.pipe()
+    try:
+        files = [(os.POSIX_SPAWN_DUP2, writer, 1)]
+        try:
+            process = os.posix_spawnp("git", ["git", *words], environment or os.environ, file_actions=files)
+        except OSError as exc:
+            raise GitFailed(f"git cannot be run: {exc.strerror}") from exc
+        finally:
+            os.close(writer)
+        found = []
+        while piece := os.read(reader, 1 << 16):
+            found.append(piece)
+    finally:
+        os.close(reader)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status:
+        raise GitFailed(f"`git {' '.join(words[:3])} ...` ended with status {status}", status=status)
+    return b"".join(found)
+
+
+def staged() -> list[bytes]:
+    """The paths that the commit in the making changes, against HEAD or against nothing; both names of a rename.
+
+    Which index that is says GIT_INDEX_FILE: for `git commit -a` and `git commit FILE` it is another one.
+    """
+    return _paths(ask("diff", "--cached", *_NAMES))
+
+
+def between(old: str, new: str) -> list[bytes]:
+    """The paths in which two commits differ; `old` "" is the empty tree."""
+    if not old:
+        return _paths(ask("diff-tree", "-r", "--root", "--no-commit-id", *_NAMES, "--end-of-options", new))
+    return _paths(ask("diff-tree", "-r", *_NAMES, "--end-of-options", old, new))
+
+
+def _paths(listing: bytes) -> list[bytes]:
+    try:
+        return rules.paths(listing)
+    except ValueError as exc:
+        raise GitFailed(f"git's answer is not whole: {exc}") from exc
+
+
+def last_move() -> tuple[str, str] | None:
+    """From which commit to which HEAD moved last, by its reflog; None where none is kept."""
+    try:
+        with open(f"{git_folder()}/logs/HEAD", "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _REFLOG_LINE_BYTES_MAX))
+            tail = file.read()
+    except OSError:
+        return None
+    return rules.moved(tail.rstrip(b"\n").rpartition(b"\n")[2])
+
+
+def parent_and_head() -> tuple[str, str]:
+    """The first parent of HEAD ("" for none) and HEAD, for a repository without a reflog."""
+    head, *parents = ask("rev-list", "--no-walk", "--parents", "HEAD").decode("ascii", "replace").split()
+    return (parents[0] if parents else ""), head
+
+
+def unpushed(pushes: list[tuple[str, str]], remote: str) -> set[str]:
+    """The commits that a push sends and the other side does not have yet, as far as that is known here."""
+    words = [here for here, _ in pushes] + ["--not"] + [there for _, there in pushes if there]
+    known = [f"--remotes={remote}"] if remote and "/" not in remote and "*" not in remote else []
+    return set(ask("rev-list", "--ignore-missing", *words, *known).decode("ascii", "replace").split())
+
+
+def git_folder() -> str:
+    """This work tree's own git folder."""
+    named = os.environ.get("GIT_DIR")
+    if named:
+        return named
+    if os.path.isdir(".git"):
+        return ".git"
+    try:
+        with open(".git", "rb") as file:
+            text = os.fsdecode(file.read(8192))
+    except OSError:
+        return "."  # a bare repository's hooks run in it
+    return text.removeprefix("gitdir:").strip() or "."
+
+
+def note_checked() -> None:
+    """Tell the hook behind the commit, run by the same git, that there is nothing to find (script.py).
+
+    The process id of that git is what it is known by. Where it cannot be noted the other hook looks for itself.
+    """
+    git = os.environ.get("LATCHBOARD_GIT_PID", "")
+    if not git.isdecimal():
+        return
+    try:
+        with open(f"{git_folder()}/{_CHECKED}", "w", encoding="ascii") as file:
+            file.write(f"{git}\n")
+    except OSError:
+        return
