@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from latchboard.credential.port import CredentialStore, Refresher
     from latchboard.credential.profile import Profile
     from latchboard.daemon_process import Daemons
+    from latchboard.editing.foreign import Foreign
     from latchboard.editing.images import Images
     from latchboard.editing.service import Editing
     from latchboard.host.kept import Kept
@@ -190,6 +191,13 @@ class Latchboard:
         from latchboard.editing.service import Editing
 
         return Editing(self.locks, self.images)
+
+    @property
+    def foreign(self) -> Foreign:
+        """Held files that somebody else changed: found around shell calls, with both sides kept."""
+        from latchboard.editing.foreign import Foreign
+
+        return Foreign(self.locks, self.images)
 
     @property
     def stream(self) -> Stream:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     class Bytes(Protocol):
         """What images need of the machine (host/kept.py)."""
 
-        def look(self, path: str) -> Any:
-            """What is at a path, unread; None: nothing."""
+        def shows(self, path: str, image: Any) -> bool:
+            """Whether a look at a path shows the stamp of an image (None: nothing there)."""
             ...
 
         def take(self, path: str, *, keep: bool = True) -> Any:
@@ -105,6 +105,10 @@ class Images:
         image: Image = found
         return image
 
+    def shows(self, name: str, image: Image | None) -> bool:
+        """Whether a look at the file of a name, without reading it, shows this image."""
+        return not rules.is_imaged(name) or self.kept.shows(self.path(name), image)
+
     def path(self, name: str) -> str:
         """How the disk spells the file of a name: relative to the root, or absolute outside it."""
         real = self.tree.real(name)
@@ -149,15 +153,38 @@ class Images:
                 over: the doctor and the cleanup name it.
             StoreError: A file cannot be read.
         """
-        records = self.records(source) if names is None else [r for n in names if (r := self.get(source, n))]
+        if names is None:
+            stored: Iterable[tuple[str, Any]] = source.scan(rules.KEY, damaged=[])
+        else:
+            stored = [(key, source.get(key)) for key in map(rules.key, names)]
         found = []
-        for record in records:
-            if rules.is_unread(record["file"], self.kept.look(record["path"])):
+        for key, value in stored:
+            if value is None or self._is_plainly_same(value):
                 continue
+            try:
+                record = checked(key, value)
+            except MalformedRecord:
+                if names is None:
+                    continue
+                raise
+            assert record is not None
             now = self._take(record["path"])
             if not rules.is_same_content(record["file"], now):
                 found.append(Changed(record, now))
         return found
+
+    def _is_plainly_same(self, value: Any) -> bool:
+        """Whether a look is enough (rules/image.py, law 2). On the path of every shell call, for every held file."""
+        try:
+            image = value["file"]
+            return (image is None or image["settled"] is True) and self.kept.shows(value["path"], image)
+        except (KeyError, TypeError):  # not the shape of an image: `checked` says what is wrong
+            return False
+
+    @staticmethod
+    def has_any(source: View | Snapshot) -> bool:
+        """Whether there is an image at all."""
+        return bool(source.scan(rules.KEY, damaged=[]))
 
     def records(self, source: View | Snapshot) -> list[ImageRecord]:
         """Every image that can be read."""

@@ -11,6 +11,7 @@ Protocol: protocol/editing.md.
 
 from __future__ import annotations
 
+from latchboard.editing import calls
 from latchboard.editing.own import Own
 from latchboard.errors import MalformedRecord, UsageError
 from latchboard.locks.hold import Hold
@@ -103,13 +104,14 @@ class Editing:
         return begun
 
     def _put_images(self, table: Table, agent: str, tokens: dict[str, int], taken: dict[str, Image | None]) -> None:
-        """Beside the grant, what the files are now; an image that speaks for this hold already stays."""
+        """Beside the grant, what the files are now, and that a call has begun; an image of this very hold stays."""
         for name, token in tokens.items():
             if name in taken and not self._has_image(table.view, name, agent, token):
                 image = taken[name]
-                if not images.is_same_stamp(image, self.images.kept.look(self.images.path(name))):
+                if not self.images.shows(name, image):
                     image = self.images.take(name)  # it was written since: by whoever has just given it back
                 self.images.put(table.view, name, agent, token, image)
+        calls.begin(table.view, agent)
 
     def _has_image(self, view: View, name: str, agent: str, token: int) -> bool:
         try:
@@ -133,7 +135,7 @@ class Editing:
         check_agent(agent)
         names = [name for name in self._names(paths)[0] if images.is_imaged(name)] if paths else None
         fresh = self._fresh(agent, names)
-        if fresh or self._lives_by_a_lease_that_is_due(agent):
+        if fresh or calls.is_any(self.locks.store, agent) or self._lives_by_a_lease_that_is_due(agent):
             self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh), table=Own)
 
     def _fresh(self, agent: str, names: list[str] | None) -> dict[str, Image | None]:
@@ -152,7 +154,7 @@ class Editing:
         """The agent is at work: renew its lease, if that is due. Raises StoreError."""
         check_agent(agent)
         if self._lives_by_a_lease_that_is_due(agent):
-            self.locks.transact(agent, lambda table: self._note_done(table, agent, {}), table=Own)
+            self.locks.transact(agent, lambda table: self._renew(table, agent), table=Own)
 
     def _lives_by_a_lease_that_is_due(self, agent: str) -> bool:
         """Whether a part of the agent's lease has passed; without a lease it holds nothing that lives by one."""
@@ -163,6 +165,7 @@ class Editing:
         return _is_due(lease, self.locks.clock.now())
 
     def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
+        calls.end(table.view, agent)
         for name, image in fresh.items():
             try:
                 record = table.record(name)
@@ -171,6 +174,10 @@ class Editing:
             for held in record["holders"] if record else []:
                 if held["agent"] == agent and not table.why_over(held):
                     self.images.put(table.view, name, agent, held["token"], image)
+        self._renew(table, agent)
+
+    @staticmethod
+    def _renew(table: Table, agent: str) -> None:
         lease = table.lease(agent)
         if lease is not None and _is_due(lease, table.now):
             from latchboard.locks.renewing import renew
@@ -228,6 +235,7 @@ class Editing:
                         released.update(dict.fromkeys(give_back(table, name, held)))
             table.advance(released)
             self.images.forget(table.view, released)
+            calls.end_all(table.view, agent, with_subagents=with_subagents)
             return list(released)
 
         return self.locks.transact(agent, decide, table=Own)

@@ -65,24 +65,35 @@ class Kept:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def look(self, path: str) -> Any:
-        """What is at `path`, without reading it (rules/image.py, `STAMP`); None when nothing is there.
+    def shows(self, path: str, image: Any) -> bool:
+        """Whether a look at `path`, without reading it, shows the stamp of an image; None: that nothing is there.
 
         Raises:
             StoreError: The system will not say.
         """
         try:
-            return _stamp(os.lstat(self._full(path)))
+            status = os.lstat(path if path[0] == "/" else f"{self._root}/{path}")
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return image is None
         except OSError as exc:
             raise from_os_error(exc, "look at", path) from exc
+        if image is None or image["inode"] != status.st_ino:
+            return False
+        if not S_ISREG(status.st_mode):
+            return bool(image["kind"] == _stamp(status)["kind"])
+        is_same: bool = (
+            image["kind"] == "file"
+            and image["ctime_ns"] == status.st_ctime_ns
+            and image["mtime_ns"] == status.st_mtime_ns
+            and image["size"] == status.st_size
+        )
+        return is_same
 
     def take(self, path: str, *, keep: bool = True) -> Any:
         """What is at `path`: read, and its bytes kept if they are few enough; None when nothing is there.
 
         Returns:
-            What `look` shows, and `sha256` (empty: not read), `kept`, `seen_ns` (when the look was, unix nanoseconds),
+            Its stamp, and `sha256` (empty: not read), `kept`, `seen_ns` (when the look was, unix nanoseconds),
             `steady` (nobody wrote meanwhile).
 
         Raises:
@@ -106,12 +117,11 @@ class Kept:
             return None, None
         except OSError as exc:
             if exc.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.EPERM):  # a link, a socket, not readable
-                seen = self.look(path)
-                return seen and {**seen, "sha256": "", "kept": False, "seen_ns": seen_ns, "steady": True}, None
+                return self._look(path, seen_ns), None
             raise from_os_error(exc, "read", path) from exc
         try:
             status = os.fstat(fd)
-            found = {**_stamp(status), "sha256": "", "kept": False, "seen_ns": seen_ns, "steady": True}
+            found = _found(status, seen_ns)
             if not S_ISREG(status.st_mode) or status.st_size > self._hash_bytes_max:
                 return found, None
             data, found["sha256"] = _contents(fd, self._bytes_max, status.st_size)
@@ -122,6 +132,15 @@ class Kept:
             os.close(fd)
         found["steady"] = _stamp(after) == _stamp(status)
         return found, data
+
+    def _look(self, path: str, seen_ns: int) -> Any:
+        """What is there, when it cannot be opened."""
+        try:
+            return _found(os.lstat(self._full(path)), seen_ns)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise from_os_error(exc, "look at", path) from exc
 
     def _full(self, path: str) -> str:
         return path if path[0] == "/" else f"{self._root}/{path}"
@@ -269,6 +288,11 @@ def _stamp(status: os.stat_result) -> dict[str, Any]:
         "inode": status.st_ino,
         "mode": S_IMODE(status.st_mode),
     }
+
+
+def _found(status: os.stat_result, seen_ns: int) -> dict[str, Any]:
+    """What `take` returns, of a file that has not been read."""
+    return {**_stamp(status), "sha256": "", "kept": False, "seen_ns": seen_ns, "steady": True}
 
 
 def _contents(fd: int, bytes_max: int, size: int) -> tuple[bytes | None, str]:

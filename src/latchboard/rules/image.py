@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Kind = Literal["file", "folder", "other"]
 
     class Image(TypedDict):
-        """What was there. `size`, `mtime_ns`, `ctime_ns`, `inode` and `kind` are the stamp that a look at it shows."""
+        """What was there. `kind`, `size`, `mtime_ns`, `ctime_ns` and `inode` are the stamp: what a look at it shows."""
 
         kind: Kind
         size: int
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 KINDS = ("file", "folder", "other")
 KEY = "images/"
-STAMP = ("kind", "size", "mtime_ns", "ctime_ns", "inode")
 SETTLED_NS = 20_000_000
 """Longest time, in nanoseconds, that a file system of today may give two changes one time: two ticks of 10 ms."""
 SETTLED_COARSE_NS = 2_000_000_000
@@ -69,18 +68,6 @@ def is_settled(mtime_ns: int, ctime_ns: int, taken_ns: int) -> bool:
     newest = max(mtime_ns, ctime_ns)
     coarse = newest % 1_000_000_000 == 0
     return taken_ns - newest > (SETTLED_COARSE_NS if coarse else SETTLED_NS)
-
-
-def is_same_stamp(image: Image | None, seen: Image | None) -> bool:
-    """Whether a look shows what the image shows; both may be None, for no file."""
-    if image is None or seen is None:
-        return image is seen
-    return all(image[field] == seen[field] for field in STAMP)  # type: ignore[literal-required]  # the words above
-
-
-def is_unread(image: Image | None, seen: Image | None) -> bool:
-    """Whether the look alone shows that nothing has changed (law 2)."""
-    return is_same_stamp(image, seen) and (image is None or image["settled"] or image["kind"] != "file")
 
 
 def is_same_content(image: Image | None, seen: Image | None) -> bool:

@@ -1,0 +1,80 @@
+"""Calls: which agents are in a call of their own, so that none is accused of what another may just be doing.
+
+Protocol: protocol/editing.md, "Open calls".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import MalformedRecord
+from latchboard.rules import foreign as rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from latchboard.rules.foreign import Call
+    from latchboard.store.port import Snapshot, Store, View
+
+
+def begin(view: View, agent: str, seen: Mapping[str, str] | None = None) -> None:
+    """A call of the agent begins. In the transaction that takes its locks and images."""
+    view.put(_key(agent), rules.opened(_get(view, agent), agent, view.now, seen or {}))  # type: ignore[arg-type]  # a TypedDict is a dict
+
+
+def end(view: View, agent: str) -> None:
+    """One call of the agent has ended. In the transaction that takes its images anew."""
+    call = _get(view, agent)
+    after = rules.closed(call) if call else None
+    if after is not None:
+        view.put(_key(agent), after)  # type: ignore[arg-type]  # a TypedDict is a dict
+    elif call is not None or _is_there(view, agent):
+        view.delete(_key(agent))
+
+
+def end_all(view: View, agent: str, *, with_subagents: bool = False) -> None:
+    """The agent is in no call: its turn, or its life, has ended."""
+    if _is_there(view, agent):
+        view.delete(_key(agent))
+    if with_subagents:
+        for key, _ in view.scan(_key(f"{agent}:"), damaged=[]):
+            view.delete(key)
+
+
+def is_any(store: Store, agent: str) -> bool:
+    """Whether a call of the agent is on record, so that its end has to be."""
+    try:
+        return store.read(_key(agent)).get(_key(agent)) is not None
+    except MalformedRecord:
+        return True
+
+
+def busy(source: View | Snapshot, now: Any, call_s_max: float) -> dict[str, Call]:
+    """Agents that are in a call, with what each had seen; a record that cannot be read is nobody's."""
+    found = {}
+    for _, value in source.scan(rules.CALLS, damaged=[]):
+        if not rules.check_call(value):
+            call: Call = value  # type: ignore[assignment]  # check_call has just looked at every field
+            if rules.is_open(call, now, call_s_max):
+                found[call["agent"]] = call
+    return found
+
+
+def _key(agent: str) -> str:
+    return rules.CALLS + agent
+
+
+def _get(view: View, agent: str) -> Call | None:
+    """What is known of an agent's calls; what cannot be read is made anew."""
+    try:
+        value: Any = view.get(_key(agent))
+    except MalformedRecord:
+        return None
+    return value if value is not None and not rules.check_call(value) else None
+
+
+def _is_there(view: View, agent: str) -> bool:
+    try:
+        return view.get(_key(agent)) is not None
+    except MalformedRecord:
+        return True

@@ -1,0 +1,155 @@
+"""Foreign changes: held files that somebody else changed, found around shell calls, with both sides kept.
+
+Files are looked at, read, kept and compared outside of the transaction; in it everything is looked at again, and then
+the conflict, its trace, the messages and the new image are one commit: told whole or not at all, and told once.
+
+Guarantees that the holder's last known content, and the content found, can be read again for `conflict_ttl_s` seconds,
+as far as they are not larger than `image_bytes_max`. Does not see what a client's own tools change without a hook.
+
+Protocol: protocol/editing.md, "Foreign changes".
+"""
+
+from __future__ import annotations
+
+from latchboard.editing import calls, telling
+from latchboard.errors import MalformedRecord
+from latchboard.rules import foreign as rules
+from latchboard.rules import holding as holdings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.editing.images import Changed, Images
+    from latchboard.locks import Locks
+    from latchboard.locks.table import Table
+    from latchboard.rules.foreign import Conflict
+    from latchboard.rules.image import ImageRecord
+    from latchboard.store.port import Snapshot
+
+BATCH_COUNT = 200
+"""Files in one conflict: with their images below 250 records and 200 KB."""
+
+
+class Foreign:
+    """Finds foreign changes. It remembers nothing between calls: a hook is a process of its own."""
+
+    __slots__ = ("_images", "_locks")
+
+    def __init__(self, locks: Locks, images: Images) -> None:
+        self._locks = locks
+        self._images = images
+
+    def before_call(self, agent: str) -> list[Conflict]:
+        """Before a shell call: tell what was changed so far, which is not this call's doing; the call begins.
+
+        Of the agent's own files too, if it is in no other call: then a change of them is somebody else's.
+
+        Returns:
+            The conflicts that were logged.
+
+        Raises:
+            StoreError: The call has not begun. What was not logged is found again by the next one.
+        """
+        snapshot = self._locks.store.read("images/", "calls/")
+        if not self._images.has_any(snapshot):
+            return []  # nobody holds anything that could be changed
+        busy = calls.busy(snapshot, self._locks.clock.now(), self._call_s_max)
+        told: list[Conflict] = []
+        seen: dict[str, str] = {}
+        for (holder, _), changed in self._by_holder(snapshot, {}).items():
+            if holder not in busy:
+                told += self._log(agent, holder, changed, is_after=False, was_seen=False)
+            elif holder != agent:
+                seen.update((one.name, rules.fingerprint(one.now)) for one in changed)
+        self._locks.transact(agent, lambda table: calls.begin(table.view, agent, seen))
+        return told
+
+    def after_call(self, agent: str) -> list[Conflict]:
+        """After a shell call: tell what was changed of other agents' files. Whoever takes images anew ends the call.
+
+        Returns:
+            The conflicts that were logged.
+
+        Raises:
+            StoreError: What was not logged is found again by the next call.
+        """
+        snapshot = self._locks.store.read("images/", "calls/")
+        if not self._images.has_any(snapshot):
+            return []
+        mine = calls.busy(snapshot, self._locks.clock.now(), self._call_s_max).get(agent)
+        told: list[Conflict] = []
+        for (holder, was_seen), changed in self._by_holder(snapshot, mine["seen"] if mine else {}).items():
+            if holder != agent:
+                told += self._log(agent, holder, changed, is_after=True, was_seen=was_seen)
+        return told
+
+    @property
+    def _call_s_max(self) -> float:
+        return self._locks.settings.call_s_max
+
+    def _by_holder(self, snapshot: Snapshot, seen: dict[str, str]) -> dict[tuple[str, bool], list[Changed]]:
+        """What was changed, by its holder and by whether it was seen before the call."""
+        found: dict[tuple[str, bool], list[Changed]] = {}
+        for one in self._images.changed(snapshot):
+            was_seen = seen.get(one.name) == rules.fingerprint(one.now)
+            found.setdefault((one.record["agent"], was_seen), []).append(one)
+        return found
+
+    def _log(
+        self, agent: str, holder: str, changed: list[Changed], *, is_after: bool, was_seen: bool
+    ) -> list[Conflict]:
+        """One commit for every `BATCH_COUNT` files: all that is told of them, or nothing."""
+        told = []
+        for start in range(0, len(changed), BATCH_COUNT):
+            batch = changed[start : start + BATCH_COUNT]
+            diffs = self._diffs(batch)
+
+            def decide(table: Table, batch: list[Changed] = batch, diffs: dict[str, str] = diffs) -> Conflict | None:
+                still = self._still(table, batch)
+                busy = calls.busy(table.view, table.now, self._call_s_max)
+                verdict = rules.judge(agent, holder, busy=busy, is_after=is_after, was_seen=was_seen)
+                if not still or not verdict.told:
+                    return None
+                conflict = telling.compose(table, holder, still, verdict, diffs)
+                telling.log(table, conflict)
+                for one in still:
+                    self._images.put_record(table.view, one.record, one.now)
+                return conflict
+
+            conflict = self._locks.transact(agent, decide)
+            told += [conflict] if conflict is not None else []
+        return told
+
+    def _diffs(self, changed: list[Changed]) -> dict[str, str]:
+        """Name to the path of its diff, kept below the store's folder; none where one cannot be made."""
+        found = {}
+        for one in changed:
+            old, new = one.record["file"], one.now
+            if old is None or new is None or not (old["kept"] and new["kept"]):
+                continue  # it came, went, or is too large: the sides that there are say it all
+            from latchboard.editing.diff import unified
+
+            data = unified(one.name, self._images.kept.read(old["sha256"]), self._images.kept.read(new["sha256"]))
+            if data:
+                name = f"{old['sha256'][:16]}-{new['sha256'][:16]}.diff"
+                found[one.name] = self._images.kept.keep_named(name, data)
+        return found
+
+    def _still(self, table: Table, changed: list[Changed]) -> list[Changed]:
+        """Those whose image is still that one, and whose hold is still there."""
+        found = []
+        for one in changed:
+            try:
+                if self._images.get(table.view, one.name) == one.record and is_held(table, one.record):
+                    found.append(one)
+            except MalformedRecord:
+                continue  # nobody can say whose it is
+        return found
+
+
+def is_held(table: Table, record: ImageRecord) -> bool:
+    """Whether the hold that an image speaks for is still there."""
+    lock = table.record(record["name"])
+    return lock is not None and any(
+        held["agent"] == record["agent"] and holdings.shows_token(held, record["token"]) and not table.why_over(held)
+        for held in lock["holders"]
+    )
