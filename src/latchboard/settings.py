@@ -62,8 +62,18 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         False,
         "Ending processes is nobody's default. True: a daemon that starts in a container ends this project's others.",
     ),
+    "hooks_release": (
+        "turn",
+        "A turn that has ended may be the last one for hours: others go on meanwhile. `session`: held until that ends.",
+    ),
+    "hooks_failure": (
+        "closed",
+        "What cannot be read may be held, and a lost edit costs more than a repeated one. `open`: the call goes on.",
+    ),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
+
+_CHOICES = {"hooks_release": ("turn", "session"), "hooks_failure": ("closed", "open")}
 
 
 class Settings:
@@ -101,6 +111,8 @@ class Settings:
         worktrees_shared: bool
         singleton_types: tuple[str, ...]
         enforce_single_daemon_process: bool
+        hooks_release: str
+        hooks_failure: str
         durable: bool
 
     def __init__(self, **changed: Any) -> None:
@@ -127,6 +139,10 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise UsageError(f"setting {name} is true or false, not {value!r}")
+        return value
+    if isinstance(default, str):
+        if value not in _CHOICES[name]:
+            raise UsageError(f"setting {name} is one of {', '.join(_CHOICES[name])}, not {value!r:.80}")
         return value
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):

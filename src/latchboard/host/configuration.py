@@ -113,10 +113,12 @@ def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
     return found
 
 
-def _value(name: str, text: str) -> bool | float | tuple[str, ...]:
+def _value(name: str, text: str) -> bool | float | str | tuple[str, ...]:
     """What a text from the environment means for this setting."""
     if isinstance(getattr(Settings(), name), tuple):
         return tuple(word for one in text.split(",") if (word := one.strip()))
+    if isinstance(getattr(Settings(), name), str):
+        return text.strip()
     if isinstance(getattr(Settings(), name), bool):
         if text.strip().lower() not in _WORDS:
             raise UsageError(f"{PREFIX}{name.upper()} is true or false, not {text!r}")
