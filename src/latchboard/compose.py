@@ -294,6 +294,17 @@ def find_root(start: str | os.PathLike[str] = ".") -> str:
     return tree.shared_root(os.fspath(start)) if read_settings(root).worktrees_shared else root
 
 
+def record_file(root: str, key: str) -> str:
+    """The file of a record in a file store: for a surface that must look by itself, when everything else has failed.
+
+    Raises:
+        UsageError: The key cannot be kept.
+    """
+    from latchboard.store.files import layout
+
+    return f"{root}/{layout.FOLDER}/{layout.record(key)}"
+
+
 def _credential_store(profile: Profile, path: str) -> CredentialStore:
     if profile.store == "keyring":
         from latchboard.credential.keychain import KeyringCredentialStore

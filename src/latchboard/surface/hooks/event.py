@@ -49,6 +49,8 @@ class Event:
         env_file: Where the client reads variables for its later shell calls; empty where it does not.
         subagent: The client's id of the subagent that called; empty outside one.
         name: The client's own name for the event, for an answer that must repeat it.
+        project: The folder that the client was started for; empty where it does not say. The project is looked for from
+            there first, for agents change `cwd`.
         carries: Whether an answer to this event can reach the model. Mail is handed over only where it can.
     """
 
@@ -62,6 +64,7 @@ class Event:
         "kind",
         "name",
         "paths",
+        "project",
         "session",
         "subagent",
         "tool",
@@ -83,6 +86,7 @@ class Event:
         subagent: str = "",
         name: str = "",
         unclear: str = "",
+        project: str = "",
         carries: bool = True,
     ) -> None:
         self.client = client
@@ -97,6 +101,7 @@ class Event:
         self.subagent = subagent
         self.name = name
         self.unclear = unclear
+        self.project = project
         self.carries = carries
 
 

@@ -1,0 +1,170 @@
+"""Entry: one hook process: `latchboard-hook CLIENT`, one event on standard input, one answer.
+
+A client runs it in front of every call of an agent, so that everything here is measured: what is loaded (nothing that
+the event does not need), what is looked at (the store's files), and the end, which does not wait for an interpreter to
+take itself apart.
+
+Exit statuses are the client's language: 0 with an answer, or without one; 1 for what went wrong, which stops nothing.
+2 means a denial to most clients, and is given only where a client's module says so.
+
+Protocol: protocol/editing.md, "The hook".
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from latchboard.codec import decode
+from latchboard.errors import CoordinationError, UsageError
+from latchboard.surface.hooks.event import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from latchboard.settings import Settings
+    from latchboard.surface.hooks.event import Client, Event
+    from latchboard.surface.hooks.project import Place
+
+CLIENTS = ("claude", "codex", "gemini", "cursor", "aider")
+INPUT_BYTES_MAX = 64 * 1024 * 1024
+"""Longest event: a call that writes a file has all of its text in it."""
+SESSION_END_WAIT_S_MAX = 0.7
+"""Claude Code gives the hooks of a session's end 1.5 s, all of them together."""
+_CHUNK_BYTES = 1024 * 1024
+_USAGE = f"usage: latchboard-hook {'|'.join(CLIENTS)}, with one event of that client on standard input"
+
+
+def handle_and_exit() -> NoReturn:
+    """Handle one event and end the process."""
+    status = 1
+    try:
+        status = run(sys.argv[1:])
+    except BrokenPipeError:
+        pass  # nobody reads the answer any more
+    except KeyboardInterrupt:
+        status = 130
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it must not become a traceback that a client misreads
+        _complain(f"{type(exc).__name__}: {exc}")
+    finally:
+        os._exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Handle one event; the exit status."""
+    if not arguments or arguments[0] not in CLIENTS:
+        is_asked = arguments[:1] == ["--help"]
+        os.write(1 if is_asked else 2, f"{_USAGE}\n".encode())
+        return 0 if is_asked else 1
+    try:
+        client = _client(arguments[0])
+        event = client.read(_payload(client, arguments[1:]), os.environ)
+    except (UsageError, ValueError) as exc:
+        _complain(f"this is no event of {arguments[0]}: {exc.message if isinstance(exc, UsageError) else exc}")
+        return 1
+    return 0 if event.kind == "other" else Hook(client, event).run()
+
+
+class Hook:
+    """One event on its way.
+
+    Attributes:
+        status: What the process ends with.
+    """
+
+    def __init__(self, client: Client, event: Event) -> None:
+        self._client = client
+        self._event = event
+        self._has_spoken = False
+        self._place: Place | None = None
+        self._settings: Settings | None = None
+        self.status = 0
+
+    def run(self) -> int:
+        """Handle it; what goes wrong is said as `failing` decides."""
+        try:
+            self._handle()
+        except BrokenPipeError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - what is done about it depends on what it is
+            from latchboard.surface.hooks import failing
+
+            outcome = None if self._has_spoken else failing.outcome(self._event, self._place, self._settings, exc)
+            if outcome is not None:
+                self._say(outcome)
+            else:
+                _complain(exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}")
+                self.status = 1
+        return self.status
+
+    def _handle(self) -> None:
+        from latchboard.surface.hooks import project
+        from latchboard.surface.hooks.handling import handle
+
+        event = self._event
+        place = self._place = project.find(event)
+        if place is None:
+            return
+        board = place.open(wait_s_max=SESSION_END_WAIT_S_MAX if event.kind == "session-end" else None)
+        self._settings = board.settings
+        handle(event, place, board, _token(), self._say)
+
+    def _say(self, outcome: Outcome) -> None:
+        self._has_spoken = True
+        out, err, self.status = self._client.write(self._event, outcome)
+        _write(1, out)
+        _write(2, err)
+
+
+def _client(name: str) -> Client:
+    client: Client = getattr(__import__("latchboard.surface.hooks", fromlist=[name]), name)
+    return client
+
+
+def _payload(client: Client, rest: Sequence[str]) -> dict[str, object]:
+    """The event: from standard input, unless the client has none and says all by its arguments."""
+    by_arguments = getattr(client, "payload", None)
+    if by_arguments is not None:
+        found: dict[str, object] = by_arguments(rest, os.getcwd())
+        return found
+    data = _read()
+    if len(data) > INPUT_BYTES_MAX:
+        raise UsageError(f"it is longer than {INPUT_BYTES_MAX} bytes")
+    if not data.strip():
+        raise UsageError("standard input is empty")
+    return decode(data)
+
+
+def _read() -> bytes:
+    """Standard input, to its end or to where it is too long."""
+    data = os.read(0, _CHUNK_BYTES)
+    if not data:
+        return data
+    parts, size = [data], len(data)
+    while size <= INPUT_BYTES_MAX and (data := os.read(0, _CHUNK_BYTES)):
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts)
+
+
+def _token() -> int | None:
+    """The token of a hold that the agent was started under (`latchboard run`)."""
+    text = os.environ.get("LATCHBOARD_TOKEN", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
+def _write(fd: int, text: str) -> None:
+    data = text.encode("utf-8", "backslashreplace")
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _complain(message: str) -> None:
+    """One line for the person, on standard error."""
+    line = "".join(one if one.isprintable() else " " for one in f"latchboard-hook: {message}")[:2000]
+    try:
+        _write(2, f"{line}\n")
+    except OSError:
+        return  # nobody reads that either

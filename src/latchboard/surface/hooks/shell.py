@@ -1,0 +1,33 @@
+"""Shell: before a shell call: what was changed so far is not its doing, and what it plainly writes must not be held.
+
+Protocol: protocol/editing.md, "Shell calls".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import StoreError
+from latchboard.surface.hooks.event import Outcome
+from latchboard.surface.hooks.handling import denied
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.compose import Latchboard
+    from latchboard.surface.hooks.event import Event
+    from latchboard.surface.hooks.project import Place
+
+
+def before_shell(event: Event, place: Place, board: Latchboard, token: int | None) -> Outcome:
+    """Deny what plainly writes a file that another agent holds; take nothing.
+
+    What was changed so far is looked for last: it begins the call, and a denied call does not begin.
+    """
+    named = place.paths(event)
+    facts = board.editing.blocked(event.agent, named, token=token) if named else []
+    if facts:
+        names = list(dict.fromkeys(str(fact["asked"]) for fact in facts))
+        return Outcome(denied(event, place, board, names, facts, "command"))
+    try:
+        board.foreign.before_call(event.agent)
+    except StoreError as exc:  # a full disk, say: what it writes is not held, and the call may be what frees some space
+        return Outcome(note=f"latchboard: files are not watched during this call: {exc.message}")
+    return Outcome()
