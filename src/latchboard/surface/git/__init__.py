@@ -12,10 +12,13 @@ Protocol: protocol/git.md.
 from __future__ import annotations
 
 
-def main() -> int:
-    """The script `latchboard-git-hook`."""
+def main() -> None:
+    """The script `latchboard-git-hook`; does not return."""
+    import os
     import sys
 
     from latchboard.surface.git.hook import run
 
-    return run(sys.argv[1:])
+    status = run(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # taking everything down in good order would take a tenth of the whole

@@ -40,8 +40,8 @@ def before_merge_commit(who: Who, arguments: Sequence[str]) -> int:
 def before_rebase(who: Who, arguments: Sequence[str]) -> int:
     """pre-rebase: what lies between the branch and what it is put upon; git does not tell of --onto."""
     upstream, branch = (*arguments, "", "")[:2]
-    if not upstream:
-        return 0  # --root: there is no other side to compare with
+    if upstream in ("", "--root"):
+        return 0  # there is no other side to compare with
 
     def scene() -> Scene:
         changed = repository.between(upstream, branch or "HEAD")

@@ -29,10 +29,7 @@ _HELP = (
 
 
 def run(words: Sequence[str]) -> int:
-    """One call; the exit status, see the package.
-
-    `main` ends with it: a hook prints on standard error alone, which needs no flushing.
-    """
+    """One call; the exit status, see the package."""
     from latchboard.surface.git.wording import say
 
     name, arguments = (words[0], words[1:]) if words else ("", ())

@@ -91,7 +91,7 @@ class Merge(Scene):
 
     def ways_out(self, found: Sequence[Held]) -> list[str]:
         """How to take it back."""
-        return ["take it back:  git merge --abort"]
+        return ["take it back:     git merge --abort"]
 
 
 class Rebase(Scene):
@@ -129,12 +129,14 @@ class Moved(Scene):
 
 def _specs(paths: Sequence[bytes]) -> str:
     """Paths as git takes them wherever one is, each for itself alone."""
-    texts = [path.decode("utf-8", "surrogateescape") for path in paths]
-    is_plain = not os.environ.get("GIT_PREFIX")
-    return " ".join(
-        quoted(text if is_plain and not set(text) & set("*?[\\") and text[0] != ":" else f":(top,literal){text}")
-        for text in texts
-    )
+    is_below = bool(os.environ.get("GIT_PREFIX"))
+    return " ".join(quoted(_spec(path.decode("utf-8", "surrogateescape"), is_below=is_below)) for path in paths)
+
+
+def _spec(text: str, *, is_below: bool) -> str:
+    if set(text) & set("*?[\\") or text[0] == ":":
+        return f":(top,literal){text}"
+    return f":/{text}" if is_below else text
 
 
 def _is_unborn() -> bool:

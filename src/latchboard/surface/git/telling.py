@@ -33,9 +33,9 @@ def refusal(scene: Scene, found: Sequence[Held]) -> list[str]:
     for root in dict.fromkeys(one.elsewhere for one in found):
         wanted = _wanted(scene, [one for one in found if one.elsewhere == root])
         options = f"--agent {agent}" + (f" --root {quoted(root)}" if root else "")
-        lines.append(f"  wait for it:  latchboard acquire {wanted} --wait-s-max {_WAIT_S} {options}")
-        lines.append(f"  ask for it:   latchboard handoff request {wanted} {options} --reason '<what for>'")
-    return [*lines, "                and then the same git command again"]
+        lines.append(f"  wait for it:      latchboard acquire {wanted} --wait-s-max {_WAIT_S} {options}")
+        lines.append(f"  ask for it:       latchboard handoff request {wanted} {options} --reason '<what for>'")
+    return [*lines, "                    and then the same git command again"]
 
 
 def note(scene: Scene, found: Sequence[Held]) -> list[str]:

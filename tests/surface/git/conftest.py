@@ -1,0 +1,21 @@
+"""Fixtures of the git guard's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.surface.git.scene import Scene
+
+
+@pytest.fixture
+def bare_scene(tmp_path: Path) -> Scene:
+    """Nothing but a git and a guard."""
+    return Scene(tmp_path)
+
+
+@pytest.fixture
+def scene(bare_scene: Scene) -> Scene:
+    """A repository with two files, a board and the hooks."""
+    return bare_scene.make()

@@ -1,0 +1,224 @@
+"""Behind a commit, a checkout, a merge: what is written on the board, who is told, and what costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.surface.git.scene import Scene
+
+pytestmark = pytest.mark.process
+
+
+def test_commit_past_the_guard_is_found_logged_and_told(scene: Scene) -> None:
+    token = scene.hold("planner", "src/a.py", reason="split the parser")
+    scene.change("src/a.py", "src/b.py")
+
+    done = scene.commit("builder", "--no-verify")
+
+    assert done.returncode == 0
+    commit = scene.head()[:12]
+    assert f"latchboard: commit {commit} has what planner has under lock" in done.stderr
+    assert "git reset --soft HEAD~1" in done.stderr
+    [conflict] = scene.conflicts()
+    assert (conflict["kind"], conflict["names"], conflict["asked_by"]) == ("bypass", ["src/a.py"], "builder")
+    assert (conflict["held_by"][0]["agent"], conflict["held_by"][0]["token"]) == ("planner", token)
+    assert commit in conflict["why"]
+    [letter] = scene.mail("planner")
+    assert letter.startswith(f"builder: commit {commit} has src/a.py, which you hold.")
+    assert scene.mail("builder") == []
+
+
+def test_each_holder_is_told_of_its_own_files(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.hold("reviewer", "src/b.py")
+    scene.change("src/a.py", "src/b.py")
+
+    scene.commit("builder", "--no-verify")
+
+    assert "src/b.py" not in scene.mail("planner")[0]
+    assert "src/a.py" not in scene.mail("reviewer")[0]
+    assert len(scene.conflicts()) == 1
+
+
+def test_commit_of_a_person_is_told_to_the_holder(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+
+    scene.commit()
+
+    assert scene.conflicts()[0]["asked_by"] == ""
+    assert scene.mail("planner")[0].startswith("Somebody without an agent id: commit ")
+
+
+def test_commit_that_the_guard_passed_is_not_looked_at_again(scene: Scene) -> None:
+    scene.hold("planner", "src/b.py")
+    scene.change("src/a.py")
+    calls = scene.base / "calls"
+    scene.guard.write_text(
+        scene.guard.read_text().replace(
+            "import sys", f"import sys; open({str(calls)!r}, 'a').write(sys.argv[1] + '\\n')", 1
+        )
+    )
+
+    assert scene.commit("builder").returncode == 0
+    assert calls.read_text().split() == ["pre-commit"]
+
+    scene.change("src/a.py")
+    assert scene.commit("builder", "--no-verify").returncode == 0
+    assert calls.read_text().split() == ["pre-commit", "post-commit"]
+
+
+def test_mark_of_a_commit_that_was_given_up_serves_no_other(scene: Scene) -> None:
+    scene.change("src/a.py")
+    assert scene.git("commit", agent="builder", ok=False, GIT_EDITOR="false").returncode != 0
+    assert (scene.repo / ".git/latchboard-checked").read_text().strip().isdecimal()
+    scene.hold("planner", "src/a.py")
+
+    scene.commit("builder", "--no-verify")
+
+    assert len(scene.conflicts()) == 1
+
+
+def test_first_commit_and_one_without_a_reflog(bare_scene: Scene) -> None:
+    scene = bare_scene.make(commits=False)
+    scene.hold("planner", "src/a.py")
+    scene.git("config", "core.logAllRefUpdates", "false")
+    for _ in range(2):
+        scene.change("src/a.py")
+        assert scene.commit("builder", "--no-verify").returncode == 0
+
+    assert [one["names"] for one in scene.conflicts()] == [["src/a.py"], ["src/a.py"]]
+
+
+def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("switch", "--quiet", "main")
+    scene.change("src/b.py")
+    scene.commit()
+    scene.hold("planner", "src/a.py")
+
+    scene.git("cherry-pick", "other", agent="builder")
+
+    assert [one["kind"] for one in scene.conflicts()] == ["bypass"]
+
+
+def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
+    scene.change("src/a.py")
+    scene.commit("builder")
+    scene.hold("planner", "src/a.py")
+
+    scene.commit("builder", "--amend", "--no-verify")
+    assert scene.conflicts() == []
+
+    scene.change("src/a.py")
+    scene.commit("builder", "--amend", "--no-verify")
+    assert len(scene.conflicts()) == 1
+
+
+def test_switching_branches_tells_the_holder_where_the_old_file_is(scene: Scene) -> None:
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    old = scene.head()[:12]
+    scene.hold("planner", "src/a.py")
+
+    done = scene.git("switch", "main", agent="builder")
+
+    assert "latchboard: a checkout changed what planner has under lock" in done.stderr
+    [conflict] = scene.conflicts()
+    assert (conflict["kind"], conflict["names"], conflict["asked_by"]) == ("overwritten", ["src/a.py"], "builder")
+    [letter] = scene.mail("planner")
+    assert f"What git had before is in commit {old}" in letter
+
+
+def test_switching_to_a_new_branch_changes_nothing(scene: Scene) -> None:
+    scene.hold("planner", "./")
+
+    done = scene.git("switch", "--quiet", "-c", "other", agent="builder")
+
+    assert (done.stderr, scene.conflicts()) == ("", [])
+
+
+def test_fast_forward_is_found(scene: Scene) -> None:
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("switch", "--quiet", "main")
+    scene.hold("planner", "src/a.py")
+
+    done = scene.git("merge", "--quiet", "other", agent="builder")
+
+    assert "git reset --keep " in done.stderr
+    assert [one["kind"] for one in scene.conflicts()] == ["overwritten"]
+
+
+def test_squashed_merge_is_found(scene: Scene) -> None:
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("switch", "--quiet", "main")
+    scene.hold("planner", "src/a.py")
+
+    scene.git("merge", "--squash", "other", agent="builder")
+
+    assert [one["names"] for one in scene.conflicts()] == [["src/a.py"]]
+
+
+def test_name_that_is_no_text_is_told_under_the_name_of_the_hold(scene: Scene) -> None:
+    scene.hold("planner", "src/")
+    Path(f"{scene.repo}/src/\udcff.py").write_text("x\n")
+    scene.git("add", "--", b"src/\xff.py")
+
+    scene.commit("builder", "--no-verify")
+
+    assert scene.conflicts()[0]["names"] == ["src/"]
+    assert "\\xff.py" in scene.mail("planner")[0]
+
+
+def test_store_that_cannot_be_read_fails_nothing_afterwards(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+    next((scene.repo / "data/.agent_locks").glob("src__a.py-*.lock")).write_text("rubbish")
+
+    done = scene.commit("builder", "--no-verify")
+
+    assert done.returncode == 0
+    assert "it could not be looked" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("post-checkout", "x", "y", "1"), ("post-checkout",), ("post-merge",), ("post-rewrite",)]
+)
+def test_strange_arguments_fail_nothing(scene: Scene, words: tuple[str, ...]) -> None:
+    assert scene.run_guard(*words).returncode == 0
+
+
+# -- why a switch of branches is not refused --------------------------------------------------------------------------
+
+
+def test_no_hook_can_refuse_a_switch_before_files_are_written(scene: Scene) -> None:
+    """What protocol/git.md says of checkouts, as this git does it."""
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    other = scene.head()
+    hook = scene.repo / ".git/hooks/reference-transaction"
+    hook.write_text('#!/bin/sh\n[ "$1" != prepared ] || exit 1\n')
+    hook.chmod(0o755)
+    theirs = (scene.repo / "src/a.py").read_text()
+
+    done = scene.git("switch", "--detach", "main", ok=False)
+    assert (done.returncode != 0, scene.head()) == (True, other)
+    assert (scene.repo / "src/a.py").read_text() != theirs, "refused, and the files are those of the other branch"
+    assert scene.git("diff", "--stat", other).stdout
+
+    hook.unlink()
+    scene.git("switch", "--quiet", "--force", "other")
+    hook.write_text('#!/bin/sh\n[ "$1" != prepared ] || exit 1\n')
+    hook.chmod(0o755)
+    assert scene.git("reset", "--hard", "main", ok=False).returncode != 0
+    assert (scene.repo / "src/a.py").read_text() != theirs
