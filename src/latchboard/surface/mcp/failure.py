@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from latchboard.clock import iso
+from latchboard.surface.mcp.catalogue import TOOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from latchboard.clock import Now
     from latchboard.errors import CoordinationError
 
+_TEXT_CHARS_MAX = 5000  # longer than any path
 TRACEBACK_VARIABLE = "LATCHBOARD_TRACEBACK"
 
 _HINTS = {
@@ -27,12 +29,12 @@ _HINTS = {
     "handoff-declined": "work on something else, or stand in line with `wait`",
 }
 _COMMAND = re.compile(r"`latchboard (handoff )?(\w+)[^`]*`")
-_TOOLS = {"grant": "handoff_answer", "decline": "handoff_answer", "request": "handoff_request", "list": "inbox"}
+_ANSWERS = {"grant": "handoff_answer", "decline": "handoff_answer", "request": "handoff_request", "list": "inbox"}
 
 
 def facts(exc: CoordinationError, now: Now | None) -> dict[str, Any]:
     """The error as a tool answers it; `now` tells until when a hold lasts."""
-    found = exc.to_json()
+    found = {name: _cut(value) for name, value in exc.to_json().items()}
     found["hint"] = _HINTS.get(exc.code) or _hint(exc.hint)
     holders = found.get("holders")
     if now is not None and isinstance(holders, list):
@@ -51,10 +53,22 @@ def internal(exc: BaseException) -> dict[str, Any]:
     }
 
 
+def _cut(value: Any) -> Any:
+    """What was given may come back in an error; a novel need not come back whole."""
+    return f"{value[:_TEXT_CHARS_MAX]}..." if isinstance(value, str) and len(value) > _TEXT_CHARS_MAX else value
+
+
 def _hint(hint: str) -> str:
     """The hint of a service, which may name commands of the command line, in the words of the tools."""
     hint = hint.replace("set AGENT_ID or give --agent", "give a valid id as `agent`, or leave it out")
-    return _COMMAND.sub(lambda found: f"`{_TOOLS[found[2]] if found[1] else found[2]}`", hint)
+    return _COMMAND.sub(_tool, hint)
+
+
+def _tool(command: re.Match[str]) -> str:
+    """The tool for a command; the command itself where there is none."""
+    is_handoff, word = command.groups()
+    name = _ANSWERS.get(word, "") if is_handoff else word
+    return f"`{name}`" if name in TOOLS else command.group()
 
 
 def _with_until(one: dict[str, Any], now: Now) -> dict[str, Any]:

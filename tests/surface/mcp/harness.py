@@ -1,0 +1,76 @@
+"""What tests of the MCP server share: the server as a process, and the official client."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from referencing import Registry, Resource
+
+import latchboard
+
+SOURCES = str(Path(latchboard.__file__).parents[1])
+SCHEMA = Path(__file__).parents[3] / "protocol" / "schema"
+COMMAND = [sys.executable, "-m", "latchboard", "mcp"]
+WAIT_S_MAX = 30.0
+ERAS = ("legacy", "auto")
+"""How a client begins: the handshake of the protocol until 2025, or what the newest one has in its place."""
+
+_SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SCHEMA.glob("*.json")}
+_REGISTRY: Registry[Any] = Registry().with_resources(
+    [(f"{name}.json", Resource.from_contents(schema)) for name, schema in _SCHEMAS.items()]
+)
+
+
+def schema(name: str) -> Any:
+    return _SCHEMAS[name]
+
+
+def faults(name: str, answer: object) -> list[str]:
+    """Why an answer is not what protocol/schema says."""
+    validator = jsonschema.Draft202012Validator(_SCHEMAS[name], registry=_REGISTRY)
+    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(answer)]
+
+
+def parameters(project: Path, *words: str, **environment: str) -> StdioServerParameters:
+    """How a client starts the server in a project."""
+    # What a client passes on by itself is a short list, without AGENT_ID.
+    environment = {"PYTHONPATH": SOURCES, **environment}
+    return StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *words], env=environment, cwd=project)
+
+
+@asynccontextmanager
+async def connected(
+    project: Path, *words: str, mode: str = "auto", errors: Path | None = None, client: Any = None, **environment: str
+) -> AsyncIterator[Client]:
+    """A client of a server of its own, and what that server writes to standard error, if a file is named."""
+    with (errors or project / "data" / "stderr").open("a", encoding="utf-8") as errlog:
+        transport = stdio_client(parameters(project, *words, **environment), errlog=errlog)
+        async with Client(transport, mode=mode, read_timeout_seconds=WAIT_S_MAX, **(client or {})) as made:
+            yield made
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The answer of a tool that is to succeed."""
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.structured_content
+    answer: dict[str, Any] = result.structured_content
+    return answer
+
+
+async def refused(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The failure of a tool that is to fail, held to its schema."""
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error, result.structured_content
+    failure: dict[str, Any] = result.structured_content
+    assert faults("error", failure) == []
+    assert json.loads(result.content[0].text) == failure  # type: ignore[union-attr]
+    assert "Traceback" not in str(failure)
+    return failure
