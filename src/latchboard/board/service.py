@@ -14,7 +14,7 @@ from _thread import RLock
 from latchboard.board.fold import Fold
 from latchboard.board.sheet import Sheet
 from latchboard.errors import Compacted, MalformedRecord, UsageError
-from latchboard.locks.deadlock import holder_tag
+from latchboard.locks.hold import holder_tag
 from latchboard.locks.table import Table
 from latchboard.rules import board as rules
 from latchboard.rules import lease as leases

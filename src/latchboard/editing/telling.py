@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import count
 
 from latchboard.locks import notices
-from latchboard.locks.deadlock import holder_tag
+from latchboard.locks.hold import holder_tag
 from latchboard.rules import foreign as rules
 from latchboard.rules import lease as leases
 

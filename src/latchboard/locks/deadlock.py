@@ -12,11 +12,9 @@ edge set.
 
 from __future__ import annotations
 
-from binascii import crc32
 from itertools import pairwise
 
 from latchboard.errors import MalformedRecord
-from latchboard.host.identity import is_identity, tag
 from latchboard.locks.engaged import is_engaged
 from latchboard.rules import lock as rules
 
@@ -26,13 +24,6 @@ if TYPE_CHECKING:
 
     from latchboard.locks.table import Table
     from latchboard.rules.lock import Holding, Request, Waiter
-
-
-def holder_tag(agent: str, bound: str, process: Any) -> str:
-    """The first part of a request id: the process for a process-bound request, the agent for an agent-bound one."""
-    if bound == "process":
-        return tag(process) if is_identity(process) else "p"
-    return f"a{crc32(agent.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def tell_cycle(cycle: list[str]) -> str:

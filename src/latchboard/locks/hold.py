@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from binascii import crc32
+
 from latchboard.errors import HoldLost
+from latchboard.host.identity import is_identity, tag
 from latchboard.locks.engaged import disengage, engage
 
 TYPE_CHECKING = False
@@ -12,6 +15,13 @@ if TYPE_CHECKING:
 
     from latchboard.locks.service import Locks
     from latchboard.rules.lock import Holding, Request, Waiter
+
+
+def holder_tag(agent: str, bound: str, process: Any) -> str:
+    """The first part of a request id: the process for a process-bound request, the agent for an agent-bound one."""
+    if bound == "process":
+        return tag(process) if is_identity(process) else "p"
+    return f"a{crc32(agent.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def describe(held: Holding, remaining_s: float) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from latchboard.rules import lease as leases
-from latchboard.rules import mailbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def tell(
     table: Table, message_id: str, *, sender: str, to: str, body: str, urgency: str, thread: str | None = None
 ) -> None:
     """Put a message into a mailbox, in the same commit."""
+    from latchboard.rules import mailbox  # most transactions tell nobody anything
+
     message = mailbox.compose(
         message_id,
         sender=sender,

@@ -13,10 +13,7 @@ from itertools import count
 
 from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, UsageError
 from latchboard.locks import notices
-from latchboard.locks.deadlock import holder_tag
-from latchboard.locks.hold import Hold, Refusal
-from latchboard.locks.leaving import lost, withdraw
-from latchboard.locks.linked import give_back
+from latchboard.locks.hold import Hold, Refusal, holder_tag
 from latchboard.locks.renewing import Renewals, renew, renew_hold
 from latchboard.locks.table import Table
 from latchboard.rules import holding as holdings
@@ -248,6 +245,7 @@ class Locks:
         Raises:
             MalformedRecord: A record cannot be read; the other names are given back.
         """
+        from latchboard.locks.linked import give_back
 
         def decide(table: Table) -> tuple[bool, MalformedRecord | None]:
             damage = None
@@ -277,6 +275,8 @@ class Locks:
 
         A hold of the same id in another living process is not touched, unless its token is shown.
         """
+        from latchboard.locks.linked import give_back
+
         check_agent(agent)
         names = None if paths is None else self.names(paths)
         me = self.host.me()
@@ -302,6 +302,8 @@ class Locks:
 
     def renew(self, request: Request, tokens: dict[str, int]) -> None:
         """Start the lease anew. Raises HoldLost when one of the names is not held any more; nothing is changed then."""
+        from latchboard.locks.leaving import lost
+
         me = self.host.me()
 
         def decide(table: Table) -> None:
@@ -359,6 +361,8 @@ class Locks:
             seen = table(view, view.now, self.host.verdict, me)
             abandoned = [*self._abandoned.values()] if self._abandoned else ()  # what is done with may be asked anew
             for request in abandoned:
+                from latchboard.locks.leaving import withdraw
+
                 withdraw(seen, request)
             return fn(seen)
 

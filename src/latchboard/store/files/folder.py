@@ -14,7 +14,7 @@ import stat
 
 from latchboard.codec import decode, encode
 from latchboard.errors import ProtocolError, UnsafeFolder, UnsupportedVersion, from_os_error
-from latchboard.store.files import guard, journal, layout, mount, records, skeleton
+from latchboard.store.files import guard, journal, layout, records
 from latchboard.store.files.spare import Spares
 from latchboard.store.files.trouble import unsafe
 
@@ -86,7 +86,9 @@ class Folder:
         self.freeing = guard.Freeing(-1)
         self.freeing.forget()
         try:
-            if writing:
+            if writing and not os.path.isdir(path):
+                from latchboard.store.files import skeleton
+
                 skeleton.make(path, mode)
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
             self._open_guard()
@@ -250,6 +252,8 @@ class Folder:
         Raises:
             UnsafeFolder: They were not: some network and container mounts say yes to everybody (failures 3.7).
         """
+        from latchboard.store.files import mount
+
         mount.warn_if_network(self.path)
         if self._second_gets_it() or self._child_gets_it():
             raise UnsafeFolder(

@@ -4,6 +4,9 @@ Invariant: under the guard, record files + journal behind `applied` = the state.
 point), then makes the files say the same, then moves `applied`. Whoever takes the guard next finishes what a dead
 writer began. Bells ring after the guard is free.
 
+What few transactions need (recovery, snapshots, bells) is loaded by the first one that does: a hook makes one
+transaction in its life.
+
 Protocol: protocol/store.md, "Commit".
 """
 
@@ -18,9 +21,8 @@ from latchboard.clock import iso
 from latchboard.errors import ProtocolError, StoreError, StoreUnavailable, UsageError, from_os_error
 from latchboard.settings import Settings
 from latchboard.store.checks import check_key
-from latchboard.store.files import bell, commit, guard, recovery, snapshot
+from latchboard.store.files import commit, guard, layout
 from latchboard.store.files.folder import Folder
-from latchboard.store.files.layout import FOLDER, FORMAT
 from latchboard.store.files.trouble import raise_typed
 from latchboard.store.files.view import FileView
 from latchboard.store.port import Committed, Properties
@@ -58,7 +60,7 @@ class FileStore:
         """
         self._settings = settings or Settings()
         self._clock = clock
-        self.path = f"{os.path.realpath(root)}/{FOLDER}"
+        self.path = f"{os.path.realpath(root)}/{layout.FOLDER}"
         self._mode = 0o660 if self._settings.shared else 0o600
         self._folder: Folder | None = None
         self._mutex = RLock()
@@ -103,7 +105,9 @@ class FileStore:
                             self._flush(folder)
                     elif effect is not None:
                         effect()
-                if view.changes:
+                if any(map(layout.has_bell, view.changes)):
+                    from latchboard.store.files import bell
+
                     bell.ring(folder, view.changes)
                 return Committed(value, header.last)
             raise self._replaced_again_and_again()
@@ -111,6 +115,8 @@ class FileStore:
     def read(self, *wanted: str) -> Snapshot:
         self._refuse_nesting("read")
         since_s = monotonic()
+        from latchboard.store.files import snapshot
+
         if self._thread != get_ident():
             self._share()
         if self._beside is not None and (beside := self._read_beside(self._beside, wanted)) is not None:
@@ -134,6 +140,8 @@ class FileStore:
         return FileWatch(self.path, prefix, after=after)
 
     def bell(self, key: str) -> Bell:
+        from latchboard.store.files import bell
+
         check_key(key)
         self._refuse_nesting("bell")
         with self._mutex:
@@ -196,7 +204,7 @@ class FileStore:
         except FileNotFoundError as exc:
             if writing:
                 raise from_os_error(exc, "open", self.path) from exc
-            if os.path.exists(f"{self.path}/{FORMAT}"):  # its records must not look free
+            if os.path.exists(f"{self.path}/{layout.FORMAT}"):  # its records must not look free
                 raise ProtocolError(
                     f"{self.path} has lost its guard", hint="the next commit makes it again from the journals"
                 ) from exc
@@ -233,6 +241,8 @@ class FileStore:
         except ProtocolError:
             header = None  # damaged: begin again from the journals
         if header is None:
+            from latchboard.store.files import recovery
+
             header = recovery.begin(folder, now, settings)
         if not folder.store_id:
             folder.close_journal()
@@ -241,6 +251,8 @@ class FileStore:
             return self._resettled(folder, header, now)
         size = os.fstat(folder.journal).st_size
         if size > header.applied:
+            from latchboard.store.files import recovery
+
             redone = recovery.redo(folder, header)
             if redone is None:
                 return self._resettled(folder, header, now)
@@ -251,15 +263,22 @@ class FileStore:
             return self._resettled(folder, header, now)
         if size < header.applied or folder.is_copy:
             return self._resettled(folder, header, now)
-        if header.boot != now.boot and recovery.is_other_boot(header.boot, now.boot):
-            return self._resettled(folder, header, now)
+        if header.boot != now.boot:
+            from latchboard.store.files import recovery
+
+            if recovery.is_other_boot(header.boot, now.boot):
+                return self._resettled(folder, header, now)
         if header.applied > settings.journal_bytes_max:
+            from latchboard.store.files import recovery
+
             header = recovery.rotate(folder, header, now, settings)
             folder.open_journal(header.base)
         folder.header = header
         return header
 
     def _resettled(self, folder: Folder, header: Header, now: Now) -> Header:
+        from latchboard.store.files import recovery
+
         self._carried_at = (0, 0)
         header = recovery.settle(folder, header, now, self._settings)
         folder.open_journal(header.base)
@@ -301,6 +320,8 @@ class FileStore:
         """One key without the guard, if that is possible."""
         if not _is_one(wanted):
             return None
+        from latchboard.store.files import snapshot
+
         try:
             return snapshot.read_one(folder, wanted[0])
         except OSError as exc:
@@ -326,6 +347,8 @@ class FileStore:
             return self._read_one(folder, wanted)
 
     def _read_many(self, folder: Folder, wanted: tuple[str, ...]) -> Snapshot:
+        from latchboard.store.files import snapshot
+
         try:
             return snapshot.read_many(folder, wanted)
         except OSError as exc:

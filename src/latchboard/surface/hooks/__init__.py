@@ -18,6 +18,9 @@ def main() -> NoReturn:
     import gc
 
     gc.disable()  # this process ends before there is anything to collect
+    from latchboard.surface.hooks import finder
+
+    finder.put_in_front()
     from latchboard.surface.hooks.entry import handle_and_exit
 
     handle_and_exit()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from latchboard.codec import encode
 from latchboard.errors import UsageError
-from latchboard.surface.hooks.event import Event, agent_of
+from latchboard.surface.hooks.event import Event
+from latchboard.surface.hooks.payload import event_name, known_agent, table, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +46,9 @@ def read(payload: dict[str, Any], environ: Mapping[str, str]) -> Event:
     Raises:
         UsageError: A field is missing or of the wrong type, or nobody says who the agent is.
     """
-    name = text(payload, "hook_event_name")
-    session = text(payload, "session_id", needed=False)
-    subagent = text(payload, "agent_id", needed=False)
-    agent = agent_of(session, subagent, environ)
-    if not agent:
-        raise UsageError("session_id is empty and AGENT_ID is not set: nobody knows who the agent is")
+    name = event_name(payload)
+    session, subagent = text(payload, "session_id"), text(payload, "agent_id")
+    agent = known_agent(session, subagent, environ)
     tool, command = "", ""
     kind: Kind = _KINDS.get(name, "other")
     paths: tuple[str, ...] = ()
@@ -58,13 +56,13 @@ def read(payload: dict[str, Any], environ: Mapping[str, str]) -> Event:
         tool = text(payload, "tool_name")
         kind, paths, command = _tool_call(name, tool, payload)
     elif name == "PostToolUseFailure":
-        tool = text(payload, "tool_name", needed=False)
+        tool = text(payload, "tool_name")
     return Event(
         "claude",
         kind,
         agent=agent,
         session=session,
-        cwd=text(payload, "cwd", needed=False),
+        cwd=text(payload, "cwd"),
         paths=paths,
         command=command,
         tool=tool,
@@ -80,34 +78,14 @@ def _tool_call(name: str, tool: str, payload: dict[str, Any]) -> tuple[Kind, tup
     """What a tool is about to do, or has done: the kind, the files, the command line."""
     is_before = name == "PreToolUse"
     if tool in EDITS:
-        path = text(tool_input(payload), EDITS[tool])
+        path = text(table(payload, "tool_input"), EDITS[tool])
+        if not path:
+            raise UsageError(f"an edit by {tool} has no {EDITS[tool]}")
         return "before-edit" if is_before else "after-edit", (path,), ""
     if tool in SHELLS:
-        command = text(tool_input(payload), "command", needed=False)
+        command = text(table(payload, "tool_input"), "command")
         return "before-shell" if is_before else "after-shell", (), command
     return "other" if is_before else "after-other", (), ""
-
-
-def tool_input(payload: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a tool. Raises UsageError."""
-    found = payload.get("tool_input")
-    if not isinstance(found, dict):
-        raise UsageError(f"tool_input is {_described(found)}, not an object")
-    return found
-
-
-def text(payload: dict[str, Any], field: str, *, needed: bool = True) -> str:
-    """A text field; one that is not needed may be missing, null or empty. Raises UsageError."""
-    found = payload.get(field)
-    if found is None and not needed:
-        return ""
-    if not isinstance(found, str) or (needed and not found):
-        raise UsageError(f"{field} is {_described(found)}, not a text")
-    return found
-
-
-def _described(found: object) -> str:
-    return "missing" if found is None else "empty" if found == "" else f"{type(found).__name__}"
 
 
 def write(event: Event, outcome: Outcome) -> tuple[str, str, int]:

@@ -59,12 +59,12 @@ def run(arguments: Sequence[str]) -> int:
         os.write(1 if is_asked else 2, f"{_USAGE}\n".encode())
         return 0 if is_asked else 1
     try:
-        client = _client(arguments[0])
-        event = client.read(_payload(client, arguments[1:]), os.environ)
+        client, payload = _received(arguments[0], arguments[1:])
+        event = client.read(payload, os.environ)
     except (UsageError, ValueError) as exc:
         _complain(f"this is no event of {arguments[0]}: {exc.message if isinstance(exc, UsageError) else exc}")
         return 1
-    return 0 if event.kind == "other" else Hook(client, event).run()
+    return Hook(client, event).run()
 
 
 class Hook:
@@ -73,6 +73,8 @@ class Hook:
     Attributes:
         status: What the process ends with.
     """
+
+    __slots__ = ("_client", "_event", "_has_spoken", "_place", "_settings", "status")
 
     def __init__(self, client: Client, event: Event) -> None:
         self._client = client
@@ -95,6 +97,8 @@ class Hook:
             if outcome is not None:
                 self._say(outcome)
             else:
+                if not self._has_spoken:
+                    self._say(Outcome())
                 _complain(exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}")
                 self.status = 1
         return self.status
@@ -104,8 +108,9 @@ class Hook:
         from latchboard.surface.hooks.handling import handle
 
         event = self._event
-        place = self._place = project.find(event)
+        place = self._place = project.find(event) if event.kind != "other" else None
         if place is None:
+            self._say(Outcome())  # nothing, to most clients
             return
         board = place.open(wait_s_max=SESSION_END_WAIT_S_MAX if event.kind == "session-end" else None)
         self._settings = board.settings
@@ -123,12 +128,23 @@ def _client(name: str) -> Client:
     return client
 
 
-def _payload(client: Client, rest: Sequence[str]) -> dict[str, object]:
-    """The event: from standard input, unless the client has none and says all by its arguments."""
+def _received(name: str, rest: Sequence[str]) -> tuple[Client, dict[str, object]]:
+    """Who tells an event, and what it wrote: to standard input, unless it says all by its arguments.
+
+    Cursor runs the hooks that are set up for Claude Code as well: then it is Cursor all the same, with its own ids.
+    """
+    client = _client(name)
     by_arguments = getattr(client, "payload", None)
     if by_arguments is not None:
-        found: dict[str, object] = by_arguments(rest, os.getcwd())
-        return found
+        return client, by_arguments(rest, os.getcwd())
+    payload = _payload()
+    if name == "claude" and "cursor_version" in payload:
+        client = _client("cursor")
+    return client, payload
+
+
+def _payload() -> dict[str, object]:
+    """One JSON object from standard input. Raises UsageError or ValueError."""
     data = _read()
     if len(data) > INPUT_BYTES_MAX:
         raise UsageError(f"it is longer than {INPUT_BYTES_MAX} bytes")
