@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "prompt",
         "before-edit",
         "before-shell",
+        "edited",
         "after-edit",
         "after-shell",
         "after-other",
@@ -36,7 +37,8 @@ class Event:
 
     Attributes:
         client: `claude`, `codex`, `gemini`, `cursor`, `aider`.
-        kind: What happened, in the words of all clients.
+        kind: What happened, in the words of all clients. `edited`: an edit that no hook came before; its files are
+            claimed now, and whoever else holds one is told of.
         agent: The agent id, made by `agent_of`.
         session: The client's session id; empty where it has none.
         cwd: The folder the client works in; relative paths are relative to it.

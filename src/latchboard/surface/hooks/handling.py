@@ -39,6 +39,8 @@ def handle(event: Event, place: Place, board: Latchboard, token: int | None, say
         from latchboard.surface.hooks.shell import before_shell
 
         say(before_shell(event, place, board, token))
+    elif event.kind == "edited":
+        say(edited(event, place, board, token))
     else:
         from latchboard.surface.hooks.between import after
 
@@ -54,6 +56,14 @@ def before_edit(event: Event, place: Place, board: Latchboard, token: int | None
     if begun.refusal is None:
         return Outcome(note=note)
     return Outcome(denied(event, place, board, begun.refusal.names, begun.refusal.facts(), "edit"), note=note)
+
+
+def edited(event: Event, place: Place, board: Latchboard, token: int | None) -> Outcome:
+    """Take what was written already, and keep it as what it is now; or say who holds it."""
+    outcome = before_edit(event, place, board, token)
+    if outcome.denial is None:
+        board.editing.done(event.agent, place.paths(event))
+    return outcome
 
 
 def denied(
