@@ -48,8 +48,8 @@ def write(event: Event, outcome: Outcome) -> tuple[str, str, int]:
         note = sendable(outcome.note)
         return "", note and f"{note}\n", 0
     told = (
-        f"{' '.join(event.paths)} has been written although another agent holds it. Take your own change back first, by "
-        "an edit: git would take the other agent's work with it."
+        f"{' '.join(event.paths)} has been written although another agent holds it. Take your own change back first, "
+        "by an edit: git would take the other agent's work with it."
     )
     _, _, facts = outcome.denial.partition("\n")  # the first line says that nothing was written, which is not so here
     return sendable(told, facts or outcome.denial) + "\n", "", 1
