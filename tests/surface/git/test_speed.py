@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -15,6 +16,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 HELD_COUNT = 300
 ROUNDS = 15
 ADDED_S_MAX = 0.060
+SLOW = {"click", "subprocess", "typing", "dataclasses", "contextlib", "pathlib", "json", "asyncio", "hashlib", "re"}
 
 
 def pair(base: Scene) -> tuple[Scene, Scene]:
@@ -60,7 +62,7 @@ def test_commit_over_300_held_locks_takes_60_ms_more_at_most(bare_scene: Scene) 
 def test_guard_asks_git_once_and_loads_nothing_slow(scene: Scene) -> None:
     log = scene.base / "asked"
     program = scene.base / "bin/git"
-    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    real = shutil.which("git")
     scene.change("src/b.py")
     program.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {real} "$@"\n')
     program.chmod(0o755)
@@ -72,17 +74,13 @@ def test_guard_asks_git_once_and_loads_nothing_slow(scene: Scene) -> None:
 
     assert done.returncode == 0
     assert len(log.read_text().splitlines()) == 1
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    loaded = _loaded(done.stderr)
+    bare = [sys.executable, "-X", "importtime", "-c", "pass"]
+    started = subprocess.run(bare, env=scene.environment, capture_output=True, text=True, check=True)
     assert "latchboard.surface.git.guard" in loaded
-    slow = {"click", "subprocess", "typing", "dataclasses", "contextlib", "pathlib", "json", "asyncio", "hashlib"}
-    startup = {"contextlib", "typing", "pathlib"} if _site_loads_more() else set()
-    assert not loaded & (slow - startup)
+    assert not (loaded - _loaded(started.stderr)) & SLOW
 
 
-def _site_loads_more() -> bool:
-    """Whether this environment's own start-up files load what they like."""
-    return bool([name for name in os.sys.path if name.endswith("site-packages") and _has_pth(name)])
-
-
-def _has_pth(folder: str) -> bool:
-    return any(name.endswith(".pth") and name != "latchboard.pth" for name in os.listdir(folder))
+def _loaded(text: str) -> set[str]:
+    """The modules that an interpreter says it loaded."""
+    return {line.rpartition("|")[2].strip() for line in text.splitlines() if line.startswith("import time:")}
