@@ -133,6 +133,19 @@ def test_sessions_have_names_of_their_own_and_none_without_one(desk: Desk) -> No
         identity.of(board, None, Caller(is_remote=True))
 
 
+def test_who_is_started_by_claude_code_goes_by_the_id_of_its_hooks(project: Path) -> None:
+    environ = {"CLAUDE_CODE_SESSION_ID": "5f1c", "CLAUDE_PROJECT_DIR": str(project)}
+    desk = Desk(Latchboard, root=None, environ=environ)
+    board, identity = desk.open(), desk._identity
+
+    assert board.root == os.path.realpath(project)
+    assert identity.of(board, None, Caller(client="claude-code")) == "5f1c"
+    assert identity.of(board, "5f1c:sub", Caller(client="claude-code")) == "5f1c:sub"
+    assert identity.of(board, None, Caller(client="codex-mcp-client")) != "5f1c"
+    assert identity.of(board, None, Caller(client="claude-code", is_remote=True, session="s")) != "5f1c"
+    desk.close()
+
+
 def test_changes_concern_the_resources_in_which_they_show() -> None:
     assert concerned(["locks/src/a.py"]) == {BOARD, HISTORY}
     assert concerned(["agents/a", "leases/a"]) == {BOARD}

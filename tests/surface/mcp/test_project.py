@@ -30,13 +30,14 @@ def test_named_wins_then_the_first_root_of_the_client_that_is_in_a_project_then_
         (offered / "sub").as_uri(),
     ]
 
-    assert projects.find(str(named), uris, str(current)).root == str(named)
-    assert projects.find(None, uris, str(current)).root == str(offered)
-    assert projects.find(None, uris[:3], str(current)).root == str(current)
+    assert projects.find(str(named), uris, [str(current)]).root == str(named)
+    assert projects.find(None, uris, [str(current)]).root == str(offered)
+    assert projects.find(None, uris[:3], ["", str(current)]).root == str(current)
+    assert projects.find(None, [], [str(offered), str(current)]).root == str(offered)
     with pytest.raises(UsageError, match="no project here"):
-        projects.find(None, uris[:4], str(tmp_path))
+        projects.find(None, uris[:4], [str(tmp_path)])
     with pytest.raises(UsageError, match="is no folder"):
-        projects.find(str(tmp_path / "missing"), uris, str(current))
+        projects.find(str(tmp_path / "missing"), uris, [str(current)])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_work_tree_that_shares_the_board_speaks_of_the_same_files(tmp_path: Pa
     git("commit", "-qm", "x")
     git("worktree", "add", "-q", str(linked))
 
-    found = projects.find(None, [], str(linked))
+    found = projects.find(None, [], [str(linked)])
 
     assert found.root == str(main)
     assert found.paths([f"{linked}/src/a.py", "src/b.py", f"{linked}x/c", "glob:*.py"]) == [

@@ -236,6 +236,15 @@ async def test_a_call_may_name_another_agent_than_the_environment(project: Path)
         assert (await call(client, "status", agent="session:sub"))["agent"] == "session:sub"
 
 
+@both_eras
+async def test_under_claude_code_it_goes_by_the_session_id_of_the_hooks(project: Path, mode: str) -> None:
+    environment = {"CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": "5f1c-77", "CLAUDE_PROJECT_DIR": str(project)}
+    for name, is_same in (("claude-code", True), ("another-client", False)):
+        info = types.Implementation(name=name, version="1")
+        async with connected(project, mode=mode, client={"client_info": info}, **environment) as client:
+            assert ((await call(client, "status"))["agent"] == "5f1c-77") is is_same
+
+
 async def test_where_there_is_no_project_every_call_says_so_and_none_is_made(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     async with connected(tmp_path) as client:

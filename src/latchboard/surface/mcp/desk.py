@@ -36,9 +36,10 @@ class Desk:
         Args:
             compose: Makes the services for a root.
             root: The project's folder, if it was named.
-            environ: Where AGENT_ID is looked for.
+            environ: Where AGENT_ID, and what clients tell their servers, is looked for.
         """
         self.root = root
+        self._environ = environ
         self._compose = compose
         self._identity = Identity(environ)
         self._found: tuple[Latchboard, Project] | None = None
@@ -67,7 +68,8 @@ class Desk:
                     current = os.getcwd()
                 except OSError:  # it was removed
                     current = ""
-                place = project.find(self.root, offered, current)
+                folders = [self._environ.get(project.FOLDER_VARIABLE, ""), current]
+                place = project.find(self.root, offered, folders)
                 self._found = self._compose(place.root), place
             return self._found
 

@@ -1,8 +1,8 @@
 """Identity: which agent a call is made for.
 
-In this order: the `agent` of the call; AGENT_ID, or over HTTP the header `Latchboard-Agent`; a readable name made from
-the client that started this server, or over HTTP from the session. Never one name for all who have none: each would
-hold what another one holds.
+In this order: the `agent` of the call; AGENT_ID, or over HTTP the header `Latchboard-Agent`; the session id that Claude
+Code hands to its servers, for its hooks go by that; a readable name made from the client that started this server, or
+over HTTP from the session. Never one name for all who have none: each would hold what another one holds.
 
 Protocol: protocol/mcp.md, "Identity".
 """
@@ -14,7 +14,7 @@ import threading
 from itertools import count, islice
 
 from latchboard.errors import HostError, UsageError
-from latchboard.rules.agent import check_agent
+from latchboard.rules.agent import check_agent, fitted
 from latchboard.rules.naming import readable
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from latchboard.compose import Latchboard
 
 HEADER = "Latchboard-Agent"
+SESSION_VARIABLE = "CLAUDE_CODE_SESSION_ID"
 _TRIES_COUNT = 100
 
 
@@ -31,14 +32,16 @@ class Caller:
     """Who is at the other end of one call, as far as its transport tells.
 
     Attributes:
+        client: What its client calls itself; "" when it does not.
         is_remote: It came over HTTP: this server's own environment says nothing about it.
         header: What its header says; "" when there is none.
         session: Its session; "" when it has none.
     """
 
-    __slots__ = ("header", "is_remote", "session")
+    __slots__ = ("client", "header", "is_remote", "session")
 
-    def __init__(self, *, is_remote: bool = False, header: str = "", session: str = "") -> None:
+    def __init__(self, *, client: str = "", is_remote: bool = False, header: str = "", session: str = "") -> None:
+        self.client = client
         self.is_remote = is_remote
         self.header = header
         self.session = session
@@ -68,12 +71,23 @@ class Identity:
         named = caller.header if caller.is_remote else self._environ.get("AGENT_ID", "")
         if named:
             return check_agent(named)
+        if session := self._session_of_hooks(caller):
+            return session
         if caller.is_remote and not caller.session:
             raise UsageError(
                 "over HTTP without a session nobody can tell who asks",
                 hint=f"give `agent`, or have the client send the header {HEADER}",
             )
         return self._made(board, caller)
+
+    def _session_of_hooks(self, caller: Caller) -> str:
+        """The id that the hooks of the same client go by; "" where it cannot be known.
+
+        The client's name is looked at as well: another client that Claude Code started inherits its variables.
+        """
+        if caller.is_remote or "claude" not in caller.client.lower():
+            return ""
+        return fitted(self._environ.get(SESSION_VARIABLE, ""))
 
     def _made(self, board: Latchboard, caller: Caller) -> str:
         with self._mutex:

@@ -1,8 +1,8 @@
 """Project: the folder that a server works in, found once and kept: what was held there must be found again.
 
-In this order: --root; the first of the client's own roots that is in a project; the project around the current folder.
-A place in which nobody ever made a project is refused: two agents in two such places would each be told that
-everything is free.
+In this order: --root; the first of the client's own roots that is in a project; the folder that Claude Code names to
+its servers; the project around the current folder. A place in which nobody ever made a project is refused: two agents
+in two such places would each be told that everything is free.
 
 Protocol: protocol/mcp.md, "Root".
 """
@@ -15,7 +15,7 @@ from latchboard.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Project:
@@ -42,13 +42,16 @@ class Project:
         return path
 
 
-def find(named: str | None, offered: Iterable[str], current: str) -> Project:
+FOLDER_VARIABLE = "CLAUDE_PROJECT_DIR"
+
+
+def find(named: str | None, offered: Iterable[str], folders: Sequence[str]) -> Project:
     """The project of a server.
 
     Args:
         named: What --root says.
         offered: The client's roots, as URIs.
-        current: The current folder.
+        folders: Where to look after that, the current folder last.
 
     Raises:
         UsageError: There is none.
@@ -57,11 +60,11 @@ def find(named: str | None, offered: Iterable[str], current: str) -> Project:
         if not os.path.isdir(named):
             raise UsageError(f"--root {named!r} is no folder", hint="name an existing folder")
         return Project(named, named)
-    for folder in [*filter(None, map(folder_of, offered)), current]:
+    for folder in filter(None, [*map(folder_of, offered), *folders]):
         if project := _around(folder):
             return project
     raise UsageError(
-        f"no project here: neither data/.agent_locks nor .git in {current} or above it",
+        f"no project here: neither data/.agent_locks nor .git in {folders[-1]} or above it",
         hint="make one there with `latchboard init`, or start the server with --root FOLDER",
     )
 

@@ -1,8 +1,7 @@
 """Server: the desk behind the official SDK; the only module that imports it.
 
 Law 1. Standard output belongs to the protocol; whatever else is said goes to standard error.
-Law 2. A call runs in a thread of its own, so that one that waits holds nobody up. One that is cancelled leaves no place
-       in line, and a grant that came at the same moment is taken back.
+Law 2. A call that waits holds nobody up; one that is cancelled leaves no place in line (calling.py).
 Law 3. Mail is taken when its answer has left; a server that is killed before leaves it unread.
 
 Protocol: protocol/mcp.md.
@@ -32,8 +31,9 @@ from starlette.applications import Starlette
 from latchboard import __version__
 from latchboard.aio import in_thread
 from latchboard.errors import CoordinationError
-from latchboard.surface.mcp import failure
+from latchboard.surface.mcp import calling, failure
 from latchboard.surface.mcp.answer import answer
+from latchboard.surface.mcp.calling import Taking
 from latchboard.surface.mcp.catalogue import INSTRUCTIONS, TOOLS
 from latchboard.surface.mcp.desk import Desk
 from latchboard.surface.mcp.identity import HEADER, Caller
@@ -80,7 +80,7 @@ class Service:
         self._desk = desk
         self._is_remote = is_remote
         self._tools = [types.Tool.model_validate(tool.to_json()) for tool in TOOLS.values()]
-        self._taking: set[asyncio.Future[None]] = set()
+        self._taking = Taking(desk)
         self._bus = InMemorySubscriptionBus()
         self._streams = ListenHandler(self._bus)
         self._subscribers: dict[Any, dict[str, Any]] = {}
@@ -100,8 +100,7 @@ class Service:
         """Finish what has begun, and free everything; holds stay as they are."""
         if self._sender is not None:
             self._sender.cancel()
-        if self._taking:
-            await asyncio.wait(self._taking)
+        await self._taking.settle()
         if self._push is not None:
             await in_thread(self._push.close)
         await in_thread(self._desk.close)
@@ -114,39 +113,28 @@ class Service:
     async def _call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in TOOLS:
             raise MCPError(code=types.INVALID_PARAMS, message=f"there is no tool {params.name[:80]!a}")
-        if self._taking:  # mail that has been handed on is not to be shown again
-            await asyncio.wait(self._taking)
+        await self._taking.settle()
         try:
             outcome = await self._work(context, params)
         except Exception as exc:  # noqa: BLE001 - the last place: a traceback tells a model nothing
             return self._failed(exc)
         if outcome.handed_on:
-            self._take_later(str(outcome.facts["agent"]), outcome.handed_on)
+            self._taking.take_later(str(outcome.facts["agent"]), outcome.handed_on)
         return _result(outcome.facts)
 
     async def _work(self, context: Context, params: types.CallToolRequestParams) -> Outcome:
-        """Do it in a thread, which is woken where the call is cancelled."""
-        told, tell = socket.socketpair()
-        loop = asyncio.get_running_loop()
-        said: asyncio.Future[str] = loop.create_future()
-
-        def say(sentence: str) -> None:
-            loop.call_soon_threadsafe(_set, said, sentence)
-
-        call = partial(self._desk.call, params.name, params.arguments, caller=self._caller(context), cancel=told)
-
-        def work(offered: list[str]) -> Outcome:
-            try:
-                return call(offered=offered, tell=say)
-            finally:
-                told.close()  # here, where nobody polls it any more
-
+        said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         reporter = asyncio.ensure_future(_report(context, params, said)) if TOOLS[params.name].waits else None
         try:
-            offered = await self._roots(context)
-            return await in_thread(partial(work, offered), cancel=partial(_wake, tell), undo=_take_back)
+            return await calling.call(
+                self._desk,
+                params.name,
+                params.arguments,
+                caller=self._caller(context),
+                offered=await self._roots(context),
+                tell=partial(_set, said),
+            )
         finally:
-            tell.close()
             if reporter is not None:
                 reporter.cancel()
 
@@ -158,7 +146,8 @@ class Service:
 
     def _caller(self, context: Context) -> Caller:
         if not self._is_remote:
-            return Caller()
+            told = context.session.client_params
+            return Caller(client=told.client_info.name if told is not None else "")
         headers = context.request.headers if context.request is not None else {}
         return Caller(is_remote=True, header=headers.get(HEADER, ""), session=headers.get("mcp-session-id", ""))
 
@@ -177,25 +166,6 @@ class Service:
             _log.warning("the client did not tell its roots: %s", exc)
             return []
         return [str(root.uri) for root in listed.roots]
-
-    def _take_later(self, agent: str, handed_on: frozenset[str]) -> None:
-        """Take messages once the task of this request has ended: then its answer has been written."""
-        task = asyncio.current_task()
-        assert task is not None, "the SDK runs a request in a task"
-
-        def arrived(done: asyncio.Task[Any]) -> None:
-            if not done.cancelled():
-                taking = asyncio.ensure_future(self._take(agent, handed_on))
-                self._taking.add(taking)
-                taking.add_done_callback(self._taking.discard)
-
-        task.add_done_callback(arrived)
-
-    async def _take(self, agent: str, handed_on: frozenset[str]) -> None:
-        try:
-            await in_thread(partial(self._desk.take, agent, handed_on))
-        except CoordinationError as exc:
-            _log.warning("mail of %a is shown again: %s", agent, exc.message)
 
     # -- resources ----------------------------------------------------------------------------------------------------
 
@@ -316,19 +286,6 @@ async def _report(context: Context, params: types.CallToolRequestParams, said: a
 def _set(said: asyncio.Future[str], sentence: str) -> None:
     if not said.done():
         said.set_result(sentence)
-
-
-def _wake(tell: socket.socket) -> None:
-    try:
-        tell.send(b"!")
-    except OSError:  # it has come back already
-        return
-
-
-def _take_back(outcome: object) -> None:
-    """Undo a grant that nobody will ever see."""
-    if isinstance(outcome, Outcome) and outcome.hold is not None:
-        outcome.hold.undo()
 
 
 # -- transports ------------------------------------------------------------------------------------------------------

@@ -47,8 +47,7 @@ def _desk(call: Call) -> Desk:
     root = call.named_root
     if root is not None and not os.path.isdir(root):
         raise UsageError(f"--root {root!r} is no folder", hint="name an existing folder")
-    agent = call.agent_if_any
-    return Desk(Latchboard, root=root, environ={} if agent is None else {"AGENT_ID": agent})
+    return Desk(Latchboard, root=root, environ={**os.environ, "AGENT_ID": call.agent_if_any or ""})
 
 
 def _listed() -> Answer:
