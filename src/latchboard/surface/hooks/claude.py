@@ -90,6 +90,8 @@ def _tool_call(name: str, tool: str, payload: dict[str, Any]) -> tuple[Kind, tup
 
 def write(event: Event, outcome: Outcome) -> tuple[str, str, int]:
     """Standard output, standard error and exit status for Claude Code."""
+    if event.kind == "other":
+        return "", "", 0  # what is printed to WorktreeCreate is taken for the path of a work tree
     answer: dict[str, Any] = {}
     if outcome.note:
         answer["systemMessage"] = outcome.note
