@@ -21,7 +21,7 @@ from latchboard.compose import Latchboard
 from latchboard.surface.mcp import server
 from latchboard.surface.mcp.desk import Desk
 from tests.surface.mcp.harness import COMMAND, ERAS, SOURCES, WAIT_S_MAX, call, refused
-from tests.surface.mcp.test_stdio import subscribe, waiting
+from tests.surface.mcp.test_stdio import changed, subscribe, waiting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -66,6 +66,20 @@ async def test_two_clients_of_one_server_meet(url: str, mode: str) -> None:
         await waits.wait()
         await call(planner, "release", paths=["src/a.py"])
         assert (await task).structured_content["agent"] == "builder"
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_cancelled_wait_leaves_no_place_in_line(url: str, board: Latchboard, mode: str) -> None:
+    board.agent("planner").lock("src/a.py", bound="agent")
+    async with connected(url, agent="builder", mode=mode) as client:
+        revision = board.store.read("wide").revision
+        waits = asyncio.Event()
+        task = asyncio.ensure_future(waiting(client, waits, "wait", paths=["src/a.py"]))
+        await waits.wait()
+        await changed(board, "waiters/", revision)
+        task.cancel()
+        await asyncio.wait([task])
+        await changed(board, "waiters/", revision, gone=True)
 
 
 async def test_the_servers_own_agent_id_is_nobodys(url: str) -> None:

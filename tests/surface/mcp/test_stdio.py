@@ -206,6 +206,22 @@ async def test_many_calls_at_once_and_one_winner(project: Path, mode: str) -> No
         assert len((await call(client, "status"))["active_locks"]) == 31
 
 
+async def test_a_flood_of_calls_and_of_waits_is_served_whole(project: Path) -> None:
+    async with connected(project, AGENT_ID="planner") as client:
+        await call(client, "acquire", paths=["src/a.py"])
+        waits = [
+            asyncio.ensure_future(client.call_tool("wait", {"paths": ["src/a.py"], "agent": f"agent-{n}"}))
+            for n in range(40)
+        ]
+        checks = await asyncio.gather(*(client.call_tool("check", {"paths": [f"{n}.py"]}) for n in range(400)))
+        assert all(one.structured_content["free"] for one in checks)
+        for task in waits:
+            task.cancel()
+        await asyncio.wait(waits)
+        await call(client, "release", all=True)
+        assert (await call(client, "wait", paths=["src/a.py"], agent="last", wait_s_max=WAIT_S_MAX))["agent"] == "last"
+
+
 # -- identity and root -----------------------------------------------------------------------------------------------
 
 
@@ -318,6 +334,15 @@ async def test_subscribers_are_told_within_200_ms_of_another_processs_commit(pro
         assert await told.get() == "latchboard://history"
 
     assert sorted(delays)[5] < 0.2, delays
+
+
+async def test_a_store_that_is_made_later_is_heard_of(project: Path) -> None:
+    async with connected(project) as client, client.listen(resource_subscriptions=["latchboard://board"]) as events:
+        board = Latchboard(project, publishes=False)
+        board.agent("planner").lock("src/a.py", bound="agent")
+        board.close()
+        async with asyncio.timeout(WAIT_S_MAX):
+            assert await anext(aiter(events)) == ResourceUpdated(uri="latchboard://board")
 
 
 async def test_who_listens_is_told_within_200_ms_of_another_processs_commit(project: Path, board: Latchboard) -> None:

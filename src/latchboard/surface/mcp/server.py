@@ -30,7 +30,7 @@ from starlette.applications import Starlette
 
 from latchboard import __version__
 from latchboard.aio import in_thread
-from latchboard.errors import CoordinationError
+from latchboard.errors import CoordinationError, from_os_error
 from latchboard.surface.mcp import calling, failure
 from latchboard.surface.mcp.answer import answer
 from latchboard.surface.mcp.calling import Taking
@@ -44,6 +44,8 @@ Context = ServerRequestContext[Any, Any]
 
 _log = logging.getLogger("latchboard.mcp")
 
+_SHORT_CALLS_COUNT = 32
+"""Calls at once that do not wait: more threads would only stand in front of the store's guard."""
 _PROGRESS_S = 5.0
 """How often a call that waits says so: clients give up one that is silent for longer."""
 _ROOTS_S = 5.0
@@ -81,6 +83,7 @@ class Service:
         self._is_remote = is_remote
         self._tools = [types.Tool.model_validate(tool.to_json()) for tool in TOOLS.values()]
         self._taking = Taking(desk)
+        self._short_calls = asyncio.Semaphore(_SHORT_CALLS_COUNT)
         self._bus = InMemorySubscriptionBus()
         self._streams = ListenHandler(self._bus)
         self._subscribers: dict[Any, dict[str, Any]] = {}
@@ -124,21 +127,27 @@ class Service:
 
     async def _work(self, context: Context, params: types.CallToolRequestParams) -> Outcome:
         said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        reporter = asyncio.ensure_future(_report(context, params, said)) if TOOLS[params.name].waits else None
+        call = partial(
+            calling.call,
+            self._desk,
+            params.name,
+            params.arguments,
+            caller=self._caller(context),
+            offered=await self._roots(context),
+            tell=partial(_set, said),
+        )
+        if not TOOLS[params.name].waits:
+            async with self._short_calls:
+                return await call()
+        reporter = asyncio.ensure_future(_report(context, params, said))
         try:
-            return await calling.call(
-                self._desk,
-                params.name,
-                params.arguments,
-                caller=self._caller(context),
-                offered=await self._roots(context),
-                tell=partial(_set, said),
-            )
+            return await call()
         finally:
-            if reporter is not None:
-                reporter.cancel()
+            reporter.cancel()
 
     def _failed(self, exc: Exception) -> types.CallToolResult:
+        if isinstance(exc, OSError):  # no descriptor left for one more call
+            exc = from_os_error(exc, "serve a call in", self._desk.root or ".")
         if not isinstance(exc, CoordinationError):
             show = _log.exception if os.environ.get(failure.TRACEBACK_VARIABLE) else _log.error
             show("a tool failed: %s", type(exc).__name__)
