@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +14,11 @@ from hypothesis import strategies as st
 from latchboard.errors import UsageError
 from latchboard.surface.hooks import aider, codex, cursor, gemini
 from latchboard.surface.hooks.event import Event, Outcome
+from tests.surface.hooks.strict import answer_fits_codex
 
 HERE = Path(__file__).parent
 CLIENTS: dict[str, ModuleType] = {"codex": codex, "gemini": gemini, "cursor": cursor, "aider": aider}
 WITH_JSON = ("codex", "gemini", "cursor")
-CODEX_OUTPUT = json.loads((HERE / "codex_output.json").read_text(encoding="utf-8"))
 GOLDEN = {
     f"{path.parent.name}/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
     for client in CLIENTS
@@ -48,11 +47,6 @@ EVENTS = {
     ),
     "aider": ["lint"],
 }
-
-
-def answer_fits_codex(event: str, stdout: str) -> None:
-    schema = {"$ref": f"#/$defs/{event}", "$defs": CODEX_OUTPUT["$defs"]}
-    jsonschema.Draft202012Validator(schema).validate(json.loads(stdout))
 
 
 def outcome_of(given: dict[str, str]) -> Outcome:
