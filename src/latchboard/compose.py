@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from latchboard.editing.foreign import Foreign
     from latchboard.editing.images import Images
     from latchboard.editing.service import Editing
+    from latchboard.editing.shell import Shell
     from latchboard.host.kept import Kept
     from latchboard.host.port import Machine
+    from latchboard.installation import Installation
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
     from latchboard.metrics import Metrics
@@ -172,6 +174,16 @@ class Latchboard:
 
         return Images(self.tree, self._kept())
 
+    def installation(self, folder: str) -> Installation:
+        """What sets up the clients of the project in `folder`, an absolute path: this board's, or a work tree of it."""
+        from latchboard.host.installed import Installed
+        from latchboard.host.project_file import KeptFiles, ProjectFiles
+        from latchboard.installation import Installation
+
+        place = os.path.relpath(folder, self.root)
+        shelf = KeptFiles(f"{self.root}/data/.agent_locks", place, is_shared=self.settings.shared)
+        return Installation(ProjectFiles(os.path.realpath(folder)), shelf, Installed(), self.settings)
+
     def _kept(self) -> Kept:
         from latchboard.host.kept import Kept
 
@@ -198,6 +210,14 @@ class Latchboard:
         from latchboard.editing.foreign import Foreign
 
         return Foreign(self.locks, self.images)
+
+    @property
+    def shell(self) -> Shell:
+        """What a command line would write, before it runs."""
+        from latchboard.editing.shell import Shell
+        from latchboard.host import expansion, git_forecast
+
+        return Shell(self.locks, expansion, git_forecast)
 
     @property
     def stream(self) -> Stream:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from referencing import Registry, Resource
 
 from latchboard.compose import Latchboard
+from latchboard.rules.client import CLIENTS
 from latchboard.settings import Settings
 from latchboard.surface.cli import catalogue, dispatch
 from latchboard.testing import FakeHost, ManualClock
@@ -58,7 +60,9 @@ class Cli:
         self.clock = ManualClock()
         self.machine = FakeHost()
         self.settings = Settings()
+        # A home without clients, and a PATH without their programs: what is installed here is not found by a test.
         self.environment: dict[str, str | None] = {"AGENT_ID": None, "NO_COLOR": None, "COLUMNS": "80"}
+        self.environment |= {"HOME": str(project.parent / "home"), "PATH": path_without_clients()}
 
     def __call__(
         self,
@@ -99,6 +103,13 @@ class Cli:
         outcome = self(*words, **environment)
         status = f"[{outcome.status}]\n" if outcome.status else ""
         return self.shown(status + outcome.out + outcome.err)
+
+
+def path_without_clients() -> str:
+    """PATH less the folders that have a program of a client."""
+    programs = [program for client in CLIENTS for program in client.programs]
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join(one for one in folders if not any(shutil.which(name, path=one) for name in programs))
 
 
 def hold_to_schema(words: tuple[str, ...], outcome: Outcome) -> None:

@@ -148,6 +148,11 @@ class Call:
             return name[len(below) + 1 :] or "./"
         return "../" * (below.count("/") + 1) + name.removeprefix("./")
 
+    @property
+    def own_root(self) -> str:
+        """The folder of the project that the current folder is in, which may be a work tree that shares the board."""
+        return self._own_root(current_folder())
+
     def _own_root(self, cwd: str) -> str:
         """The folder that stands for the project here: its own, or a linked work tree that shares its board."""
         root = self.board.root

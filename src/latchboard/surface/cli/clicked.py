@@ -159,7 +159,13 @@ def _parameter(parameter: Parameter) -> click.Parameter:
     if parameter.is_flag:
         return click.Option(names, is_flag=True, default=False, help=parameter.help)
     return click.Option(
-        names, type=kind, default=parameter.default, help=parameter.help, metavar=_metavar(parameter), show_default=True
+        names,
+        type=kind,
+        default=parameter.default,
+        multiple=parameter.is_many,
+        help=parameter.help,
+        metavar=_metavar(parameter),
+        show_default=not parameter.is_many,
     )
 
 

@@ -29,13 +29,14 @@ class Parameter:
         kind: Turns its text into a value, or raises ValueError (kind.py).
         count: Of an argument: "one", "some" (at least one) or "any".
         is_flag: An option without a value.
+        is_many: An option that may be given again; its value is a tuple of all of them.
         default: When it is not given.
         choices: The only values; empty: any.
         metavar: How help shows its value.
         help: One sentence.
     """
 
-    __slots__ = ("choices", "count", "default", "help", "is_flag", "kind", "metavar", "name", "spelling")
+    __slots__ = ("choices", "count", "default", "help", "is_flag", "is_many", "kind", "metavar", "name", "spelling")
 
     def __init__(self, name: str, spelling: str, metavar: str, help: str) -> None:
         self.name = name
@@ -45,6 +46,7 @@ class Parameter:
         self.kind: Kind = any_text
         self.count = "one"
         self.is_flag = False
+        self.is_many = False
         self.default: Any = None
         self.choices: tuple[str, ...] = ()
 
@@ -68,6 +70,13 @@ def option(
     """`--spelling VALUE`; the last one counts when it is given twice."""
     made = Parameter(_keyword(spelling), spelling, metavar, help)
     made.kind, made.default, made.choices = kind, default, choices
+    return made
+
+
+def options(spelling: str, metavar: str, help: str, *, choices: tuple[str, ...] = ()) -> Parameter:
+    """`--spelling VALUE`, which may be given more than once: each of them counts."""
+    made = option(spelling, metavar, help, default=(), choices=choices)
+    made.is_many = True
     return made
 
 
@@ -165,7 +174,7 @@ def _take(parameter: Parameter, text: str, values: dict[str, Any]) -> bool:
         return False
     if parameter.choices and value not in parameter.choices:
         return False
-    values[parameter.name] = value
+    values[parameter.name] = (*values[parameter.name], value) if parameter.is_many else value
     return True
 
 
