@@ -15,8 +15,8 @@ b/c EOF -f -- x= sudo ä"""
 PIECES = st.sampled_from(
     [*" \t\n;&|<>()'\"\\$`#*?[]{}~!=-", *_WORDS.split(), "sed -i", "perl -i", "git checkout", "git stash", "sh -c"]
 )
-_LONG = r"""$a $( `a` ${ ( ) 1 ; " ' ` \\ a=( (( ${a:- \\' &> git_stash; rm_*; $' #_ sh_-c_'rm_a'; cd_a; eval_eval_ [[_ {_
->a_ if_ x=$(a)_ <(a)_ <<a_ a_ 1_ case_x_in_ 'a'_"b"_ sed_-i_''_ rm_a\n cat_<<E\nE\n"""
+_LONG = r"""$a $( `a` ${ ( ) 1 ; " ' ` \\ a=( (( ${a:- \\' &> git_stash; rm_*; $' #_ sh_-c_'rm_a'; cd_a; eval_eval_ [[_
+{_ >a_ if_ x=$(a)_ <(a)_ <<a_ a_ 1_ case_x_in_ 'a'_"b"_ sed_-i_''_ rm_a\n cat_<<E\nE\n"""
 """Pieces that are repeated; `_` stands for a blank."""
 
 
