@@ -46,8 +46,9 @@ def test_commit_of_a_person_is_told_to_the_holder(scene: Scene) -> None:
     scene.hold("planner", "src/a.py")
     scene.change("src/a.py")
 
-    scene.commit()
+    done = scene.commit()
 
+    assert f"latchboard: commit {scene.head()[:12]} has src/a.py, held by planner, who is told." in done.stderr
     assert scene.conflicts()[0]["asked_by"] == ""
     assert scene.mail("planner")[0].startswith("Somebody without an agent id: commit ")
 

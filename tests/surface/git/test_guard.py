@@ -146,6 +146,13 @@ def test_agent_that_does_not_say_which_is_asked_to(scene: Scene, variable: str) 
     assert scene.commit(CLAUDECODE="1", AGENT_ID="planner").returncode == 0
 
 
+def test_agent_id_that_is_none_is_not_a_persons(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+
+    assert_refused(scene.commit(" \x01 "), "export AGENT_ID=")
+
+
 @pytest.mark.parametrize("agent", ["a b'c\"d", "ä" * 150, "x" * 5000, "line\nbreak", "-flag", "$(touch owned)"])
 def test_any_agent_id_is_refused_in_words_that_can_be_pasted(scene: Scene, agent: str) -> None:
     scene.hold("planner", "src/a.py")
@@ -368,7 +375,10 @@ def test_merge_with_conflicts_is_looked_at_when_it_is_committed(scene: Scene) ->
     assert scene.git("merge", "other", agent="builder", ok=False).returncode == 1
     scene.change("src/a.py")
 
-    assert_refused(scene.git("commit", "--no-edit", agent="builder", ok=False), "src/b.py: planner")
+    done = scene.git("commit", "--no-edit", agent="builder", ok=False)
+
+    assert_refused(done, "src/b.py: planner", "git merge --abort")
+    assert "git restore" not in done.stderr
 
 
 def test_rebase_onto_what_is_held_does_not_begin(scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.surface.git.scene import Scene
@@ -123,3 +125,26 @@ def test_repository_without_a_board_pushes(bare_scene: Scene) -> None:
     done = scene.git("push", str(scene.base / "remote.git"), "main", agent="builder")
 
     assert "latchboard" not in done.stderr
+
+
+def test_commit_of_a_person_is_anybodys_to_push(scene: Scene) -> None:
+    scene.git("init", "--quiet", "--bare", str(scene.base / "remote.git"), at=scene.base)
+    scene.git("remote", "add", "origin", str(scene.base / "remote.git"))
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+    scene.commit()
+
+    assert push(scene, "builder")[0]
+
+
+@pytest.mark.parametrize("hook", ["pre-push", "post-rewrite"])
+@pytest.mark.parametrize("told", [b"", b"\n\n", b"\xff\x00 \n", b"a b c d\n" * 20_000, ("f" * 40 + " ").encode() * 4])
+def test_whatever_is_told_the_guard_ends_well(pushed: Scene, hook: str, told: bytes) -> None:
+    environment = {**pushed.environment, "AGENT_ID": "builder"}
+    command = [str(pushed.guard), hook, "origin", "url"]
+
+    done = subprocess.run(
+        command, cwd=pushed.repo, env=environment, input=told, capture_output=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")

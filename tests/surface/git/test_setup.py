@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,6 +212,53 @@ def test_killed_between_its_steps_it_is_completed_by_doing_it_again(plain: Scene
     os.link(path, kept)
     assert kinds(setup.remove(str(plain.repo))) == ["restored"]
     assert picture(hooks(plain)) == before
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@pytest.mark.parametrize("what", ["install", "remove"])
+def test_killed_before_any_step_the_old_hook_or_the_new_one_is_there(
+    plain: Scene, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hooks(plain) / "pre-commit"
+    put(path, "#!/bin/sh\necho mine\n", 0o750)
+    before = picture(hooks(plain))
+    steps_left = 0
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*words: Any, **options: Any) -> Any:
+            nonlocal steps_left
+            if steps_left == 0:
+                raise Killed
+            steps_left -= 1
+            return real(*words, **options)
+
+        return call
+
+    for count in range(200):
+        if what == "remove":
+            setup.install(str(plain.repo))
+        steps_left = count
+        with monkeypatch.context() as patched:
+            for name in ("link", "rename", "open", "unlink", "fchmod"):
+                patched.setattr(setup.os, name, dying(getattr(os, name)))
+            try:
+                getattr(setup, what)(str(plain.repo))
+            except Killed:
+                is_done = False
+            else:
+                is_done = True
+        assert path.read_bytes() == before["pre-commit"][1] or b"latchboard" in path.read_bytes()
+        assert path.stat().st_mode & 0o100
+        if count % 2:
+            setup.install(str(plain.repo))
+        setup.remove(str(plain.repo))
+        assert picture(hooks(plain)) == before
+        if is_done:
+            break
+    assert count >= len(setup.NAMES)
 
 
 def test_repository_without_a_hooks_folder_gets_one_and_loses_it_again(plain: Scene) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from latchboard.surface.git.scene import Scene
 
 _SENDER = "latchboard"
+_SIDES_COUNT_MAX = 200
+"""A trace is a note: of more holds than that it names the first."""
 
 
 def write_down(board: Latchboard, scene: Scene, found: Sequence[Held], *, kind: str, commit: str) -> None:
@@ -34,7 +36,7 @@ def write_down(board: Latchboard, scene: Scene, found: Sequence[Held], *, kind: 
         board: Where the holds are.
         scene: What happened.
         found: The holds, all of this board.
-        kind: `bypass`, or `overwritten`.
+        kind: `bypass`, or `overwritten`. That of a person has no record: it is told, and is theirs to push.
         commit: Where HEAD is since.
 
     Raises:
@@ -42,24 +44,30 @@ def write_down(board: Latchboard, scene: Scene, found: Sequence[Held], *, kind: 
     """
     from latchboard.surface.git.telling import letter
 
-    names = list(dict.fromkeys(_named(one, path) for one in found for path in one.paths))
+    names = list(dict.fromkeys(_named(one, path) for one in found for path in one.paths))[
+        : board.settings.names_count_max
+    ]
     passed: list[Passed] = [_passed(one) for one in found]
     letters = {agent: letter(scene, [one for one in found if one.agent == agent]) for agent in {o.agent for o in found}}
 
     def decide(table: Table) -> None:
         at = leases.moment(table.now)["at"]
-        if kind == "bypass":
+        if kind == "bypass" and scene.who.is_agent:
             key = rules.BYPASSES + commit
             if table.view.get(key) is not None:
                 return  # this commit is known
             table.view.put(key, {"commit": commit, "by": scene.who.agent, "at": at, "passed": passed})
-        trace = {"kind": kind, "names": names, "asked_by": scene.who.agent, "held_by": [one.facts for one in found]}
-        table.view.put("log/conflict", {**trace, "reason": f"{scene.what}", "at": at})
+        held_by = [one.facts for one in found[:_SIDES_COUNT_MAX]]
+        trace = {"kind": kind, "names": names, "asked_by": scene.who.agent, "held_by": held_by}
+        table.view.put("log/conflict", {**trace, "reason": scene.what, "at": at})
         for number, (agent, body) in enumerate(sorted(letters.items())):
             _send(table, f"{kind}-{commit[:16]}-{number}", scene.who.agent, agent, body)
 
     board.locks.transact(scene.who.agent or _SENDER, decide)
-    board.board.publish_if_due()
+    try:
+        board.board.publish_if_due()
+    except CoordinationError:
+        return  # status_board.json is derived: the next command writes it
 
 
 def _send(table: Table, message_id: str, sender: str, to: str, body: str) -> None:

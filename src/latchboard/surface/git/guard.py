@@ -28,8 +28,9 @@ REFUSED = 10
 
 
 def before_commit(who: Who, arguments: Sequence[str]) -> int:
-    """pre-commit: what is staged."""
-    return _judge(who, lambda: Commit(who, repository.staged()), notes=True)
+    """pre-commit: what is staged; it may be the end of a merge with conflicts."""
+    make = Merge if repository.is_merging() else Commit
+    return _judge(who, lambda: make(who, repository.staged()), notes=True)
 
 
 def before_merge_commit(who: Who, arguments: Sequence[str]) -> int:
@@ -96,7 +97,7 @@ def _fails_open() -> bool:
     from latchboard.host.configuration import read_settings
 
     try:
-        return getattr(read_settings(find_root()), "hooks_failure", "closed") == "open"
+        return read_settings(find_root()).hooks_failure == "open"
     except CoordinationError:
         return False
 

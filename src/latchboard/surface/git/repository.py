@@ -122,6 +122,11 @@ def git_folder() -> str:
     return text.removeprefix("gitdir:").strip() or "."
 
 
+def is_merging() -> bool:
+    """Whether the next commit ends a merge."""
+    return os.path.exists(f"{git_folder()}/MERGE_HEAD")
+
+
 def note_checked() -> None:
     """Tell the hook behind the commit, run by the same git, that there is nothing to find (script.py).
 

@@ -41,7 +41,7 @@ def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:
 
 
 def _before(name: str) -> list[str]:
-    pipe = "printf '%s' \"$told\" | " if name in _WITH_INPUT else ""
+    pipe = "printf '%s' \"$told\" 2>/dev/null | " if name in _WITH_INPUT else ""
     return [
         'if [ -x "$kept" ]; then',
         f'  {pipe}"$kept" "$@" || exit',
@@ -60,7 +60,7 @@ def _before(name: str) -> list[str]:
 
 
 def _after(name: str) -> list[str]:
-    pipe = "printf '%s' \"$told\" | " if name in _WITH_INPUT else ""
+    pipe = "printf '%s' \"$told\" 2>/dev/null | " if name in _WITH_INPUT else ""
     run = f'{pipe}"$guard" {name} "$@"'
     lines = ["status=0", 'if [ -x "$kept" ]; then', f'  {pipe}"$kept" "$@"', "  status=$?", "fi"]
     if name in _BEHIND:

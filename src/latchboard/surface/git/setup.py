@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMES = (*BEFORE, *AFTER)
 _MODE = 0o755
+_TEMPORARY = ".latchboard.tmp"
 
 
 class Change:
@@ -155,6 +156,8 @@ def _install(folder: str, name: str, wanted: bytes, managed: dict[str, list[str]
 
 def _remove(folder: str, name: str, *, dry_run: bool) -> list[Change]:
     path, kept = f"{folder}/{name}", f"{folder}/{name}{script.KEPT}"
+    if not dry_run and os.path.lexists(f"{path}{_TEMPORARY}"):  # of a writer that was killed
+        os.unlink(f"{path}{_TEMPORARY}")
     now = _read(path)
     if script.BEGIN.encode() not in now:
         if not os.path.lexists(kept):
@@ -200,7 +203,7 @@ def _keep(path: str, kept: str) -> None:
 
 def _write(path: str, data: bytes) -> None:
     """The whole file or the old one, whatever happens."""
-    temporary = f"{path}.latchboard.tmp"
+    temporary = f"{path}{_TEMPORARY}"
     if os.path.lexists(temporary):
         os.unlink(temporary)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)

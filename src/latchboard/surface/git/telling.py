@@ -65,7 +65,10 @@ def holds(found: Sequence[Held]) -> list[str]:
 
 
 def found_later(scene: Scene, found: Sequence[Held], *, undo: str) -> list[str]:
-    """What is said when it has happened already."""
+    """What is said when it has happened already; to a person, who may have been told before, in one line."""
+    if not scene.who.is_agent:
+        files = ", ".join(shown(path) for path in paths(found)[:3]) + (", ..." if len(paths(found)) > 3 else "")
+        return [f"latchboard: {scene.what} {scene.changes} {files}, held by {_agents(found)}, who is told."]
     lines = [f"latchboard: {scene.what} {scene.changes} what {_agents(found)} has under lock:", *holds(found)]
     lines.append(
         f"  This is on the board now, and {_agents(found)} is told." + (f" To undo it: {undo}" if undo else "")

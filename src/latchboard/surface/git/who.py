@@ -33,4 +33,4 @@ class Who:
     def __init__(self, environment: Mapping[str, str]) -> None:
         own = next((value for name in _IDS if (value := environment.get(name))), "")
         self.agent = fitted(own) if own else ""
-        self.is_agent = bool(self.agent) or any(environment.get(name) for name in _SIGNS)
+        self.is_agent = bool(own) or any(environment.get(name) for name in _SIGNS)
