@@ -415,3 +415,36 @@ def test_a_signal_ends_it_although_its_input_is_open(project: Path, number: int,
         server.send_signal(number)
         assert server.wait(timeout=WAIT_S_MAX) == status
         assert b"Traceback" not in (server.stderr.read() if server.stderr else b"")
+
+
+def test_it_ends_when_nobody_reads_its_output_although_its_input_is_open(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
+    with subprocess.Popen(
+        COMMAND, cwd=project, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        server.stdin.flush()
+        assert json.loads(server.stdout.readline())["id"] == 1
+        server.stdout.close()
+
+        assert server.wait(timeout=WAIT_S_MAX) == 1
+        assert (server.stderr.read() if server.stderr else b"") == b""
+
+
+@pytest.mark.parametrize(("closed", "says"), [("<&-", "standard input is closed"), (">&-", "could not be written")])
+def test_without_input_or_output_it_says_so(project: Path, closed: str, says: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND],
+        cwd=project,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WAIT_S_MAX,
+        check=False,
+    )
+
+    assert done.returncode in (1, 2)
+    assert says in done.stderr

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -303,7 +303,12 @@ def _set(said: asyncio.Future[str], sentence: str) -> None:
 def serve_stdio(desk: Desk) -> int:
     """Serve one client on standard input and output, until it closes them or a signal ends it."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="latchboard mcp: %(message)s")
-    asyncio.run(_serve_stdio(desk))
+    try:
+        asyncio.run(_serve_stdio(desk))
+    except BaseExceptionGroup as exc:
+        if exc.split((BrokenPipeError, ConnectionError))[1] is not None:
+            raise
+        return 1  # nobody reads what we write
     return 0
 
 
@@ -311,23 +316,35 @@ async def _serve_stdio(desk: Desk) -> None:
     async with Service(desk, is_remote=False) as service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, _begin_end, service, number)
+            loop.add_signal_handler(number, _begin_end, service, 128 + number)
+        _when_nobody_reads(loop, partial(_begin_end, service, 1))
         async with stdio_server() as (reader, writer):
             await service.sdk.run(reader, writer, service.sdk.create_initialization_options())
 
 
-def _begin_end(service: Service, number: int) -> None:
-    _ending.append(asyncio.ensure_future(_end(service, number)))
+def _when_nobody_reads(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    """Call `end` when the other end of standard output is closed: a pipe is readable then, and never before."""
+    if os.isatty(1):
+        return
+    try:
+        loop.add_reader(os.dup(1), end)
+    except OSError:  # a file, which nobody closes
+        return
 
 
-async def _end(service: Service, number: int) -> None:
-    """End by a signal. A thread still reads standard input, and nothing but the end of the process ends that."""
+def _begin_end(service: Service, status: int) -> None:
+    if not _ending:
+        _ending.append(asyncio.ensure_future(_end(service, status)))
+
+
+async def _end(service: Service, status: int) -> None:
+    """End early. A thread still reads standard input, and nothing but the end of the process ends that."""
     try:
         async with asyncio.timeout(_ENDING_S):
             await service.close()
     except TimeoutError:
-        _log.warning("ended by signal %d before everything was closed", number)
-    os._exit(128 + number)
+        _log.warning("ended before everything was closed")
+    os._exit(status)
 
 
 def http_app(desk: Desk, *, host: str = "127.0.0.1", allowed_hosts: tuple[str, ...] = ()) -> Starlette:

@@ -6,6 +6,7 @@ Protocol: protocol/mcp.md.
 from __future__ import annotations
 
 import os
+import sys
 
 from latchboard.errors import UsageError
 from latchboard.surface.cli.answer import Answer, need_stdout
@@ -31,6 +32,8 @@ def run(call: Call, *, http: str | None, allowed_hosts: str, tools: bool) -> Ans
     desk = _desk(call)
     if address is None:
         need_stdout()
+        if sys.stdin is None:
+            raise UsageError("standard input is closed", hint="an MCP client starts this command, and writes to it")
         return Answer(None, status=server.serve_stdio(desk))
     host, port, names = address
     desk.open()  # over HTTP no client tells where the project is
