@@ -136,6 +136,25 @@ def test_switching_branches_tells_the_holder_where_the_old_file_is(scene: Scene)
     assert f"What git had before is in commit {old}" in letter
 
 
+def test_what_the_hooks_of_a_client_find_is_told_once(scene: Scene) -> None:
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py", "src/b.py")
+    scene.commit()
+    board = scene.board()
+    assert board.editing.begin("planner", ["src/a.py"]).refusal is None
+    board.editing.done("planner", ["src/a.py"])
+    scene.hold("reviewer", "glob:src/b.*")
+    board.foreign.before_call("builder")
+
+    scene.git("switch", "--quiet", "main", agent="builder")
+    found = board.foreign.after_call("builder")
+    board.close()
+
+    assert [one["names"] for one in scene.conflicts()] == [["src/b.py"]], "what has no image is told by the guard"
+    assert len(found) == 1
+    assert len(scene.mail("planner")) == 1
+
+
 def test_switching_to_a_new_branch_changes_nothing(scene: Scene) -> None:
     scene.hold("planner", "./")
 

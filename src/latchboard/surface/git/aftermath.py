@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from latchboard.surface.git.held import Held, Project
     from latchboard.surface.git.scene import Scene
     from latchboard.surface.git.who import Who
 
@@ -80,12 +81,26 @@ def after_rewrite(who: Who, arguments: Sequence[str]) -> int:
 def _write_down(scene: Scene, *, kind: str, commit: str, undo: str, as_one: bool) -> None:
     for project in projects(scene.changed, as_one=as_one):
         found = project.held(scene.changed, scene.who.agent)
+        if kind == "overwritten":
+            found = _untold(project, found, scene.who.agent)
         if found:
             from latchboard.surface.git import telling
             from latchboard.surface.git.bypass import write_down
 
             write_down(project.board, scene, found, kind=kind, commit=commit)
             say(telling.found_later(scene, found, undo=undo))
+
+
+def _untold(project: Project, found: Sequence[Held], agent: str) -> list[Held]:
+    """What nobody else tells: in a call of the agent's client, files with an image are found when the call is over."""
+    from latchboard.editing import calls
+
+    store = project.board.store
+    if not found or not agent or not calls.is_any(store, agent):
+        return list(found)
+    keys = [f"images/{one.facts['name']}" for one in found]
+    snapshot = store.read(*keys)
+    return [one for one, key in zip(found, keys, strict=True) if snapshot.get(key) is None]
 
 
 def _quietly(look: Callable[[], None]) -> int:
