@@ -218,12 +218,43 @@ def test_cursor_that_runs_the_hooks_of_claude_code_as_well_does_not_deny_itself(
         assert cursor_writes(root, "v", "a.py", client=client, session_id="another")[2] == 2
 
 
+def test_cursor_tells_of_one_shell_call_four_times_and_it_is_one(root: Path) -> None:
+    gemini_writes(root, "g", "b.py")
+    tool = {"tool_name": "Shell", "tool_input": {"command": "make"}, "cwd": str(root)}
+    shell = {"command": "make", "cwd": str(root)}
+
+    assert cursor(root, "u", "preToolUse", **tool)[2] == 0
+    assert cursor(root, "u", "beforeShellExecution", **shell) == ("{}", "", 0)
+    (root / "b.py").write_text("3\n")  # what make did
+    assert cursor(root, "u", "afterShellExecution", **shell) == ("{}", "", 0)
+    out, _, _ = cursor(root, "u", "postToolUse", **tool)
+
+    assert "b.py" in json.loads(out)["additional_context"]
+    assert cursor(root, "u", "postToolUse", **tool)[0] == "{}"
+    out, _, _ = gemini(root, "g", "AfterTool", tool_name="read_file", tool_input={})
+    assert json.loads(out)["hookSpecificOutput"]["additionalContext"].count("b.py") >= 1
+
+
+def test_an_edit_that_cursor_tells_of_thrice_is_no_change_by_somebody_else(root: Path) -> None:
+    edit = {"tool_name": "Write", "tool_input": {"file_path": str(root / "a.py")}, "cwd": str(root)}
+    for content in ("2\n", "3\n"):
+        assert cursor(root, "u", "preToolUse", **edit)[2] == 0
+        (root / "a.py").write_text(content)
+        cursor(root, "u", "afterFileEdit", file_path=str(root / "a.py"), edits=[])
+        assert cursor(root, "u", "postToolUse", **edit)[0] == "{}"
+
+    for event in ("PreToolUse", "PostToolUse"):
+        assert codex(root, "x", event, tool_name="Bash", tool_input={"command": "make"}) == ("", "", 0)
+
+
 def test_aider_claims_what_it_wrote_and_is_told_of_what_was_another_s(root: Path) -> None:
     gemini_writes(root, "g", "b.py")
 
     assert said(start("aider", root, "a.py", AGENT_ID="aider-1"), "") == ("", "", 0)
     (root / "a.py").write_text("2\n")
     assert said(start("aider", root, "a.py", AGENT_ID="aider-1"), "") == ("", "", 0)
+    for event in ("PreToolUse", "PostToolUse"):  # its own edits are no change by somebody else
+        assert codex(root, "x", event, tool_name="Bash", tool_input={"command": "make"}) == ("", "", 0)
     out, err, status = said(start("aider", root, "b.py", AGENT_ID="aider-1"), "")
 
     assert held(root) == {"a.py": "aider-1", "b.py": "g"}

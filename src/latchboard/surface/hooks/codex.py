@@ -86,6 +86,7 @@ def _read_call(event: Event, payload: dict[str, Any], *, is_before: bool) -> Non
         found = patch.read(next((text(arguments, field) for field in _PATCH_FIELDS if arguments.get(field)), ""))
     elif event.tool in _SHELLS:
         event.command = text(arguments, "command")
+        event.cwd = joined(event.cwd, text(arguments, "workdir"))  # of some versions; `command` alone of the others
         if script := patch.in_script(event.command):
             folder = script.folder
             if script.is_whole:
