@@ -24,30 +24,11 @@ GOLDEN = {
 OUTPUT = json.loads((HERE / "claude_output.json").read_text(encoding="utf-8"))["$defs"]
 CODEX_OUTPUT = json.loads((HERE / "codex_output.json").read_text(encoding="utf-8"))["$defs"]
 # Every event that its types name (facts of 2026-11-20): one that is not of interest has an answer too, which is none.
-EVENTS = set(
-    [
-        "SessionStart",
-        "SessionEnd",
-        "UserPromptSubmit",
-        "PreToolUse",
-        "PostToolUse",
-        "PostToolUseFailure",
-        "PostToolBatch",
-        "Stop",
-        "SubagentStart",
-        "SubagentStop",
-        "Notification",
-        "PreCompact",
-        "PermissionRequest",
-        "FileChanged",
-        "CwdChanged",
-        "TaskCreated",
-        "TaskCompleted",
-        "TeammateIdle",
-        "WorktreeCreate",
-        "WorktreeRemove",
-    ]
-)
+EVENTS = {
+    *("SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "Stop"),
+    *("PostToolBatch", "SubagentStart", "SubagentStop", "Notification", "PreCompact", "PermissionRequest"),
+    *("FileChanged", "CwdChanged", "TaskCreated", "TaskCompleted", "TeammateIdle", "WorktreeCreate", "WorktreeRemove"),
+}
 BOTH = EVENTS & set(CODEX_OUTPUT)
 PLAIN = st.none() | st.booleans() | st.integers() | st.text()
 JSON = st.recursive(PLAIN, lambda of: st.lists(of) | st.dictionaries(st.text(), of))
