@@ -69,7 +69,7 @@ class Hooked:
     def event(self, name: str, session: str = "s1", **fields: Any) -> dict[str, Any]:
         base = {
             "session_id": session,
-            "transcript_path": "/home/dev/.claude/projects/app/t.jsonl",
+            "transcript_path": "/srv/dev/.claude/projects/app/t.jsonl",
             "cwd": str(self.root),
             "permission_mode": "default",
             "hook_event_name": name,

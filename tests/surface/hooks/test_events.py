@@ -324,3 +324,43 @@ def test_an_agents_own_shell_call_is_no_conflict(hooked: Hooked) -> None:
     assert hooked.shell("make format", after=True).said_nothing
     assert hooked.shell("ls", "s2").said_nothing
     assert hooked.shell("ls", "s2", after=True).said_nothing
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sed -i s/one/two/ src/a.py",
+        "echo x > src/a.py",
+        "rm src/a.py",
+        "cd src && mv a.py c.py",
+        "cp src/b.py src/a.py",
+    ],
+)
+def test_a_shell_call_that_plainly_writes_what_another_holds_is_denied_and_takes_nothing(
+    hooked: Hooked, command: str
+) -> None:
+    hooked.edit()
+
+    done = hooked.shell(command, "s2")
+
+    assert done.denial is not None
+    assert done.denial.startswith("latchboard stopped this command: ")
+    assert "s1 holds src/a.py" in done.denial
+    assert len(commands(done.denial)) == 3
+    assert hooked.shell(command, "s1").said_nothing
+    assert hooked.holder("src/b.py") is None
+
+
+@pytest.mark.parametrize("command", ["cat src/a.py", "make", "grep -r one src", "echo 'x > src/a.py'", ""])
+def test_a_shell_call_that_plainly_writes_nothing_of_others_goes_on(hooked: Hooked, command: str) -> None:
+    hooked.edit()
+
+    assert hooked.shell(command, "s2").said_nothing
+
+
+def test_a_shell_call_that_writes_plainly_is_denied_where_nothing_can_be_read(hooked: Hooked) -> None:
+    hooked.edit()
+    (hooked.root / "data/.agent_locks/FORMAT").write_text('{"format": 99, "store_id": "x"}\n')
+
+    assert hooked.shell("rm src/a.py", "s2").is_denied
+    assert not hooked.shell("ls", "s2").is_denied

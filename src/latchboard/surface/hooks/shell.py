@@ -5,7 +5,7 @@ Protocol: protocol/editing.md, "Shell calls".
 
 from __future__ import annotations
 
-from latchboard.errors import StoreError
+from latchboard.errors import CoordinationError
 from latchboard.surface.hooks.event import Outcome
 from latchboard.surface.hooks.handling import denied
 
@@ -21,13 +21,15 @@ def before_shell(event: Event, place: Place, board: Latchboard, token: int | Non
 
     What was changed so far is looked for last: it begins the call, and a denied call does not begin.
     """
-    named = place.paths(event)
+    named = [*place.paths(event), *board.shell.writes(event.command, place.cwd)]
     facts = board.editing.blocked(event.agent, named, token=token) if named else []
     if facts:
         names = list(dict.fromkeys(str(fact["asked"]) for fact in facts))
         return Outcome(denied(event, place, board, names, facts, "command"))
     try:
         board.foreign.before_call(event.agent)
-    except StoreError as exc:  # a full disk, say: what it writes is not held, and the call may be what frees some space
+    except (
+        CoordinationError
+    ) as exc:  # a full disk, say: nothing is in the way, and the call may be what frees some space
         return Outcome(note=f"latchboard: files are not watched during this call: {exc.message}")
     return Outcome()
