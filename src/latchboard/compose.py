@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
     from latchboard.credential.handle import Credential
-    from latchboard.credential.port import CredentialStore, Refresher
-    from latchboard.credential.profile import Profile
     from latchboard.daemon_process import Daemons
+    from latchboard.doctor import HookDoctor
+    from latchboard.editing.conflicts import Conflicts
     from latchboard.editing.foreign import Foreign
     from latchboard.editing.images import Images
     from latchboard.editing.service import Editing
@@ -212,6 +212,21 @@ class Latchboard:
         return Foreign(self.locks, self.images)
 
     @property
+    def conflicts(self) -> Conflicts:
+        """What foreign changes left: listed, shown, and the holder's bytes put back."""
+        from latchboard.editing.conflicts import Conflicts
+
+        return Conflicts(self.locks, self.images)
+
+    def hook_doctor(self, folder: str) -> HookDoctor:
+        """Who looks whether the hooks of the project in `folder` hold; this board is not touched."""
+        from latchboard.doctor import HookDoctor
+        from latchboard.host.bench import ScratchBench
+
+        codex = os.environ.get("CODEX_HOME") or "~/.codex"
+        return HookDoctor(self.installation(folder), folder, ScratchBench(), _hold_for_a_probe, codex=codex)
+
+    @property
     def shell(self) -> Shell:
         """What a command line would write, before it runs."""
         from latchboard.editing.shell import Shell
@@ -252,6 +267,7 @@ class Latchboard:
         Raises:
             UsageError: There is no such table, or it cannot be right.
         """
+        from latchboard.credential import building
         from latchboard.credential.handle import Credential
         from latchboard.credential.profile import Profile
         from latchboard.host.configuration import read_tables
@@ -267,8 +283,8 @@ class Latchboard:
             path = os.path.join(self.root, os.path.expanduser(profile.path))
         return Credential(
             profile,
-            _credential_store(profile, path),
-            _refresher(profile),
+            building.store_of(profile, path),
+            building.refresher_of(profile, os.environ),
             lock_path=f"{path}.lock",
             clock=self.clock,
             trace=self._trace_credential,
@@ -325,30 +341,16 @@ def record_file(root: str, key: str) -> str:
     return f"{root}/{layout.FOLDER}/{layout.record(key)}"
 
 
-def _credential_store(profile: Profile, path: str) -> CredentialStore:
-    if profile.store == "keyring":
-        from latchboard.credential.keychain import KeyringCredentialStore
+def _hold_for_a_probe(folder: str) -> None:
+    """A board in a scratch folder, in which the agent `doctor` holds what is probed."""
+    from latchboard.rules import probe
+    from latchboard.settings import Settings
 
-        return KeyringCredentialStore(profile.name)
-    from latchboard.credential.file import FileCredentialStore
-    from latchboard.host.secret_file import SecretFile
-
-    return FileCredentialStore(SecretFile(path))
-
-
-def _refresher(profile: Profile) -> Refresher:
-    from latchboard.credential.oauth import OAuthRefresher
-    from latchboard.credential.secret import Secret
-
-    variable = profile.client_secret_env
-    return OAuthRefresher(
-        credential=profile.name,
-        token_endpoint=profile.token_endpoint,
-        client_id=profile.client_id,
-        client_secret=(lambda: Secret(os.environ.get(variable, ""))) if variable else None,
-        auth_method=profile.auth_method,
-        timeout_s=profile.limits.call_s_max,
-    )
+    board = Latchboard(folder, settings=Settings(), publishes=False)
+    try:
+        board.agent(probe.HOLDER).lock(probe.HELD, bound="agent", reason="a probe")
+    finally:
+        board.close()
 
 
 def _opened() -> list[Latchboard]:

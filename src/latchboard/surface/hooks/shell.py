@@ -28,8 +28,6 @@ def before_shell(event: Event, place: Place, board: Latchboard, token: int | Non
         return Outcome(denied(event, place, board, names, facts, "command"))
     try:
         board.foreign.before_call(event.agent)
-    except (
-        CoordinationError
-    ) as exc:  # a full disk, say: nothing is in the way, and the call may be what frees some space
+    except CoordinationError as exc:  # a full disk, say: the call may be what frees some space
         return Outcome(note=f"latchboard: files are not watched during this call: {exc.message}")
     return Outcome()
