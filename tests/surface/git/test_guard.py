@@ -306,6 +306,33 @@ def test_file_in_the_place_of_a_held_folder(scene: Scene) -> None:
     assert_refused(scene.commit("builder"), "planner holds src/ since")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("color.ui", "always"),
+        ("core.pager", "false"),
+        ("core.quotePath", "true"),
+        ("diff.external", "false"),
+        ("diff.ignoreSubmodules", "all"),
+        ("diff.noprefix", "true"),
+        ("diff.orderFile", ".git/HEAD"),
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("diff.wsErrorHighlight", "all"),
+        ("log.showSignature", "true"),
+        ("status.renames", "copies"),
+    ],
+)
+def test_whatever_the_configuration_says_the_answer_is_the_same(scene: Scene, name: str, value: str) -> None:
+    scene.hold("planner", "src/ä b.py")
+    scene.git("mv", "src/b.py", "src/ä b.py")
+    scene.git("config", name, value)
+
+    assert_refused(scene.commit("builder"), "src/ä b.py: planner holds it")
+    assert scene.commit("builder", "--no-verify").returncode == 0
+    assert [one["names"] for one in scene.conflicts()] == [["src/ä b.py"]]
+
+
 def test_commit_of_many_files_finds_the_one(scene: Scene) -> None:
     scene.hold("planner", "many/f777.py")
     scene.hold("planner", "glob:many/f77?.txt")
@@ -379,6 +406,22 @@ def test_merge_with_conflicts_is_looked_at_when_it_is_committed(scene: Scene) ->
 
     assert_refused(done, "src/b.py: planner", "git merge --abort")
     assert "git restore" not in done.stderr
+
+
+def test_patch_from_a_mailbox_that_changes_what_is_held_is_not_committed(scene: Scene) -> None:
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("format-patch", "--quiet", "-1", "--output", str(scene.base / "patch"))
+    scene.git("reset", "--quiet", "--hard", "HEAD~1")
+    before = scene.head()
+    scene.hold("planner", "src/a.py")
+
+    assert_refused(scene.git("am", str(scene.base / "patch"), agent="builder", ok=False), "git am --abort")
+    scene.git("am", "--abort", agent="builder")
+    assert (scene.head(), scene.git("status", "--porcelain").stdout) == (before, "")
+
+    scene.release("planner")
+    assert "latchboard" not in scene.git("am", str(scene.base / "patch"), agent="builder").stderr
 
 
 def test_rebase_onto_what_is_held_does_not_begin(scene: Scene) -> None:

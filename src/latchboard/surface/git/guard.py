@@ -13,7 +13,7 @@ from __future__ import annotations
 from latchboard.errors import CoordinationError
 from latchboard.surface.git import repository
 from latchboard.surface.git.held import projects
-from latchboard.surface.git.scene import Commit, Merge, Rebase
+from latchboard.surface.git.scene import Commit, Merge, Patch, Rebase
 from latchboard.surface.git.wording import say
 
 TYPE_CHECKING = False
@@ -36,6 +36,11 @@ def before_commit(who: Who, arguments: Sequence[str]) -> int:
 def before_merge_commit(who: Who, arguments: Sequence[str]) -> int:
     """pre-merge-commit: what the merge brings."""
     return _judge(who, lambda: Merge(who, repository.staged()), notes=True)
+
+
+def before_patch(who: Who, arguments: Sequence[str]) -> int:
+    """pre-applypatch: what a mailed patch has put into the index (`git am`)."""
+    return _judge(who, lambda: Patch(who, repository.staged()), notes=False)
 
 
 def before_rebase(who: Who, arguments: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REFUSED = 10
 USAGE = 2
-BEFORE = ("pre-commit", "pre-merge-commit", "pre-rebase", "pre-push")
+BEFORE = ("pre-commit", "pre-merge-commit", "pre-applypatch", "pre-rebase", "pre-push")
 AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")
 _HELP = (
     f"usage: latchboard-git-hook {'|'.join((*BEFORE, *AFTER))} [what git tells that hook]",
@@ -55,6 +55,7 @@ def _hook(name: str) -> Hook:
     found: dict[str, Hook] = {
         "pre-commit": guard.before_commit,
         "pre-merge-commit": guard.before_merge_commit,
+        "pre-applypatch": guard.before_patch,
         "pre-rebase": guard.before_rebase,
         "pre-push": pushing.before_push,
         "post-commit": aftermath.after_commit,

@@ -94,6 +94,20 @@ class Merge(Scene):
         return ["take it back:     git merge --abort"]
 
 
+class Patch(Scene):
+    """A patch of a mailbox that is applied and not committed yet."""
+
+    __slots__ = ()
+
+    def __init__(self, who: Who, changed: Sequence[bytes]) -> None:
+        super().__init__(who, "this patch", "changes", changed)
+        self.nothing_done = ["The patch is not committed, but it is in the work tree: take it back first."]
+
+    def ways_out(self, found: Sequence[Held]) -> list[str]:
+        """How to take it back."""
+        return ["take it back:     git am --abort"]
+
+
 class Rebase(Scene):
     """A rebase that has not begun."""
 
