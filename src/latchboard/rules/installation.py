@@ -117,10 +117,19 @@ def hooks_of(text: str, client: Client) -> list[tuple[str, str, dict[str, Any]]]
     Raises:
         ValueError: As `merged_hooks`.
     """
+    return [(event, matcher, one) for event, matcher, one, _ in placed_hooks_of(text, client)]
+
+
+def placed_hooks_of(text: str, client: Client) -> list[tuple[str, str, dict[str, Any], tuple[int, int]]]:
+    """As `hooks_of`, with the position of the group and the position in it (0 where there are no groups)."""
     said = json_text.parsed(text)
     _check(said)
-    events = json_text.at(said, ["hooks"]) or {}
-    return [(event, matcher, one) for event in events for _, matcher, one in _ours(said, client, event)]
+    found = []
+    for event in json_text.at(said, ["hooks"]) or {}:
+        for place, matcher, one in _ours(said, client, event):
+            numbers = [step for step in place if isinstance(step, int)]
+            found.append((event, matcher, one, (numbers[0], numbers[-1] if len(numbers) > 1 else 0)))
+    return found
 
 
 def _merged_event(text: str, client: Client, event: str, wanted: list[tuple[str, dict[str, Any]]]) -> str:

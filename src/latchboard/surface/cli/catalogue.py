@@ -10,6 +10,7 @@ _HOME = "latchboard.surface.cli.verb"
 
 VERBS = {
     "init": "init",
+    "doctor": "doctor",
     "acquire": "acquire",
     "release": "release",
     "renew": "renew",
@@ -20,6 +21,9 @@ VERBS = {
     "handoff list": "handoff",
     "handoff grant": "handoff",
     "handoff decline": "handoff",
+    "conflict list": "conflict",
+    "conflict show": "conflict",
+    "conflict restore": "conflict",
     "status": "status",
     "agents": "agents",
     "update": "update",
@@ -44,6 +48,7 @@ VERBS = {
 """Verb to module, in the order in which help lists them."""
 
 GROUPS = {
+    "conflict": "Held files that somebody else changed: list, show, restore.",
     "credential": "Refresh a credential of this user once for everybody, and tell how credentials stand.",
     "daemon": "The daemon process of a project: verify it, and configure what may be ended.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",

@@ -1,0 +1,216 @@
+"""Doctor of hooks: fires a made-up event through every hook that is installed, and looks whether it held.
+
+The real board is not touched: each command runs in a scratch project, where the agent `doctor` holds `probe.txt`.
+
+Protocol: protocol/installation.md, "Probing".
+"""
+
+from __future__ import annotations
+
+import json
+
+from latchboard.doctor.finding import Finding
+from latchboard.rules import installation as rules
+from latchboard.rules import marked, probe
+from latchboard.rules.client import CLIENTS, Hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from latchboard.doctor.finding import Bench, Ran, State
+    from latchboard.installation import Installation
+    from latchboard.rules.client import Client
+
+    Hold = Callable[[str], None]
+    Entry = tuple[str, str, str, dict[str, Any], tuple[int, int]]
+
+_LATE_S = 30.0
+_GIT = "git"
+_GUARD = b"latchboard-git-hook"
+_GIT_HOOKS = ("pre-commit", "pre-merge-commit", "pre-push", "post-commit", "post-checkout", "post-merge")
+
+
+class HookDoctor:
+    """Looks at the hooks of one project.
+
+    Args:
+        installation: What is set up there.
+        folder: The project's folder.
+        bench: Where commands are tried.
+        hold: Makes a board in a folder, in which the agent `doctor` holds `probe.txt`.
+        codex: Codex's own folder of whoever asks.
+    """
+
+    def __init__(self, installation: Installation, folder: str, bench: Bench, hold: Hold, *, codex: str) -> None:
+        self._installation = installation
+        self._codex = codex
+        self._folder = folder
+        self._bench = bench
+        self._hold = hold
+
+    def look(self) -> Iterator[Finding]:
+        """Every finding, as soon as it is known."""
+        found = {one.client for one in self._installation.find() if one.sign}
+        with self._bench.scratch() as folder:
+            self._hold(folder)
+            for name in (probe.HELD, probe.FREE):
+                self._bench.write(f"{folder}/{name}", b"a\n")
+            for one in CLIENTS:
+                if one.hooks:
+                    yield from self._client(one, folder, is_used=one.name in found)
+                elif one.name in found:
+                    yield self._aider()
+        if self._installation.files.has_repository():
+            yield from self._git()
+
+    # -- a client -----------------------------------------------------------------------------------------------------
+
+    def _client(self, one: Client, folder: str, *, is_used: bool) -> Iterator[Finding]:
+        entries: list[Entry] = []
+        yield from self._read(one, entries)
+        mend = f"latchboard init --client {one.name}"
+        if not entries:
+            if is_used:
+                yield Finding(one.name, "missing", f"{one.title} is used here and has no hook of ours", mend=mend)
+            return
+        wanted = {(hook.event, hook.matcher): hook for hook in one.hooks}
+        for file, event, matcher, entry, place in entries:
+            hook = wanted.pop((event, matcher), None) or _like(one, event, matcher)
+            yield self._probed(one, hook, file, entry, place, folder)
+        for hook in wanted.values():
+            what = f"{one.title} does not tell us of {hook.event}{f' ({hook.matcher})' if hook.matcher else ''}"
+            file = entries[0][0]
+            yield Finding(one.name, "missing", what, file=file, event=hook.event, matcher=hook.matcher, mend=mend)
+
+    def _read(self, one: Client, entries: list[Entry]) -> Iterator[Finding]:
+        """Collect our entries of every file of a client; findings are files that cannot be read."""
+        names = [name for name in (one.hooks_file, one.local_file) if name]
+        for shown in (*names, f"~/{one.hooks_file}"):
+            try:
+                entries += [(shown, *found) for found in rules.placed_hooks_of(self._text(shown), one)]
+            except ValueError as exc:
+                what = f"it cannot be read by us, nor perhaps by {one.title}: {exc}"
+                yield Finding(one.name, "broken", what, file=shown, mend=f"look at {shown}")
+
+    def _path(self, file: str) -> str:
+        return self._bench.resolved(file) if file[:1] in ("~", "/") else f"{self._folder}/{file}"
+
+    def _text(self, file: str) -> str:
+        """A file's text; "" for none. ValueError where it is no UTF-8."""
+        return (self._bench.read(self._path(file)) or b"").decode()
+
+    def _probed(
+        self, one: Client, hook: Hook, file: str, entry: dict[str, Any], place: tuple[int, int], folder: str
+    ) -> Finding:
+        """One hook, tried."""
+        command = str(entry["command"])
+        timeout = entry.get("timeout")
+        limit = timeout / one.timeout_unit if isinstance(timeout, int | float) and timeout > 0 else _LATE_S
+        slowest = 0.0
+
+        def finding(state: State, what: str, mend: str = "") -> Finding:
+            about = {"file": file, "event": hook.event, "matcher": hook.matcher}
+            return Finding(one.name, state, what, **about, mend=mend, took_s=slowest)
+
+        for name in (probe.HELD, probe.FREE) if hook.says else (probe.FREE,):
+            event = json.dumps(probe.event(one.name, hook, folder, name))
+            ran = self._bench.run(command, folder, event, timeout_s=min(limit, _LATE_S))
+            slowest = max(slowest, ran.took_s)
+            why = _wrong(one, hook, ran, name)
+            if why:
+                mend = f"latchboard init --client {one.name}"
+                return finding("broken", f"`{command}`: {why}", mend)
+        if one.name == "codex" and not self._is_trusted(file, hook.event, place):
+            return finding("untrusted", "it works, but Codex runs no hook before you trust it", "codex, then /hooks")
+        return finding("ok", "what is held is denied, what is free is not" if hook.says else "it answers")
+
+    def _is_trusted(self, file: str, event: str, place: tuple[int, int]) -> bool:
+        try:
+            config = marked.toml(self._text(f"{self._codex}/config.toml"))
+        except ValueError:
+            return False
+        paths = {self._path(file), self._bench.resolved(self._path(file))}
+        return probe.is_trusted(config, [probe.trust_key(one, event, *place) for one in paths])
+
+    def _aider(self) -> Finding:
+        file = ".aider.conf.yml"
+        try:
+            text = self._text(file)
+            own = marked.merged_yaml(text, "git-commit-verify", "true")
+            holds = own == text or marked.BEGIN not in own  # in our block, or said by itself
+        except ValueError:
+            holds = False
+        if holds:
+            return Finding("aider", "ok", "its commits run git's hooks", file=file)
+        what = "its commits pass by git's hooks: git-commit-verify is not true"
+        return Finding("aider", "missing", what, file=file, mend="latchboard init --client aider")
+
+    # -- git ----------------------------------------------------------------------------------------------------------
+
+    def _git(self) -> Iterator[Finding]:
+        folder = self._bench.hooks_folder(self._folder)
+        hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in _GIT_HOOKS}
+        ours = {name: data for name, data in hooks.items() if _GUARD in data}
+        for name in hooks:
+            if name not in ours:
+                what = f"git's {name} does not run our guard"
+                yield Finding(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend="latchboard init")
+        if "pre-commit" in ours:
+            yield self._committed(folder, ours)
+        for name in ours:
+            if name != "pre-commit":
+                yield Finding(_GIT, "ok", "it is there", file=f"{folder}/{name}", event=name)
+
+    def _committed(self, hooks_folder: str, ours: dict[str, bytes]) -> Finding:
+        """The guard, tried by two commits in a scratch repository."""
+        file = f"{hooks_folder}/pre-commit"
+        with self._bench.scratch() as folder:
+            bench = self._bench
+            bench.git(folder, "init", "-q")
+            self._hold(folder)
+            for name, data in ours.items():
+                bench.write(f"{folder}/.git/hooks/{name}", data, is_program=True)
+            took = 0.0
+            for name in (probe.FREE, probe.HELD):
+                bench.write(f"{folder}/{name}", b"b\n")
+                bench.git(folder, "add", name)
+                ran = bench.git(folder, "commit", "-q", "-m", "probe", agent=probe.AGENT)
+                took = max(took, ran.took_s)
+                if (ran.status == 0) != (name == probe.FREE):
+                    what = f"a commit of a file that another agent holds is let through: {_end(ran.err)}"
+                    if name == probe.FREE:
+                        what = f"a commit of a file that nobody holds is refused: {_end(ran.err)}"
+                    mend = "latchboard init"
+                    return Finding(_GIT, "broken", what, file=file, event="pre-commit", mend=mend, took_s=took)
+        what = "a commit of what is held is refused, of what is free is not"
+        return Finding(_GIT, "ok", what, file=file, event="pre-commit", took_s=took)
+
+
+def _like(one: Client, event: str, matcher: str) -> Hook:
+    """A hook for an entry whose matcher somebody changed: for edits if it has one of their words, else for shells."""
+    for hook in one.hooks:
+        if hook.event == event and (not hook.says or any(word in hook.matcher for word in matcher.split("|"))):
+            return Hook(event, matcher, says=hook.says)
+    return Hook(event, matcher)
+
+
+def _wrong(one: Client, hook: Hook, ran: Ran, name: str) -> str:
+    """What is wrong with an answer; "" for nothing."""
+    if ran.status == -1:
+        return f"no answer within {ran.took_s:.0f} s"
+    found, why = probe.verdict(one.name, hook, ran.status, ran.out, ran.err)
+    if found == "failed":
+        return why
+    if hook.says and name == probe.HELD:
+        return "" if found == "denied" else f"a {hook.says} call that writes what another agent holds is let through"
+    if found == "denied":
+        return f"a {hook.says} call that writes what nobody holds is denied"
+    if hook.says and not probe.is_silent(one.name, ran.out):
+        return "it says something about a call that nothing is in the way of"
+    return ""
+
+
+def _end(err: str) -> str:
+    return " ".join(err.split())[-300:] or "it says nothing"
