@@ -48,6 +48,10 @@ if TYPE_CHECKING:
             """What was kept under a name of its own; None: not there."""
             ...
 
+        def set_mode(self, path: str, mode: int) -> None:
+            """Give a file the mode it had."""
+            ...
+
         def sweep(self, referred: Container[str], *, dry_run: bool) -> list[str]:
             """Remove what is old and not referred to; the names of it."""
             ...

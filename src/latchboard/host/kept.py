@@ -212,6 +212,15 @@ class Kept:
         if self._mode & 0o060:
             os.chmod(self._folder, mode)
 
+    def set_mode(self, path: str, mode: int) -> None:
+        """Give the file at `path` the mode it had; where that is not allowed it keeps its own."""
+        try:
+            os.chmod(self._full(path), mode & 0o777)
+        except PermissionError:
+            return
+        except OSError as exc:
+            raise from_os_error(exc, "set the mode of", path) from exc
+
     def read(self, digest: str) -> bytes | None:
         """Kept bytes; None when they are not there, or are not what their name says."""
         data = self.read_named(digest)

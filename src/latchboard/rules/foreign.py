@@ -22,7 +22,7 @@ from latchboard.rules.holding import is_word
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any, TypedDict
+    from typing import Any, NotRequired, TypedDict
 
     from latchboard.clock import Now
     from latchboard.rules.image import Image
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         also: list[str]
         found: leases.Moment
         files: list[ForeignFile]
+        restored: NotRequired[list[dict[str, Any]]]
 
 
 CALLS = "calls/"
@@ -155,6 +156,11 @@ def check_conflict(value: Any) -> str:
         return "found is wrong"
     if not isinstance(files, list) or not files:
         return "files is no list of files"
+    restored = value.get("restored", [])
+    if not isinstance(restored, list) or not all(
+        isinstance(one, dict) and "over" in one and not images.check_image(one["over"]) for one in restored
+    ):
+        return "restored is wrong"
     return next((wrong for one in files if (wrong := _check_file(one))), "")
 
 
@@ -172,8 +178,8 @@ def _check_file(value: Any) -> str:
 
 
 def kept_names(conflict: Conflict) -> set[str]:
-    """The kept bytes that a conflict refers to: both sides of each file, and the diff beside them."""
-    found = set()
+    """The kept bytes that a conflict refers to: both sides, the diff beside them, and what was written over."""
+    found = {one["over"]["sha256"] for one in conflict.get("restored", []) if one["over"] and one["over"]["kept"]}
     for one in conflict["files"]:
         found |= {side["sha256"] for side in (one["before"], one["after"]) if side and side["kept"]}
         if one["diff"]:
