@@ -39,6 +39,13 @@ if TYPE_CHECKING:
             """Remove old mail; how much of what."""
             ...
 
+    class Editing(Protocol):
+        """What cleanup needs of editing."""
+
+        def sweep(self, *, dry_run: bool) -> dict[str, int]:
+            """Remove images, calls, conflicts and kept bytes that are over; how many of what."""
+            ...
+
     class Leftovers(Protocol):
         """What a store may have lying about besides records."""
 
@@ -68,11 +75,23 @@ class Report:
         leases: Leases that cover nothing any more: lease, why.
         agents: Agents that are off the board: agent, heartbeat_at.
         mail: Old messages, by kind.
+        editing: Images without a hold, calls without an end, old conflicts, and bytes that nobody refers to, by kind.
         leftovers: Files that killed processes left behind.
         damaged: Records that cannot be read, and were left: key, reason.
     """
 
-    __slots__ = ("agents", "damaged", "dry_run", "granted", "leases", "leftovers", "locks", "mail", "waiters")
+    __slots__ = (
+        "agents",
+        "damaged",
+        "dry_run",
+        "editing",
+        "granted",
+        "leases",
+        "leftovers",
+        "locks",
+        "mail",
+        "waiters",
+    )
 
     def __init__(self, *, dry_run: bool) -> None:
         self.dry_run = dry_run
@@ -82,13 +101,14 @@ class Report:
         self.leases: list[dict[str, Any]] = []
         self.agents: list[dict[str, Any]] = []
         self.mail: dict[str, int] = {}
+        self.editing: dict[str, int] = {}
         self.leftovers: list[str] = []
         self.damaged: list[dict[str, Any]] = []
 
     @property
     def removed_count(self) -> int:
         """Everything that went, old mail apart from what only moved or was left."""
-        records = len(self.locks) + len(self.waiters) + len(self.leases) + len(self.agents)
+        records = len(self.locks) + len(self.waiters) + len(self.leases) + len(self.agents) + sum(self.editing.values())
         return records + len(self.leftovers) + self.mail.get("archived", 0) + self.mail.get("broadcasts", 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +123,7 @@ class Report:
 class Cleanup:
     """One pass over everything; fit for cron, and for two at once."""
 
-    __slots__ = ("_clock", "_host", "_leftovers", "_mail", "_settings", "_store")
+    __slots__ = ("_clock", "_editing", "_host", "_leftovers", "_mail", "_settings", "_store")
 
     def __init__(
         self,
@@ -114,6 +134,7 @@ class Cleanup:
         mailbox: Mail,
         *,
         leftovers: Leftovers | None = None,
+        editing: Editing | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -121,9 +142,10 @@ class Cleanup:
         self._settings = settings
         self._mail = mailbox
         self._leftovers = leftovers
+        self._editing = editing
 
     def run(self, *, dry_run: bool = False) -> Report:
-        """Remove what is over: waiters, holds, leases, agents, mail, leftovers, in this order.
+        """Remove what is over: waiters, holds, leases, agents, mail, images, leftovers, in this order.
 
         Args:
             dry_run: Only say what would go.
@@ -152,6 +174,8 @@ class Cleanup:
         ]
         work.each(gone, lambda table, agent: _forget(table, agent, forget_s), report.agents)
         report.mail = self._mail.sweep(dry_run=dry_run)
+        if self._editing is not None:
+            report.editing = self._editing.sweep(dry_run=dry_run)
         if self._leftovers is not None:
             report.leftovers = self._leftovers.sweep(dry_run=dry_run)
         return report

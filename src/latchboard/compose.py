@@ -151,13 +151,16 @@ class Latchboard:
     def cleanup(self) -> Cleanup:
         """Remove what is over: holds, leases, waiters, gone agents, old messages, what killed processes left behind."""
         from latchboard.cleanup import Cleanup
+        from latchboard.editing.sweeping import Sweep
 
+        editing = Sweep(self.locks, self.images)
         if self._files is None:
-            return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox)
+            return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox, editing=editing)
         from latchboard.store.files.sweep import Sweeper
 
         sweeper = Sweeper(self._files)
-        return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox, leftovers=sweeper)
+        services = (self._noting, self.clock, self.host, self.settings, self.mailbox)
+        return Cleanup(*services, leftovers=sweeper, editing=editing)
 
     @property
     def daemons(self) -> Daemons:

@@ -48,6 +48,10 @@ def _lines(call: Call, report: Report) -> list[str]:
         (len(report.leases), "lease that covers nothing", "leases that cover nothing"),
         (report.mail.get("archived", 0), "old message", "old messages"),
         (report.mail.get("broadcasts", 0), "old broadcast", "old broadcasts"),
+        (report.editing.get("images", 0), "image of a file that is not held", "images of files that are not held"),
+        (report.editing.get("calls", 0), "call without an end", "calls without an end"),
+        (report.editing.get("conflicts", 0), "old conflict", "old conflicts"),
+        (report.editing.get("kept", 0), "kept file that nothing refers to", "kept files that nothing refers to"),
         (len(report.leftovers), "file of a killed process", "files of killed processes"),
     )
     lines += [f"{did} {wording.plural(count, one, many)}" for count, one, many in counts if count]
