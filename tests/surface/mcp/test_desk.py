@@ -81,6 +81,15 @@ def test_mail_waits_until_it_is_taken(do: Do, desk: Desk) -> None:
     assert do("inbox", agent="builder").facts["messages"] == []
 
 
+def test_every_answer_says_that_mail_waits(do: Do, desk: Desk) -> None:
+    desk.open().mailbox.send("builder", "planner", "one")
+
+    assert do("acquire", paths=["src/a.py"]).facts["unread"] == 1
+    assert do("check", paths=["src/a.py"], agent="builder").facts.get("unread") is None
+    desk.take("planner", do("inbox").handed_on)
+    assert do("release", all=True).facts.get("unread") is None
+
+
 def test_a_status_is_no_longer_than_a_model_can_read(do: Do, desk: Desk) -> None:
     for number in range(120):
         desk.open().agent(f"agent-{number}").lock(f"{number}.py", bound="agent")

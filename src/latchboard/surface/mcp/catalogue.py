@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = (
     "Latchboard keeps several agents from overwriting each other. Before you edit a file, acquire it; when it is held, "
-    "work elsewhere, wait, or ask with handoff_request; release what you are done with. Read your inbox now and then. "
+    "work elsewhere, wait, or ask with handoff_request; release what you are done with. Read your inbox when an answer "
+    "says that mail is unread. "
     "Paths are relative to the project's root (status says it), or absolute; src/ is a folder with everything in it, "
     "glob:src/**/*.py a pattern. If you were told an agent id (by a hook, or by whoever started you as a subagent), "
     "give it as `agent` each time; otherwise leave `agent` out."
@@ -56,10 +57,11 @@ class Tool:
         output: JSON Schema.
         like: Which answers of protocol/schema/ it gives.
         reads: It changes nothing.
+        tells_mail: Its answer is, or says, what mail there is; every other answer says it where there is some.
         waits: It may wait long: it reports progress.
     """
 
-    __slots__ = ("description", "input", "like", "name", "output", "reads", "waits")
+    __slots__ = ("description", "input", "like", "name", "output", "reads", "tells_mail", "waits")
 
     def __init__(  # noqa: PLR0913 - a declaration, all by keyword
         self,
@@ -103,6 +105,7 @@ class Tool:
         }
         self.like = like
         self.reads = reads
+        self.tells_mail = name in ("inbox", "status")
         self.waits = waits
 
     def to_json(self) -> dict[str, Any]:

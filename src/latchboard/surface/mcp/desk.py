@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from latchboard.clock import HasFileno
     from latchboard.compose import Latchboard
     from latchboard.surface.mcp.project import Project
-    from latchboard.surface.mcp.work import Outcome
+    from latchboard.surface.mcp.work import Outcome, Scene
 
 
 class Desk:
@@ -94,6 +94,8 @@ class Desk:
         board, place = self._open(offered)
         scene = work.Scene(board, place, self._identity.of(board, agent, caller), cancel, tell)
         outcome: Outcome = getattr(work, name)(scene, **values)
+        if not tool.tells_mail:
+            _add_unread(outcome, scene)
         return outcome
 
     def read(self, uri: str, offered: Iterable[str]) -> str:
@@ -123,3 +125,13 @@ class Desk:
         with self._mutex:
             if self._found is not None:
                 self._found[0].close()
+
+
+def _add_unread(outcome: Outcome, scene: Scene) -> None:
+    """Say that mail waits: between the calls of a client without hooks nobody else does."""
+    try:
+        unread = scene.board.mailbox.unread(scene.agent)
+    except CoordinationError:  # what was asked for is done; whoever reads the mail meets the trouble
+        return
+    if unread:
+        outcome.facts["unread"] = unread
