@@ -145,16 +145,23 @@ class Editing:
             return {}
         source: Any = self.locks.store.read(*wanted)
         try:
-            changed = self.images.changed(source, names)
+            changed = self.images.changed(source, names, of=agent)
         except MalformedRecord:
             return {name: self.images.take(name) for name in names or ()}
-        return {one.name: one.now for one in changed if one.record["agent"] == agent}
+        return {one.name: one.now for one in changed}
 
     def renew(self, agent: str) -> None:
         """The agent is at work: renew its lease, if that is due. Raises StoreError."""
         check_agent(agent)
         if self._lives_by_a_lease_that_is_due(agent):
             self.locks.transact(agent, lambda table: self._renew(table, agent), table=Own)
+
+    def begin_turn(self, agent: str) -> None:
+        """A new turn: calls of an interrupted one are over, and the lease is renewed, if that is due. Raises StoreError."""
+        check_agent(agent)
+        if calls.is_any(self.locks.store, agent):
+            self.locks.transact(agent, lambda table: calls.end_all(table.view, agent), table=Own)
+        self.renew(agent)
 
     def _lives_by_a_lease_that_is_due(self, agent: str) -> bool:
         """Whether a part of the agent's lease has passed; without a lease it holds nothing that lives by one."""

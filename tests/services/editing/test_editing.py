@@ -212,6 +212,16 @@ def test_a_lease_that_ran_out_frees_the_file(scene: Scene) -> None:
     assert begin(scene.process(), "a2", "src/a.py").refusal is None
 
 
+def test_a_new_turn_ends_the_calls_of_an_interrupted_one(scene: Scene) -> None:
+    begin(scene.process(), "a1", "src/a.py")
+    assert scene.store.read("calls/a1").get("calls/a1") is not None
+
+    scene.process().board.editing.begin_turn("a1")
+
+    assert scene.store.read("calls/a1").get("calls/a1") is None
+    assert scene.holders("src/a.py") == [("a1", "exclusive")]
+
+
 # -- blocked ---------------------------------------------------------------------------------------------------------
 
 

@@ -37,7 +37,9 @@ def after(event: Event, place: Place, board: Latchboard, say: Say) -> None:
         board.editing.done(event.agent)
     elif event.kind == "failed" or (event.kind == "after-other" and event.tool.startswith(_MAY_WRITE)):
         board.editing.done(event.agent)
-    elif event.kind in ("after-other", "prompt"):
+    elif event.kind == "prompt":
+        board.editing.begin_turn(event.agent)
+    elif event.kind == "after-other":
         board.editing.renew(event.agent)
     if event.kind in ("prompt", "after-edit", "after-shell", "after-other"):
         _beat(event, board)
