@@ -107,6 +107,12 @@ class ProjectFiles:
         """See installation/port.py."""
         return os.path.lexists(f"{self._root}/{name}")
 
+    def link_to(self, name: str) -> str:
+        """See installation/port.py."""
+        path = f"{self._root}/{name}"
+        found = os.path.realpath(path)
+        return found.removeprefix(f"{self._root}/") if os.path.islink(path) and found.startswith(self._root) else ""
+
     def is_in_git(self) -> bool:
         """Whether git takes care of this folder: a repository that is one, here or above."""
         folder = self._root or "/"

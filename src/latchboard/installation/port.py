@@ -47,6 +47,10 @@ if TYPE_CHECKING:
             """Whether something lies there."""
             ...
 
+        def link_to(self, name: str) -> str:
+            """The file of the project that a symbolic link leads to; "" where it is none, or leads elsewhere."""
+            ...
+
         def is_in_git(self) -> bool:
             """Whether the project is in a git work tree."""
             ...

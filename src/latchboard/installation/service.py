@@ -71,6 +71,8 @@ class Installation:
         if self._files.is_in_git():
             lines = [rules.IGNORED, *([] if commands.is_bare else local)]
             wanted.insert(0, wishing.ignored(lines))
+        files = {wish.name for wish in wanted}
+        wanted = [wish for wish in wanted if self._files.link_to(wish.name) not in files]  # CLAUDE.md -> AGENTS.md
         return [change for name, group in _by_file(wanted) for change in self._merged(name, group)]
 
     def plan_ignored(self) -> list[Change]:

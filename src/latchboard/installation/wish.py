@@ -34,7 +34,6 @@ class Wish:
         merge: Text to text with it; ValueError where it cannot be. None: it should not be there any more.
         unmerge: Text, and the text from before (None: unknown, "": no file) to the text without it.
         is_nothing: Whether a text that was made for wishes alone has nothing left in it.
-        is_optional: Said only where it can be done: a file that is refused is told by the other wish for it.
     """
 
     __slots__ = ("is_nothing", "merge", "name", "unmerge", "what")
@@ -105,8 +104,7 @@ def everything() -> Iterator[Wish]:
 
 def instructions(name: str) -> Wish:
     """The block for agents in a file that they read."""
-    merge = _merge_instructions
-    return Wish(name, "instructions for agents", merge, marked.unmerged)
+    return Wish(name, "instructions for agents", _merge_instructions, marked.unmerged)
 
 
 def ignored(lines: list[str]) -> Wish:
@@ -130,6 +128,8 @@ def _covers(text: str) -> bool:
 
 
 def _merge_instructions(text: str) -> str:
+    if any(line.strip() in ("@AGENTS.md", "@./AGENTS.md") for line in text.splitlines()):
+        return marked.unmerged(text)  # it reads the other file, too
     return marked.merged(text, rules.INSTRUCTIONS, marked.MARKDOWN)
 
 
