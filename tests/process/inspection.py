@@ -44,7 +44,7 @@ class Folder:
         """Key to value of every record file; what cannot be read becomes a problem."""
         found: Records = {}
         for path in self._files():
-            if path.name in ("FORMAT", "status_board.json") or path.parent.name in ("journal", "bells"):
+            if path.name in ("FORMAT", "status_board.json") or path.parent.name in ("journal", "bells", "kept"):
                 continue
             try:
                 value = json.loads(path.read_bytes())

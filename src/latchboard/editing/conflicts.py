@@ -169,7 +169,7 @@ class Conflicts:
             return
         if record is not None and record["agent"] == agent and file["before"] is not None:
             # Its stamp is not known before the rename: the next look reads the file, and finds the content it expects.
-            self._images.put_record(view, record, {**file["before"], "settled": False})
+            self._images.put_again(view, record, {**file["before"], "settled": False})
 
 
 def readable(snapshot: View | Snapshot) -> list[Conflict]:

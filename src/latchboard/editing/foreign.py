@@ -112,7 +112,7 @@ class Foreign:
                 conflict = telling.compose(table, holder, still, verdict, diffs)
                 telling.log(table, conflict)
                 for one in still:
-                    self._images.put_record(table.view, one.record, one.now)
+                    self._images.put_again(table.view, one.record, one.now)
                 return conflict
 
             conflict = self._locks.transact(agent, decide)

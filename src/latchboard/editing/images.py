@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from latchboard.errors import MalformedRecord
 from latchboard.rules import image as rules
-from latchboard.rules import lease as leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,12 +121,14 @@ class Images:
     def put(self, view: View, name: str, agent: str, token: int, image: Image | None) -> None:
         """Write the image of a file that `agent` holds under `token`; a name that can have none is passed over."""
         if rules.is_imaged(name):
-            self.put_record(view, {"name": name, "path": self.path(name), "agent": agent, "token": token}, image)
+            path = self.path(name)
+            place = {} if path == name else {"path": path}
+            view.put(rules.key(name), {"name": name, **place, "agent": agent, "token": token, "file": image})
 
-    def put_record(self, view: View, of: Any, image: Image | None) -> None:
-        """Write an image beside what is known of the hold: name, path, agent, token."""
-        fields = {field: of[field] for field in ("name", "path", "agent", "token")}
-        view.put(rules.key(of["name"]), {**fields, "taken": leases.moment(view.now), "file": image})
+    @staticmethod
+    def put_again(view: View, record: ImageRecord, image: Image | None) -> None:
+        """Write another image of the same file, for the same hold."""
+        view.put(rules.key(record["name"]), {**record, "file": image})
 
     def forget(self, view: View, names: Iterable[str]) -> None:
         """Delete the images of names that were given back. Their bytes go with the next cleanup."""
@@ -143,7 +144,9 @@ class Images:
         """
         return checked(rules.key(name), source.get(rules.key(name)))
 
-    def changed(self, source: View | Snapshot, names: Iterable[str] | None = None) -> list[Changed]:
+    def changed(
+        self, source: View | Snapshot, names: Iterable[str] | None = None, *, of: str | None = None
+    ) -> list[Changed]:
         """Those whose file is not its image; of what may have changed the bytes are read, and kept.
 
         A file whose look is that of a settled image is not read. One that was only touched is not changed.
@@ -151,6 +154,7 @@ class Images:
         Args:
             source: Has the images: `store.read("images/")`, or of `names` alone.
             names: Canonical names; None: every image there is.
+            of: Of this holder alone.
 
         Raises:
             MalformedRecord: An image that was asked for by name cannot be read. Of all images, such a one is passed
@@ -163,7 +167,7 @@ class Images:
             stored = [(key, source.get(key)) for key in map(rules.key, names)]
         found = []
         for key, value in stored:
-            if value is None or self._is_plainly_same(value):
+            if value is None or (of is not None and value.get("agent") != of) or self._is_plainly_same(value):
                 continue
             try:
                 record = checked(key, value)
@@ -172,7 +176,7 @@ class Images:
                     continue
                 raise
             assert record is not None
-            now = self._take(record["path"])
+            now = self._take(rules.path_of(record))
             if not rules.is_same_content(record["file"], now):
                 found.append(Changed(record, now))
         return found
@@ -181,7 +185,7 @@ class Images:
         """Whether a look is enough (rules/image.py, law 2). On the path of every shell call, for every held file."""
         try:
             image = value["file"]
-            return (image is None or image["settled"] is True) and self.kept.shows(value["path"], image)
+            return (image is None or image["settled"] is True) and self.kept.shows(rules.path_of(value), image)
         except (KeyError, TypeError):  # not the shape of an image: `checked` says what is wrong
             return False
 

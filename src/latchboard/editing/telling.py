@@ -10,6 +10,7 @@ from itertools import count
 from latchboard.locks import notices
 from latchboard.locks.hold import holder_tag
 from latchboard.rules import foreign as rules
+from latchboard.rules import image as image_rules
 from latchboard.rules import lease as leases
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def compose(table: Table, holder: str, changed: list[Changed], verdict: Verdict,
     files: list[ForeignFile] = [
         {
             "name": one.name,
-            "path": one.record["path"],
+            "path": image_rules.path_of(one.record),
             "token": one.record["token"],
             "before": one.record["file"],
             "after": one.now,

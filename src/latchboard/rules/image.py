@@ -5,19 +5,19 @@ Law 2. A file is taken for unchanged without reading it only where its stamp is 
 was not taken so soon after the last change that another one could have the same stamp.
 Law 3. What has no bytes kept says so (`kept`): then its old content cannot be shown again, and nobody is told it could.
 
-Record `images/<name>`: {"name", "path", "agent", "token", "taken", "file"}; `file` is None where there was no file.
+Record `images/<name>`: {"name", "agent", "token", "file"}; `file` is None where there was no file. `path` stands beside
+the name where the disk spells it otherwise. It is short: before every shell call all of them are read.
 
 Protocol: protocol/editing.md, "Images".
 """
 
 from __future__ import annotations
 
-from latchboard.rules import lease as leases
 from latchboard.rules.holding import is_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal, TypedDict
+    from typing import Any, Literal, NotRequired, TypedDict
 
     Kind = Literal["file", "folder", "other"]
 
@@ -35,13 +35,12 @@ if TYPE_CHECKING:
         settled: bool
 
     class ImageRecord(TypedDict):
-        """An image, and whose it is. `path` is how the disk spells it: relative to the root, or absolute outside it."""
+        """An image, and whose it is. `path` is how the disk spells the name: relative to the root, or absolute."""
 
         name: str
-        path: str
+        path: NotRequired[str]
         agent: str
         token: int
-        taken: leases.Moment
         file: Image | None
 
 
@@ -56,6 +55,11 @@ SETTLED_COARSE_NS = 2_000_000_000
 def key(name: str) -> str:
     """The key of the image of a name."""
     return KEY + name
+
+
+def path_of(record: Any) -> Any:
+    """How the disk spells the file of an image: relative to the root, or absolute outside it."""
+    return record.get("path", record.get("name"))
 
 
 def is_imaged(name: str) -> bool:
@@ -85,10 +89,10 @@ def check_record(value: Any) -> str:
     """What is wrong with a stored image; empty: nothing."""
     if not isinstance(value, dict):
         return "no object"
-    if not is_word(value.get("name")) or not is_word(value.get("path")) or not is_word(value.get("agent")):
+    if not is_word(value.get("name")) or not is_word(path_of(value)) or not is_word(value.get("agent")):
         return "name, path or agent is no word"
-    if type(value.get("token")) is not int or not leases.check_moment(value.get("taken")):
-        return "token or taken is wrong"
+    if type(value.get("token")) is not int:
+        return "token is no number"
     return check_image(value["file"]) if "file" in value else "file is missing"
 
 
