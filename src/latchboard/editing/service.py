@@ -157,7 +157,7 @@ class Editing:
             self.locks.transact(agent, lambda table: self._renew(table, agent), table=Own)
 
     def begin_turn(self, agent: str) -> None:
-        """A new turn: calls of an interrupted one are over, and the lease is renewed, if that is due. Raises StoreError."""
+        """A new turn: calls of an interrupted one are over; the lease is renewed, if that is due. Raises StoreError."""
         check_agent(agent)
         if calls.is_any(self.locks.store, agent):
             self.locks.transact(agent, lambda table: calls.end_all(table.view, agent), table=Own)

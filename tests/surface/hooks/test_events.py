@@ -364,3 +364,22 @@ def test_a_shell_call_that_writes_plainly_is_denied_where_nothing_can_be_read(ho
 
     assert hooked.shell("rm src/a.py", "s2").is_denied
     assert not hooked.shell("ls", "s2").is_denied
+
+
+def test_a_file_of_variables_that_cannot_be_written_is_told_and_the_agent_is_greeted(hooked: Hooked) -> None:
+    hooked.environ = {"CLAUDE_ENV_FILE": f"{hooked.root}/missing/env.sh"}
+
+    done = hooked.fire(hooked.event("SessionStart", source="startup"))
+
+    assert "Your agent id is s1." in done.context
+    assert "shell calls will not know AGENT_ID" in done.json["systemMessage"]
+
+
+def test_a_board_file_that_cannot_be_written_keeps_nobody_from_giving_back(hooked: Hooked) -> None:
+    hooked.edit()
+    (hooked.root / "data/.agent_locks/status_board.json").mkdir()
+
+    done = hooked.fire(hooked.event("Stop", stop_hook_active=False))
+
+    assert done.status == 0
+    assert hooked.holder("src/a.py") is None

@@ -5,7 +5,7 @@ Protocol: protocol/editing.md, "Events".
 
 from __future__ import annotations
 
-from latchboard.surface.hooks import mail
+from latchboard.errors import CoordinationError
 from latchboard.surface.hooks.event import Outcome
 
 TYPE_CHECKING = False
@@ -25,11 +25,11 @@ _MAY_WRITE = ("mcp__", "mcp_", "MCP:")
 
 def after(event: Event, place: Place, board: Latchboard, say: Say) -> None:
     """Do what the event asks for, then hand over mail if its answer can reach the model."""
-    context = ""
+    told = Outcome()
     if event.kind == "session-start":
-        context = _session_start(event, board)
+        told = _session_start(event, board)
     elif event.kind in ("turn-end", "subagent-end", "session-end"):
-        _end(event, board)
+        told = _end(event, board)
     elif event.kind == "after-edit":
         board.editing.done(event.agent, place.paths(event))
     elif event.kind == "after-shell":
@@ -44,21 +44,23 @@ def after(event: Event, place: Place, board: Latchboard, say: Say) -> None:
     if event.kind in ("prompt", "after-edit", "after-shell", "after-other"):
         _beat(event, board)
     if event.carries and event.kind in ("session-start", "prompt", "after-edit", "after-shell", "after-other"):
-        _tell_news(event, board, context, say)
+        _tell_news(event, board, told, say)
     else:
-        say(Outcome(context=context))
+        say(told)
 
 
-def _tell_news(event: Event, board: Latchboard, context: str, say: Say) -> None:
+def _tell_news(event: Event, board: Latchboard, told: Outcome, say: Say) -> None:
     def hand_over(messages: list[dict[str, Any]]) -> None:
-        parts = [context, mail.told(messages, event.agent)]
-        say(Outcome(context="\n\n".join(part for part in parts if part)))
+        from latchboard.surface.hooks import mail
+
+        parts = [told.context, mail.told(messages, event.agent)]
+        say(Outcome(context="\n\n".join(part for part in parts if part), note=told.note))
 
     if not board.editing.news(event.agent, hand_over):
-        say(Outcome(context=context))
+        say(told)
 
 
-def _session_start(event: Event, board: Latchboard) -> str:
+def _session_start(event: Event, board: Latchboard) -> Outcome:
     """Put the agent on the board and tell it who it is; its shell calls shall know as well."""
     key = f"agents/{event.agent}"
     known = board.store.read(key).get(key)
@@ -66,26 +68,43 @@ def _session_start(event: Event, board: Latchboard) -> str:
         board.board.update(event.agent, f"in a session of {event.client}")
     else:
         board.board.heartbeat(event.agent)
-    board.board.publish_if_due()
-    if event.env_file:
-        _export(event.env_file, event.agent)
-    return mail.greeting(event.agent)
+    from latchboard.surface.hooks import mail
+
+    notes = [_publish(board), _export(event.env_file, event.agent) if event.env_file else ""]
+    return Outcome(context=mail.greeting(event.agent), note="; ".join(note for note in notes if note))
 
 
-def _export(path: str, agent: str) -> None:
-    """Let the client's later shell calls know AGENT_ID. The file is the client's; a relative one is none of its."""
+def _export(path: str, agent: str) -> str:
+    """Let the client's later shell calls know AGENT_ID; why that could not be. A relative file is not the client's."""
     from latchboard.surface.hooks.denial import quoted
 
-    if path.startswith("/") and "\0" not in path:
+    if not path.startswith("/") or "\0" in path:
+        return ""
+    try:
         with open(path, "a", encoding="utf-8") as file:
             file.write(f"export AGENT_ID={quoted(agent)}\n")
+    except OSError as exc:
+        return f"latchboard: shell calls will not know AGENT_ID: {exc.strerror} ({path})"
+    return ""
 
 
-def _end(event: Event, board: Latchboard) -> None:
+def _end(event: Event, board: Latchboard) -> Outcome:
     if event.kind == "turn-end" and board.settings.hooks_release != "turn":
-        return
+        return Outcome()
     board.editing.end(event.agent, with_subagents=event.kind == "session-end")
-    board.board.publish_if_due()
+    return Outcome(note=_publish(board, at_once=event.kind == "session-end"))
+
+
+def _publish(board: Latchboard, *, at_once: bool = False) -> str:
+    """Bring status_board.json up to date; why that could not be: what was to be done is done all the same."""
+    try:
+        if at_once:
+            board.board.publish(wait_s_max=0.0)
+        else:
+            board.board.publish_if_due()
+    except CoordinationError as exc:
+        return f"latchboard: status_board.json could not be written: {exc.message}"
+    return ""
 
 
 def _beat(event: Event, board: Latchboard) -> None:
