@@ -99,12 +99,16 @@ def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
         raise from_os_error(exc, "read", path) from exc
     if is_project and TABLE not in data:  # most have no such table, and need not be read as TOML for it
         return {}
-    import tomllib  # some milliseconds that a project without the file does not pay
+    from latchboard.host import plain_toml
 
     try:
-        found = tomllib.loads(data.decode())
-        if is_project:
-            found = found.get("tool", {}).get("latchboard", {})
+        found = plain_toml.read(data.decode()) if not is_project else None
+        if found is None:
+            import tomllib  # ten milliseconds that plain settings need not pay
+
+            found = tomllib.loads(data.decode())
+            if is_project:
+                found = found.get("tool", {}).get("latchboard", {})
         Settings(**{name: value for name, value in found.items() if name not in TABLES})
     except (ValueError, TypeError, AttributeError) as exc:
         raise UsageError(f"{path} is no TOML: {exc}", hint="mend the file; nothing was changed") from exc
