@@ -9,7 +9,6 @@ Protocol: protocol/editing.md, "Shell calls".
 from __future__ import annotations
 
 import os
-import subprocess
 
 SECONDS_MAX = 2.0
 FILES_COUNT_MAX = 5000
@@ -39,6 +38,8 @@ class _Repository:
 
     def ask(self, *words: str) -> str | None:
         """What `git WORDS` prints; None: it did not answer well."""
+        import subprocess  # ten milliseconds that a command which is none of git's does not pay
+
         command = ["git", "--glob-pathspecs", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
         try:
             done = subprocess.run(
