@@ -33,17 +33,10 @@ if TYPE_CHECKING:
     from latchboard.store.port import Entries, Snapshot, Store, View
 
     class Mail(Protocol):
-        """What cleanup needs of a mailbox."""
+        """What cleanup needs of a mailbox, and of editing."""
 
         def sweep(self, *, dry_run: bool) -> dict[str, int]:
-            """Remove old mail; how much of what."""
-            ...
-
-    class Editing(Protocol):
-        """What cleanup needs of editing."""
-
-        def sweep(self, *, dry_run: bool) -> dict[str, int]:
-            """Remove images, calls, conflicts and kept bytes that are over; how many of what."""
+            """Remove what is old; how much of what."""
             ...
 
     class Leftovers(Protocol):
@@ -134,7 +127,7 @@ class Cleanup:
         mailbox: Mail,
         *,
         leftovers: Leftovers | None = None,
-        editing: Editing | None = None,
+        editing: Mail | None = None,
     ) -> None:
         self._store = store
         self._clock = clock

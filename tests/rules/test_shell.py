@@ -60,9 +60,14 @@ def test_what_is_longer_than_a_command_line_is_not_read() -> None:
 
 
 def test_paths_are_seen_from_the_folder_of_the_call() -> None:
-    found = writes("rm a /b; cd c; rm d; git stash", "/work")
+    found = writes("rm a /b; cd c; rm d; git stash", "/srv/app")
 
-    assert [repr(one) for one in found] == ["tree /work/a", "tree /b", "tree /work/c/d", "git-reset /work/c HEAD"]
+    assert [repr(one) for one in found] == [
+        "tree /srv/app/a",
+        "tree /b",
+        "tree /srv/app/c/d",
+        "git-reset /srv/app/c HEAD",
+    ]
 
 
 def test_a_nul_is_no_command() -> None:

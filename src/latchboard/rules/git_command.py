@@ -16,7 +16,7 @@ Protocol: protocol/editing.md, "Shell calls".
 
 from __future__ import annotations
 
-from latchboard.rules.command import Options, Word, Write, joined
+from latchboard.rules.written import Options, Word, Write, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
