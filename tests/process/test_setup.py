@@ -40,7 +40,8 @@ class Desk:
             script.chmod(0o755)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         self.environment |= {"HOME": str(self.home), "PYTHONPATH": SOURCE, "GIT_CONFIG_NOSYSTEM": "1"}
-        self.environment |= {"PATH": f"{programs}{os.pathsep}{path_without_clients()}"}
+        folders = [one for one in path_without_clients().split(os.pathsep) if not Path(one, "latchboard-hook").exists()]
+        self.environment |= {"PATH": os.pathsep.join((str(programs), *folders))}  # the hook is called by its path
         self.environment |= {f"GIT_{who}_{what}": "me" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         for variable in ("AGENT_ID", "CODEX_HOME", "CLAUDE_PROJECT_DIR"):
             self.environment.pop(variable, None)
