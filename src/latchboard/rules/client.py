@@ -169,7 +169,7 @@ CLIENTS = (
             Hook("SessionEnd", timeout_s=_END_S),
         ),
         mcp_file=".gemini/settings.json",
-        next_step="it reads its hooks when it starts: start it anew",
+        next_step="it runs no hook of a folder that you have not trusted: start it anew, and trust this one",
     ),
     Client(
         "cursor",

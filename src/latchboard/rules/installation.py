@@ -50,9 +50,7 @@ def handler(client: Client, hook: Hook, command: str, *, is_closed: bool) -> dic
     """One hook as the client wants it; `is_closed`: a hook that fails keeps the call from happening."""
     made: dict[str, Any] = {"command": command, "timeout": hook.timeout_s * client.timeout_unit}
     if client.is_flat:
-        if hook.matcher:
-            made["matcher"] = hook.matcher
-        return made
+        return {**made, "matcher": hook.matcher} if hook.matcher else made
     made = {"type": "command", **made}
     if client.name == "gemini":
         made["name"] = SERVER

@@ -207,8 +207,6 @@ def _at(value: Any, path: Sequence[str]) -> Any:
 def _with(said: dict[str, Any], path: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
     first, *rest = path
     inner = said.get(first, {})
-    if not isinstance(inner, dict):
-        return {}
     return {**said, first: _with(inner, rest, values) if rest else values}
 
 
