@@ -49,14 +49,18 @@ def is_any(store: Store, agent: str) -> bool:
         return True
 
 
-def busy(source: View | Snapshot, now: Any, call_s_max: float) -> dict[str, Call]:
-    """Agents that are in a call, with what each had seen; a record that cannot be read is nobody's."""
+def is_known(view: View, agent: str) -> bool:
+    """Whether there is a record of the agent's calls, however old: then nobody knows that they have ended."""
+    return _is_there(view, agent)
+
+
+def known(source: View | Snapshot) -> dict[str, Call]:
+    """The calls of every agent, also those that have lost their end; a record that cannot be read is nobody's."""
     found = {}
     for _, value in source.scan(rules.CALLS, damaged=[]):
         if not rules.check_call(value):
             call: Call = value  # type: ignore[assignment]  # check_call has just looked at every field
-            if rules.is_open(call, now, call_s_max):
-                found[call["agent"]] = call
+            found[call["agent"]] = call
     return found
 
 

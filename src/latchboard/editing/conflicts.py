@@ -54,8 +54,15 @@ class Conflicts:
         return _found(conflict_id, self._locks.store.read(key).get(key))
 
     def diff(self, file: ForeignFile) -> bytes:
-        """The diff that was made then; empty: there is none, or it is gone."""
-        return self._images.kept.read_named(file["diff"].rpartition("/")[2]) or b"" if file["diff"] else b""
+        """The diff that was made then, or is made now; empty: there can be none."""
+        kept = self._images.kept
+        made = kept.read_named(file["diff"].rpartition("/")[2]) if file["diff"] else None
+        before, after = file["before"], file["after"]
+        if made is not None or before is None or after is None or not (before["kept"] and after["kept"]):
+            return made or b""
+        from latchboard.editing.diff import unified
+
+        return unified(file["name"], kept.read(before["sha256"]), kept.read(after["sha256"]))
 
     def restore(
         self, agent: str, conflict_id: str, paths: Collection[str] = (), *, over: bool = False

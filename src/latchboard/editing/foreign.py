@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from latchboard.locks.table import Table
     from latchboard.rules.foreign import Conflict
     from latchboard.rules.image import ImageRecord
-    from latchboard.store.port import Snapshot
+    from latchboard.store.port import Snapshot, View
 
 BATCH_COUNT = 200
 """Files in one conflict: with their images below 250 records and 200 KB."""
@@ -41,7 +41,7 @@ class Foreign:
     def before_call(self, agent: str) -> list[Conflict]:
         """Before a shell call: tell what was changed so far, which is not this call's doing; the call begins.
 
-        Of the agent's own files too, if it is in no other call: then a change of them is somebody else's.
+        Of the agent's own files too, if no other call of it is on record: then a change of them is somebody else's.
 
         Returns:
             The conflicts that were logged.
@@ -52,19 +52,25 @@ class Foreign:
         snapshot = self._locks.store.read("images/", "calls/")
         if not self._images.has_any(snapshot):
             return []  # nobody holds anything that could be changed
-        busy = calls.busy(snapshot, self._locks.clock.now(), self._call_s_max)
         told: list[Conflict] = []
         seen: dict[str, str] = {}
         for (holder, _), changed in self._by_holder(snapshot, {}).items():
-            if holder not in busy:
-                told += self._log(agent, holder, changed, is_after=False, was_seen=False)
+            if rules.judge(agent, holder, calls=self._calls(snapshot), is_after=False).told:
+                told += self._log(agent, holder, changed, is_after=False)
             elif holder != agent:
                 seen.update((one.name, rules.fingerprint(one.now)) for one in changed)
         self._locks.transact(agent, lambda table: calls.begin(table.view, agent, seen))
         return told
 
-    def after_call(self, agent: str) -> list[Conflict]:
-        """After a shell call: tell what was changed of other agents' files. Whoever takes images anew ends the call.
+    def after_call(self, agent: str, command: str = "") -> list[Conflict]:
+        """After a shell call: tell what was changed meanwhile. Whoever takes images anew ends the call.
+
+        The agent's own files are its own doing. Where another agent was in a call too, they are told, in doubt, but for
+        those that the command line names.
+
+        Args:
+            agent: Whose call.
+            command: Its text.
 
         Returns:
             The conflicts that were logged.
@@ -75,16 +81,14 @@ class Foreign:
         snapshot = self._locks.store.read("images/", "calls/")
         if not self._images.has_any(snapshot):
             return []
-        mine = calls.busy(snapshot, self._locks.clock.now(), self._call_s_max).get(agent)
+        mine = calls.known(snapshot).get(agent)
         told: list[Conflict] = []
         for (holder, was_seen), changed in self._by_holder(snapshot, mine["seen"] if mine else {}).items():
-            if holder != agent:
+            if holder == agent:
+                changed = [one for one in changed if one.name.rpartition("/")[2] not in command]  # noqa: PLW2901
+            if rules.judge(agent, holder, calls=self._calls(snapshot), is_after=True, was_seen=was_seen).told:
                 told += self._log(agent, holder, changed, is_after=True, was_seen=was_seen)
         return told
-
-    @property
-    def _call_s_max(self) -> float:
-        return self._locks.settings.call_s_max
 
     def _by_holder(self, snapshot: Snapshot, seen: dict[str, str]) -> dict[tuple[str, bool], list[Changed]]:
         """What was changed, by its holder and by whether it was seen before the call."""
@@ -95,7 +99,7 @@ class Foreign:
         return found
 
     def _log(
-        self, agent: str, holder: str, changed: list[Changed], *, is_after: bool, was_seen: bool
+        self, agent: str, holder: str, changed: list[Changed], *, is_after: bool, was_seen: bool = False
     ) -> list[Conflict]:
         """One commit for every `BATCH_COUNT` files: all that is told of them, or nothing."""
         told = []
@@ -105,19 +109,19 @@ class Foreign:
 
             def decide(table: Table, batch: list[Changed] = batch, diffs: dict[str, str] = diffs) -> Conflict | None:
                 still = self._still(table, batch)
-                busy = calls.busy(table.view, table.now, self._call_s_max)
-                verdict = rules.judge(agent, holder, busy=busy, is_after=is_after, was_seen=was_seen)
-                if not still or not verdict.told:
-                    return None
-                conflict = telling.compose(table, holder, still, verdict, diffs)
-                telling.log(table, conflict)
-                for one in still:
-                    self._images.put_again(table.view, one.record, one.now)
-                return conflict
+                verdict = rules.judge(
+                    agent, holder, calls=self._calls(table.view), is_after=is_after, was_seen=was_seen
+                )
+                return _tell(table, self._images, holder, still, verdict, diffs) if still and verdict.told else None
 
             conflict = self._locks.transact(agent, decide)
             told += [conflict] if conflict is not None else []
         return told
+
+    def _calls(self, source: View | Snapshot) -> dict[str, bool]:
+        """Agents with calls on record, and whether one may still go on."""
+        now, longest_s = self._locks.clock.now(), self._locks.settings.call_s_max
+        return {agent: rules.is_open(call, now, longest_s) for agent, call in calls.known(source).items()}
 
     def _diffs(self, changed: list[Changed]) -> dict[str, str]:
         """Name to the path of its diff, kept below the store's folder; none where one cannot be made."""
@@ -144,6 +148,27 @@ class Foreign:
             except MalformedRecord:
                 continue  # nobody can say whose it is
         return found
+
+
+def tell_unknown(table: Table, images: Images, holder: str, changed: list[Changed]) -> None:
+    """Files of a holder that begins to edit them were changed since its last call, and not by it."""
+    _tell(table, images, holder, changed, rules.judge(holder, holder, calls={}, is_after=False), {})
+
+
+def _tell(
+    table: Table,
+    images: Images,
+    holder: str,
+    changed: list[Changed],
+    verdict: rules.Verdict,
+    diffs: dict[str, str],
+) -> Conflict:
+    """Log a conflict, tell both sides, and take the images anew."""
+    conflict = telling.compose(table, holder, changed, verdict, diffs)
+    telling.log(table, conflict)
+    for one in changed:
+        images.put_again(table.view, one.record, one.now)
+    return conflict
 
 
 def is_held(table: Table, record: ImageRecord) -> bool:

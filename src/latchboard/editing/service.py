@@ -12,6 +12,7 @@ Protocol: protocol/editing.md.
 from __future__ import annotations
 
 from latchboard.editing import calls
+from latchboard.editing.images import Changed
 from latchboard.editing.own import Own
 from latchboard.errors import MalformedRecord, UsageError
 from latchboard.locks.hold import Hold
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from latchboard.locks.hold import Refusal
     from latchboard.locks.service import Locks
     from latchboard.locks.table import Table
-    from latchboard.rules.image import Image
+    from latchboard.rules.image import Image, ImageRecord
     from latchboard.rules.lease import Lease
     from latchboard.store.port import View
 
@@ -104,21 +105,34 @@ class Editing:
         return begun
 
     def _put_images(self, table: Table, agent: str, tokens: dict[str, int], taken: dict[str, Image | None]) -> None:
-        """Beside the grant, what the files are now, and that a call has begun; an image of this very hold stays."""
+        """Beside the grant, what the files are now, and that a call has begun; an image of this very hold stays.
+
+        Where the file is not that image, and the agent in no call, somebody else has changed it: it is told.
+        """
+        changed: list[Changed] = []
         for name, token in tokens.items():
-            if name in taken and not self._has_image(table.view, name, agent, token):
-                image = taken[name]
+            if name not in taken:
+                continue
+            image, record = taken[name], self._image(table.view, name, agent, token)
+            if record is None:
                 if not self.images.shows(name, image):
                     image = self.images.take(name)  # it was written since: by whoever has just given it back
                 self.images.put(table.view, name, agent, token, image)
+            elif not images.is_same_content(record["file"], image):
+                changed.append(Changed(record, image))
+        if changed and not calls.is_known(table.view, agent):
+            from latchboard.editing.foreign import tell_unknown
+
+            tell_unknown(table, self.images, agent, changed)
         calls.begin(table.view, agent)
 
-    def _has_image(self, view: View, name: str, agent: str, token: int) -> bool:
+    def _image(self, view: View, name: str, agent: str, token: int) -> ImageRecord | None:
+        """The image of this very hold, if it can be read."""
         try:
             image = self.images.get(view, name)
         except MalformedRecord:
-            return False
-        return image is not None and image["agent"] == agent and image["token"] == token
+            return None
+        return image if image is not None and image["agent"] == agent and image["token"] == token else None
 
     def done(self, agent: str, paths: Iterable[str] = ()) -> None:
         """A call of the agent is over: take the images of what it wrote anew, and renew its lease if that is due.

@@ -76,7 +76,7 @@ class Sweep:
         value: Any = table.view.get(key)
         if value is None or rules.check_call(value):
             return value is not None  # the end of nobody's call can come to it
-        return not rules.is_open(value, table.now, self._locks.settings.call_s_max)
+        return not rules.is_open(value, table.now, max(self._locks.settings.call_s_max, rules.LOST_S))
 
     def _is_old_conflict(self, table: Table, key: str) -> bool:
         value: Any = table.view.get(key)

@@ -105,7 +105,9 @@ def _listed(words: Sequence[str]) -> str:
 
 def _to_holder(conflict: Conflict) -> str:
     holder, by, its_id = conflict["holder"], conflict["by"], conflict["id"]
-    who = f"during a shell call of {by}" if by else "by somebody unknown, not by a call of yours"
+    who = "by somebody unknown, not by a call of yours"
+    if by is not None:
+        who = "during a shell call of yours" if by == holder else f"during a shell call of {by}"
     had = [one["before"] for one in conflict["files"] if one["before"] is not None]
     kept = [one for one in had if one["kept"]]
     said = f"You hold {_names(conflict)}; it was {_what(conflict)} {who}.{_doubt(conflict, holder)}"

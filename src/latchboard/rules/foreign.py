@@ -4,6 +4,7 @@ Law 1. What was found before a call is not that call's doing: then nobody is nam
 Law 2. "Certain" is said only where the holder was in no call of its own and nobody else was in one: then the file
 changed while one call was open, and that one alone. A person or a program without hooks may still have done it.
 Law 3. What the holder may just be doing itself is told to nobody before its call has ended; it is remembered as seen.
+What was changed during a call of the holder is its own, unless somebody else was in a call: then it is told, in doubt.
 Law 4. A call that has been open for longer than any client lets one run has lost its end: it counts no more.
 
 Record `calls/<agent>`: {"agent", "count", "since", "seen"}: the calls of one agent that are going on, and what was
@@ -21,7 +22,7 @@ from latchboard.rules.holding import is_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any, NotRequired, TypedDict
 
     from latchboard.clock import Now
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 
 CALLS = "calls/"
 CONFLICTS = "conflicts/"
+LOST_S = 86400.0
+"""After this long a record of calls that have lost their end is cleaned up: its agent's turn is over."""
 COUNT_MAX = 100
 """So many calls of one agent are counted; a client that loses every end would count for ever."""
 
@@ -84,20 +87,24 @@ class Verdict:
         self.told = told
 
 
-def judge(agent: str, holder: str, *, busy: Iterable[str], is_after: bool, was_seen: bool) -> Verdict:
+def judge(agent: str, holder: str, *, calls: Mapping[str, bool], is_after: bool, was_seen: bool = False) -> Verdict:
     """Whose doing it was that a file of `holder` is not its image.
 
     Args:
         agent: In whose call, or before whose call, it was found.
         holder: Whose file it is.
-        busy: Agents that are in a call, `agent` perhaps among them.
+        calls: Agents with calls on record, `agent` perhaps among them: whether one may still go on.
         is_after: Found after the call; else before it.
         was_seen: The same content was there before the call.
     """
-    others = sorted(set(busy) - {agent})
+    others = sorted(one for one, is_open in calls.items() if is_open and one != agent)
     if not is_after or was_seen:
-        return Verdict(None, certain=False, also=others, told=holder not in others)
-    return Verdict(agent, certain=not others, also=others, told=True)
+        # Its own record, however old, says of an agent that nobody saw the end of what it did itself.
+        may_be_its_own = holder in (calls if holder == agent else others)
+        return Verdict(None, certain=False, also=others, told=not may_be_its_own)
+    if holder == agent:
+        return Verdict(agent, certain=False, also=others, told=bool(others))
+    return Verdict(agent, certain=not others and holder not in calls, also=others, told=True)
 
 
 def fingerprint(image: Image | None) -> str:

@@ -182,7 +182,7 @@ def test_what_was_seen_while_the_holder_was_busy_is_not_this_calls_doing_even_wh
     assert scene.mail("B") == []
 
 
-def test_a_call_that_lost_its_end_protects_nobody_for_ever(scene: Scene) -> None:
+def test_a_call_that_lost_its_end_keeps_nothing_from_being_told_and_leaves_a_doubt(scene: Scene) -> None:
     scene.write("a", "one")
     scene.hold("A", "a")
     scene.before("A")
@@ -192,7 +192,60 @@ def test_a_call_that_lost_its_end_protects_nobody_for_ever(scene: Scene) -> None
     scene.write("a", "two")
     (found,) = scene.after("B")
 
-    assert (found["by"], found["certain"]) == ("B", True)
+    assert (found["by"], found["certain"], found["also"]) == ("B", False, [])
+
+
+def test_a_change_of_the_agents_own_file_before_its_edit_is_not_its_own(scene: Scene) -> None:
+    scene.write("a", "one\n")
+    scene.hold("A", "a")
+    scene.write("a", "two\n")
+
+    scene.board.editing.begin("A", ["a"])
+
+    (found,) = scene.board.conflicts.every()
+    assert (found["holder"], found["by"]) == ("A", None)
+    assert "somebody unknown" in scene.mail("A")[0]
+    assert b"-one\n+two\n" in scene.board.conflicts.diff(found["files"][0])
+    scene.write("a", "three\n")
+    scene.board.editing.done("A", ["a"])
+    assert len(scene.board.conflicts.every()) == 1
+
+
+def test_an_edit_whose_end_nobody_saw_is_told_to_nobody_at_the_next_one(scene: Scene) -> None:
+    scene.write("a", "one")
+    scene.board.editing.begin("A", ["a"])
+    scene.write("a", "two")
+    scene.clock.advance(scene.board.settings.call_s_max + 1)
+
+    scene.board.editing.begin("A", ["a"])
+    scene.before("A")
+
+    assert scene.board.conflicts.every() == []
+
+
+def test_what_changed_in_the_holders_own_call_while_another_was_open_is_told_in_doubt(scene: Scene) -> None:
+    scene.write("a", "one")
+    scene.hold("A", "a")
+    scene.before("B")
+    scene.before("A")
+    scene.write("a", "two")
+
+    (found,) = scene.after("A")
+
+    assert (found["by"], found["certain"], found["also"]) == ("A", False, ["B"])
+    assert "not certain" in scene.mail("A")[0]
+    assert scene.after("B") == []
+    assert scene.mail("B") == []
+
+
+def test_what_the_holders_own_command_names_is_its_own(scene: Scene) -> None:
+    scene.write("src/a.py", "one")
+    scene.hold("A", "src/a.py")
+    scene.before("B")
+    scene.before("A")
+    scene.write("src/a.py", "two")
+
+    assert scene.board.foreign.after_call("A", "ruff format src/a.py") == []
 
 
 def test_deleted_made_and_replaced_files_are_found(scene: Scene) -> None:

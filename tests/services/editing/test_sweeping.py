@@ -90,7 +90,9 @@ def test_a_call_that_lost_its_end_goes(scene: Scene) -> None:
     scene.before("B")
 
     assert sweep(scene)["calls"] == 0
-    scene.clock.advance(scene.board.settings.call_s_max + 1)
+    scene.clock.advance(DAY_S - 10)
+    assert sweep(scene)["calls"] == 0
+    scene.clock.advance(11)
     assert sweep(scene)["calls"] == 1
 
 

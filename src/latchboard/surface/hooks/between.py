@@ -33,7 +33,7 @@ def after(event: Event, place: Place, board: Latchboard, say: Say) -> None:
     elif event.kind == "after-edit":
         board.editing.done(event.agent, place.paths(event))
     elif event.kind == "after-shell":
-        board.foreign.after_call(event.agent)
+        board.foreign.after_call(event.agent, event.command)
         board.editing.done(event.agent)
     elif event.kind == "failed" or (event.kind == "after-other" and event.tool.startswith(_MAY_WRITE)):
         board.editing.done(event.agent)
