@@ -31,7 +31,7 @@ def hand_over_news(
     agent: str,
     hand_over: Callable[[list[dict[str, Any]]], None],
     *,
-    chars_max: int = 24_000,
+    bytes_max: int = 8_000,
 ) -> int:
     """Take the oldest unread messages of an agent and hand them over.
 
@@ -41,7 +41,8 @@ def hand_over_news(
         agent: Whose mail.
         hand_over: Given the messages, in order; runs inside of the commit, so it must not take long, and if it raises
             they stay unread. Not called when there are none.
-        chars_max: Most characters of all bodies together; the first message is handed over whatever its length.
+        bytes_max: Most bytes of all bodies together, for clients cut what is long; the first message is handed over
+            whatever its length.
 
     Returns:
         How many were handed over.
@@ -53,7 +54,7 @@ def hand_over_news(
     now = clock.now()
     found = look(Reading(store), agent, now)
     unread = [one for one in [*found.own, *found.news] if rules.state(one) == "waiting"]
-    chosen = _first(rules.deliveries(unread, now, None)[0], chars_max)
+    chosen = _first(rules.deliveries(unread, now, None)[0], bytes_max)
     if not chosen:
         return 0
     receipt = Receipt(agent, now, None, chosen)
@@ -67,13 +68,13 @@ def hand_over_news(
     return len(taken)
 
 
-def _first(messages: list[dict[str, Any]], chars_max: int) -> list[str]:
+def _first(messages: list[dict[str, Any]], bytes_max: int) -> list[str]:
     """Ids of the first messages, as many as may be handed over at once."""
     chosen: list[str] = []
     size = 0
     for message in messages[:NEWS_COUNT_MAX]:
-        size += len(message["body"]) + len(message["subject"])
-        if chosen and size > chars_max:
+        size += len(message["body"].encode()) + len(message["subject"].encode())
+        if chosen and size > bytes_max:
             break
         chosen.append(message["id"])
     return chosen

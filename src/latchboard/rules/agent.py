@@ -46,7 +46,7 @@ def fitted(text: str) -> str:
 
 
 def _sha256(data: bytes) -> Any:
-    """Of few ids; hence imported when one is long, and not from hashlib, which loads OpenSSL, where that is possible."""
+    """Of few ids, hence imported when one is long; not from hashlib, which loads OpenSSL, where that is possible."""
     try:
         from _sha2 import sha256
     except ImportError:  # Python 3.11

@@ -383,3 +383,18 @@ def test_a_board_file_that_cannot_be_written_keeps_nobody_from_giving_back(hooke
 
     assert done.status == 0
     assert hooked.holder("src/a.py") is None
+
+
+def test_an_agent_that_waits_in_line_is_told_so(hooked: Hooked) -> None:
+    hooked.edit()
+    denial = hooked.edit(session="s2").denial
+    assert denial is not None
+    assert run(commands(denial)[2], hooked.root).returncode == 0
+
+    again = hooked.edit(session="s2").denial
+
+    assert again is not None
+    assert "You wait in line for it since" in again
+    hooked.fire(hooked.event("Stop", stop_hook_active=False))
+    assert "You hold src/a.py now" in hooked.edit("src/b.py", "s2", after=True).context
+    assert hooked.edit(session="s2").said_nothing

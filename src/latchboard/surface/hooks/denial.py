@@ -91,6 +91,8 @@ def unreadable(asked: Asked, message: str, hint: str) -> str:
 def _sentence(fact: dict[str, Any], asked: Asked, now: Now) -> str:
     """Who has it, since when, until when, what for."""
     who, since = shown(str(fact["agent"])), _ago(str(fact["since"]), now)
+    if fact.get("waits") and fact["agent"] == asked.agent:
+        return f"You wait in line for it since {since}; when your turn comes you get it, and a message."
     if fact.get("waits"):
         return f"{who} waits in line for it since {since} and comes first."
     if fact["agent"] == asked.agent:
