@@ -4,8 +4,8 @@ A client runs it in front of every call of an agent, so that everything here is 
 the event does not need), what is looked at (the store's files), and the end, which does not wait for an interpreter to
 take itself apart.
 
-Exit statuses are the client's language: 0 with an answer, or without one; 1 for what went wrong, which stops nothing.
-2 means a denial to most clients, and is given only where a client's module says so.
+Exit statuses are the client's language: 0 with an answer, or without one; 1 for what went wrong behind a call, or with
+the event itself. 2 means a denial to most clients, and is given only where a client's module says so.
 
 Protocol: protocol/editing.md, "The hook".
 """
@@ -93,13 +93,17 @@ class Hook:
         except Exception as exc:  # noqa: BLE001 - what is done about it depends on what it is
             from latchboard.surface.hooks import failing
 
+            message = exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}"
             outcome = None if self._has_spoken else failing.outcome(self._event, self._place, self._settings, exc)
+            if outcome is None and not self._has_spoken and self._event.kind in failing.BEFORE:
+                # Not status 1: a client may have been told to block a call whose hook fails (`onFailure`).
+                outcome = Outcome(note=f"latchboard: this call was not looked at: {message}")
             if outcome is not None:
                 self._say(outcome)
             else:
                 if not self._has_spoken:
                     self._say(Outcome())
-                _complain(exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}")
+                _complain(message)
                 self.status = 1
         return self.status
 

@@ -17,7 +17,8 @@ from latchboard.codec import decode
 from latchboard.errors import CoordinationError, UsageError
 from latchboard.rules.lock import check_record
 from latchboard.surface.hooks.event import Outcome
-from latchboard.surface.hooks.handling import BEFORE, unreadable
+from latchboard.surface.hooks.handling import BEFORE as BEFORE
+from latchboard.surface.hooks.handling import unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _RECORD_BYTES_MAX = 16 * 1024 * 1024
 
 
 def outcome(event: Event, place: Place | None, settings: Settings | None, exc: Exception) -> Outcome | None:
-    """What to say after `exc`; None: nothing, and the hook ends with a line for the person and status 1.
+    """What to say after `exc`; None: nothing that stops anything.
 
     Args:
         event: What was to be handled.
