@@ -252,6 +252,40 @@ def test_codex_hook_that_a_person_trusts_is_well(desk: Callable[[str], Desk]) ->
     assert {one["state"] for one in again if one["client"] == "codex"} == {"untrusted"}
 
 
+def test_hooks_that_are_switched_off_are_broken(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    mine.board("init", "--client", "claude", "--client", "codex", "--no-git")
+    (mine.home / ".claude").mkdir()
+    (mine.home / ".claude/settings.json").write_text('{"disableAllHooks": true}')
+    with (mine.project / ".codex/config.toml").open("a") as config:
+        config.write("[features]\nhooks = false\n")
+
+    broken = [one for one in mine.json("doctor", "--hooks")["findings"] if one["state"] == "broken"]
+
+    assert [(one["client"], one["file"], one["what"]) for one in broken] == [
+        ("claude", "~/.claude/settings.json", "no hook of ours runs: disableAllHooks is true"),
+        ("codex", ".codex/hooks.json", "no hook of ours runs: features.hooks is false"),
+    ]
+
+
+def test_several_who_set_up_at_once_do_it_once(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    command = [sys.executable, "-m", "latchboard", "init", "--client", "all", "--json"]
+    running = [
+        subprocess.Popen(command, cwd=mine.project, env=mine.environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+
+    answers = [(one.communicate(timeout=60)[0], one.returncode) for one in running]
+
+    assert {status for _, status in answers} == {0}, answers
+    wrote = [answer for out, _ in answers if (answer := json.loads(out))["files"]]
+    assert len(wrote) == 1
+    assert mine.json("init", "--client", "all")["files"] == []
+    mine.board("init", "--remove")
+    assert mine.git("status", "--porcelain").stdout == "?? data/\n"
+
+
 @pytest.fixture
 def linked(desk: Callable[[str], Desk], tmp_path: Path) -> Iterator[tuple[Desk, Path]]:
     mine = desk("project")

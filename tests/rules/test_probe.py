@@ -112,3 +112,22 @@ def test_codex_trusts_a_hook_by_its_place() -> None:
 )
 def test_trust_is_a_hash_that_is_not_switched_off(config: dict[str, Any], is_trusted: bool) -> None:
     assert probe.is_trusted(config, ["first", "key"]) is is_trusted
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "why"),
+    [
+        ("claude", {}, ""),
+        ("claude", {"disableAllHooks": False}, ""),
+        ("claude", {"disableAllHooks": True}, "disableAllHooks is true"),
+        ("codex", {"features": {"hooks": True}}, ""),
+        ("codex", {"features": {"hooks": False}}, "features.hooks is false"),
+        ("codex", {"features": 3}, ""),
+        ("gemini", {"hooks": {"enabled": False}}, "hooks.enabled is false"),
+        ("gemini", {"hooks": {"enabled": True, "disabled": ["other"]}}, ""),
+        ("gemini", {"hooksConfig": {"disabled": ["latchboard"]}}, "hooksConfig.disabled has latchboard in it"),
+        ("cursor", {"hooks": {"enabled": False}}, ""),
+    ],
+)
+def test_hooks_that_are_switched_off_are_seen(name: str, config: dict[str, Any], why: str) -> None:
+    assert probe.switched_off(name, config) == why

@@ -11,7 +11,7 @@ import json
 
 from latchboard.doctor.finding import Finding
 from latchboard.rules import installation as rules
-from latchboard.rules import marked, probe
+from latchboard.rules import json_text, marked, probe
 from latchboard.rules.client import CLIENTS, Hook
 
 TYPE_CHECKING = False
@@ -86,13 +86,25 @@ class HookDoctor:
 
     def _read(self, one: Client, entries: list[Entry]) -> Iterator[Finding]:
         """Collect our entries of every file of a client; findings are files that cannot be read."""
-        names = [name for name in (one.hooks_file, one.local_file) if name]
-        for shown in (*names, f"~/{one.hooks_file}"):
+        names = [name for name in (one.hooks_file, one.local_file, f"~/{one.hooks_file}") if name]
+        for shown in {self._bench.resolved(self._path(name)): name for name in reversed(names)}.values():
             try:
                 entries += [(shown, *found) for found in rules.placed_hooks_of(self._text(shown), one)]
+                off = probe.switched_off(one.name, self._settings(one, shown))
             except ValueError as exc:
                 what = f"it cannot be read by us, nor perhaps by {one.title}: {exc}"
                 yield Finding(one.name, "broken", what, file=shown, mend=f"look at {shown}")
+                continue
+            if off:
+                what = f"no hook of ours runs: {off}"
+                yield Finding(one.name, "broken", what, file=shown, mend="take that setting out")
+
+    def _settings(self, one: Client, file: str) -> dict[str, Any]:
+        """What switches hooks on and off: the same file, but in Codex, which has it beside it."""
+        if one.name != "codex":
+            return json_text.parsed(self._text(file))
+        beside = f"{self._codex}/config.toml" if file.startswith("~") else one.mcp_file
+        return marked.toml(self._text(beside))
 
     def _path(self, file: str) -> str:
         return self._bench.resolved(file) if file[:1] in ("~", "/") else f"{self._folder}/{file}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from contextlib import contextmanager
 from hashlib import sha256
 from stat import S_ISDIR, S_ISLNK, S_ISREG
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 BYTES_MAX = 4 * 1024 * 1024
 """A configuration of this size is none; hidden in it could be anything."""
 SHELF = "installed"
+TURN_WAIT_S_MAX = 20.0
+"""Setting up takes a second at the most; who takes longer is stopped."""
+_POLL_S = 0.01
 _RECORD = "files.json"
 _SAFE = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -165,38 +169,56 @@ class KeptFiles:
         is_shared: Others of the group use the store. What is kept may be secret, and is nobody else's.
     """
 
-    __slots__ = ("_folder", "_is_shared", "_place")
+    __slots__ = ("_folder", "_has_turn", "_is_shared", "_place")
 
     def __init__(self, store: str, place: str, *, is_shared: bool = False) -> None:
         self._folder = f"{store}/{SHELF}"
         self._place = place
         self._is_shared = is_shared
+        self._has_turn = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """See installation/port.py."""
-        import fcntl
-
-        path = f"{self._folder}/turn"
-        if not os.path.isdir(os.path.dirname(self._folder)):  # no store: nothing is known, and nothing will be kept
+        is_there = os.path.isdir(os.path.dirname(self._folder))
+        if self._has_turn or not is_there:  # no store: nothing is known, and nothing will be kept
             yield
             return
+        path = f"{self._folder}/turn"
         try:
             self._make_folder()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFE, 0o600)
-            try:
-                if self._is_shared and os.fstat(fd).st_uid == os.geteuid():
-                    os.fchmod(fd, 0o660)
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            except OSError:
-                os.close(fd)
-                raise
         except OSError as exc:
             raise from_os_error(exc, "lock", path) from exc
         try:
+            self._lock(fd, path)
+            self._has_turn = True
             yield
         finally:
+            self._has_turn = False
             os.close(fd)
+
+    def _lock(self, fd: int, path: str) -> None:
+        import fcntl
+
+        if self._is_shared and os.fstat(fd).st_uid == os.geteuid():
+            os.fchmod(fd, 0o660)
+        deadline = time.monotonic() + TURN_WAIT_S_MAX
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as exc:
+                if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise from_os_error(exc, "lock", path) from exc
+            if time.monotonic() > deadline:
+                raise StoreBusy(
+                    f"another process has been setting up here for {TURN_WAIT_S_MAX:g} s",
+                    hint=f"a stopped one has it: fuser {path}",
+                    waited_s=TURN_WAIT_S_MAX,
+                    pids=[],
+                )
+            time.sleep(_POLL_S)
 
     def load(self) -> dict[str, Any]:
         """See installation/port.py."""

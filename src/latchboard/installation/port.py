@@ -63,7 +63,11 @@ if TYPE_CHECKING:
         """What was installed, and the bytes from before."""
 
         def turn(self) -> AbstractContextManager[None]:
-            """While it is entered, no other process installs here."""
+            """While it is entered, no other process installs here. May be entered again inside.
+
+            Raises:
+                StoreBusy: Another process did not end its own in time.
+            """
             ...
 
         def load(self) -> dict[str, Any]:

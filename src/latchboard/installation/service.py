@@ -20,6 +20,7 @@ from latchboard.rules.client import CLIENTS, client
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from latchboard.installation.change import Choice, Kind
@@ -42,7 +43,7 @@ class Installation:
         self._files = files
         self._shelf = shelf
         self._machine = machine
-        self._is_closed = getattr(settings, "hooks_failure", "closed") != "open"
+        self._is_closed = settings.hooks_failure == "closed"
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -97,6 +98,10 @@ class Installation:
             if one.local_file and wishing.has_ours(_text(self._read(one.hooks_file)[0]) or "", one):
                 found.append(one.hooks_file)
         return found
+
+    def turn(self) -> AbstractContextManager[None]:
+        """While it is entered, nobody else installs here: what was planned is still so when it is done."""
+        return self._shelf.turn()
 
     # -- doing --------------------------------------------------------------------------------------------------------
 

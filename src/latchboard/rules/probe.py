@@ -127,6 +127,32 @@ def is_trusted(config: dict[str, Any], keys: list[str]) -> bool:
     return False
 
 
+def switched_off(client: str, config: dict[str, Any]) -> str:
+    """By which setting of a client's configuration no hook runs, or ours does not; "" for none."""
+    for path in _SWITCHES.get(client, ()):
+        value: Any = config
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is (client == "claude") and value is not None:
+            return f"{'.'.join(path)} is {'true' if value else 'false'}"
+        if isinstance(value, list) and "latchboard" in value:
+            return f"{'.'.join(path)} has latchboard in it"
+    return ""
+
+
+_SWITCHES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "claude": (("disableAllHooks",),),
+    "codex": (("features", "hooks"), ("features", "codex_hooks")),
+    "gemini": (
+        ("hooks", "enabled"),
+        ("hooks", "disabled"),
+        ("hooksConfig", "enabled"),
+        ("hooksConfig", "disabled"),
+        ("tools", "enableHooks"),
+    ),
+}
+
+
 def _is_denial(client: str, hook: Hook, said: dict[str, Any]) -> bool:
     if client == "gemini":
         return said.get("decision") in ("deny", "block")

@@ -9,6 +9,7 @@ Protocol: protocol/cli.md, "init"; protocol/installation.md.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 from latchboard.errors import CoordinationError, StoreUnavailable, UsageError
 from latchboard.surface.cli import setting_up, wording
@@ -57,15 +58,15 @@ def run(
     installation = board.installation(call.own_root)
     commands, found, chosen = installation.commands(), installation.find(), installation.chosen(choice)
     ignore = _ignore(call, dry_run=dry_run)
-    changes = installation.plan(choice)
-    failed = [] if dry_run else installation.apply(changes)
-    done = setting_up.settled(changes, failed)
-    git = [] if no_git else _git(installation, call, "install", dry_run=dry_run)
+    with nullcontext() if dry_run else installation.turn():
+        changes = installation.plan(choice)
+        done = setting_up.settled(changes, [] if dry_run else installation.apply(changes))
+        git = [] if no_git else _git(installation, call, "install", dry_run=dry_run)
     report = setting_up.Report(done, git, clients=found, chosen=chosen, dry_run=dry_run)
     report.notes += setting_up.notes(report, commands, installation.doubled(), mcp=choice.mcp)
     facts = _facts(call, report, created=created, gitignore=_told(ignore, done, call))
     facts["command"] = {"hook": commands.line("CLIENT"), "is_bare": commands.is_bare}
-    _refuse_what_git_would_take(call, done, dry_run=dry_run)
+    _refuse_what_git_would_take(call, [*ignore, *done], dry_run=dry_run)
     return Answer(facts, _lines(call, report, facts), status=FINDINGS if report.is_short and not dry_run else 0)
 
 
@@ -148,11 +149,12 @@ def _remove(call: Call, *, dry_run: bool) -> Answer:
     """Take out what was put in; the board, with its locks and its mail, stays."""
     call.commits = False
     installation = call.board.installation(call.own_root)
-    changes = installation.plan_removal()
-    done = setting_up.settled(changes, [] if dry_run else installation.apply(changes))
-    if not dry_run:
-        installation.forget(but=[one.name for one in done if one.kind == "refused"])
-    git = _git(installation, call, "remove", dry_run=dry_run)
+    with nullcontext() if dry_run else installation.turn():
+        changes = installation.plan_removal()
+        done = setting_up.settled(changes, [] if dry_run else installation.apply(changes))
+        if not dry_run:
+            installation.forget(but=[one.name for one in done if one.kind == "refused"])
+        git = _git(installation, call, "remove", dry_run=dry_run)
     report = setting_up.Report(done, git, clients=installation.find(), chosen=[], dry_run=dry_run)
     is_in_git = installation.files.is_in_git()
     removed = any(one.name == IGNORE_FILE and one.kind != "refused" for one in done)
