@@ -101,9 +101,6 @@ class Words:
                 self.at = at
                 parts.append(text[start:at])
             elif char in ENDS:
-                if char in "<>" and text.startswith("(", self.at + 1) and not parts:
-                    self._substitution(word)
-                    continue
                 break
             else:
                 self._special(char, word)
@@ -259,12 +256,6 @@ class Words:
         if "\\" not in inside:
             self._run_text(inside)
         self.at = end + 1
-        word.is_known = False
-
-    def _substitution(self, word: Word) -> None:
-        """`<(...)` where a word could stand."""
-        self.at += 2
-        self._subshell()
         word.is_known = False
 
     def _array(self) -> None:
