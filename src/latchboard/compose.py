@@ -111,6 +111,7 @@ class Latchboard:
             from latchboard.locks import Locks
 
             self._locks = Locks(self._noting, self.clock, self.host, self.tree, self.settings)
+            self._locks.keep = lambda data: self._kept().keep_small(data)
         return self._locks
 
     @property

@@ -167,6 +167,13 @@ class Kept:
             raise from_os_error(exc, "keep bytes in", place) from exc
         return digest
 
+    def keep_small(self, data: bytes) -> tuple[str, bool]:
+        """Keep bytes unless there are too many; their SHA-256, and whether they are kept."""
+        digest = _hex(data)
+        if len(data) > self._bytes_max:
+            return digest, False
+        return self.keep(data, digest), True
+
     def keep_named(self, name: str, data: bytes) -> str:
         """Keep bytes under a name of their own (a diff); the path, relative to the store's folder."""
         place = f"{self._folder}/{name}"

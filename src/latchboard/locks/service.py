@@ -53,6 +53,9 @@ class Locks:
         self.tree = tree
         self.settings = settings
         self.renewals = Renewals(settings)
+        self.keep: Callable[[bytes], tuple[str, bool]] | None = (
+            None  # of images: digest, and whether the bytes are kept
+        )
         self._abandoned: dict[str, Request] = {}
         self._tagged: tuple[Any, str] | None = None
 

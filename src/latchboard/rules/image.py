@@ -67,6 +67,21 @@ def is_imaged(name: str) -> bool:
     return not name.endswith("/") and not name.startswith(("glob:", "hardlink:"))
 
 
+def of_bytes(data: bytes, digest: str, *, kept: bool) -> Image:
+    """The image of a file that is about to be these bytes. Its stamp is not known yet: the next look reads it."""
+    return {
+        "kind": "file",
+        "size": len(data),
+        "mtime_ns": 0,
+        "ctime_ns": 0,
+        "inode": 0,
+        "mode": 0o644,
+        "sha256": digest,
+        "kept": kept,
+        "settled": False,
+    }
+
+
 def is_settled(mtime_ns: int, ctime_ns: int, taken_ns: int) -> bool:
     """Whether a later change of the file is sure to show in its stamp."""
     newest = max(mtime_ns, ctime_ns)

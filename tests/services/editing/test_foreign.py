@@ -248,6 +248,21 @@ def test_what_the_holders_own_command_names_is_its_own(scene: Scene) -> None:
     assert scene.board.foreign.after_call("A", "ruff format src/a.py") == []
 
 
+def test_a_guarded_write_of_the_holder_is_its_own_and_its_bytes_are_kept(scene: Scene) -> None:
+    scene.write("a", "one")
+    scene.hold("A", "a")
+    me = scene.board.agent("A")
+
+    with me.lock("a") as hold:
+        hold.write("a", "two")
+
+    assert [*scene.before("B"), *scene.after("B")] == []
+    scene.before("B")
+    scene.write("a", "three")
+    (found,) = scene.after("B")
+    assert scene.bytes_of(found["files"][0]["before"]) == b"two"
+
+
 def test_deleted_made_and_replaced_files_are_found(scene: Scene) -> None:
     for name in ("gone", "folder", "link"):
         scene.write(name, "one")
