@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _LATE_S = 30.0
 _GIT = "git"
 _GUARD = b"latchboard-git-hook"
-_GIT_HOOKS = ("pre-commit", "pre-merge-commit", "pre-push", "post-commit", "post-checkout", "post-merge")
+GIT_HOOKS = (
+    *("pre-commit", "pre-merge-commit", "pre-rebase", "pre-push", "pre-applypatch"),
+    *("post-commit", "post-checkout", "post-merge", "post-rewrite"),
+)
 
 
 class HookDoctor:
@@ -163,7 +166,7 @@ class HookDoctor:
 
     def _git(self) -> Iterator[Finding]:
         folder = self._bench.hooks_folder(self._folder)
-        hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in _GIT_HOOKS}
+        hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in GIT_HOOKS}
         ours = {name: data for name, data in hooks.items() if _GUARD in data}
         for name in hooks:
             if name not in ours:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.surface.cli.harness import Cli
+from latchboard.doctor.hooks import GIT_HOOKS
+from latchboard.rules.client import CLIENTS
+from latchboard.rules.installation import INSTRUCTIONS
+from latchboard.surface.cli import dispatch
+from latchboard.surface.git.hook import AFTER, BEFORE
+from tests.surface.cli.harness import ROOT, Cli
 
 
 @pytest.fixture
@@ -211,3 +217,27 @@ def test_client_that_is_used_and_not_set_up_is_missing(cli: Cli) -> None:
         "           in .aider.conf.yml\n"
         "           to mend it: latchboard init --client aider\n"
     )
+
+
+def test_commands_that_agents_are_told_are_commands() -> None:
+    told = [part for part in INSTRUCTIONS.split("`")[1::2] if part.startswith("latchboard ")]
+
+    assert len(told) == 6
+    for command in told:
+        found = dispatch._read(shlex.split(command)[1:])
+        assert not isinstance(found, int), command
+
+
+def test_page_about_setting_up_names_every_file() -> None:
+    page = (ROOT / "docs" / "setup.md").read_text(encoding="utf-8")
+    chapter = (ROOT / "protocol" / "installation.md").read_text(encoding="utf-8")
+
+    for one in CLIENTS:
+        for name in (one.hooks_file, one.local_file, one.mcp_file, one.instructions):
+            assert not name or (f"`{name}`" in page and name in chapter), name
+        assert one.title in page
+        assert all(f"`{sign}`" in chapter for sign in (*one.home_signs, *one.programs))
+
+
+def test_doctor_looks_at_every_hook_that_git_gets() -> None:
+    assert sorted(GIT_HOOKS) == sorted((*BEFORE, *AFTER))
