@@ -90,14 +90,22 @@ class Singletons:
             return Registration(self, agent_type, None)
         me = self.host.me()
         told: list[dict[str, Any]] = []
+        held = None
         try:
-            with self.registry.at_desk(make=True) as desk:
-                if desk is None:
-                    raise AssertionError("a registry that is made is there")
-                held = self._register(desk, agent_type, me, force, told)
-        finally:
-            telling.tell(self.store, agent_type, me, told)
-        return Registration(self, agent_type, held)
+            try:
+                with self.registry.at_desk(make=True) as desk:
+                    if desk is None:
+                        raise AssertionError("a registry that is made is there")
+                    held = self._register(desk, agent_type, me, force, told)
+            finally:
+                telling.tell(self.store, agent_type, me, told)
+            return Registration(self, agent_type, held)
+        except BaseException:  # an interrupt: nobody will give it back; the entry is left, and stale (failures 3.16)
+            if held is not None:
+                held.tickets.pop()
+                if not held.tickets:
+                    self._forget(held)
+            raise
 
     def _register(self, desk: Desk, agent_type: str, me: Identity, force: bool, told: list[dict[str, Any]]) -> Held:
         """What this process holds from now on; `told` gets what happened."""
@@ -122,11 +130,15 @@ class Singletons:
             told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
         broke = entry.running(self.registry, self.host, known, lock_name) if seat is None else None
         held = Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
-        entry.write(desk, held, self.clock.now(), self._started_s(me))
-        told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})
-        telling.count(desk, agent_type, told)
-        own[key] = held
-        held.number = self._ending.at_end(lambda: self._at_end(held))
+        try:
+            entry.write(desk, held, self.clock.now(), self._started_s(me))
+            told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})
+            telling.count(desk, agent_type, told)
+            own[key] = held
+            held.number = self._ending.at_end(lambda: self._at_end(held))
+        except BaseException:  # without an entry there is no registration
+            self._forget(held)
+            raise
         return held
 
     def _open_epoch(self, desk: Desk, agent_type: str, epoch: int) -> Seat:
