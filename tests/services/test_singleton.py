@@ -201,6 +201,21 @@ def test_counts_that_cannot_be_read_begin_again(world: World) -> None:
     assert mine.counts()[TYPE]["enforced"] == 1
 
 
+def test_text_that_cannot_be_written_again_is_in_nobodys_way(world: World) -> None:
+    world.leave()
+    folder = world.root / "data/.agent_pids"
+    record = json.loads((folder / f"{TYPE}.json").read_text())
+    (folder / f"{TYPE}.json").write_text(json.dumps({**record, "version": "\ud800"}))
+    (folder / ".counts").write_text(json.dumps({"format": 1, "counts": {"\ud800": {"enforced": 1}}}))
+    mine = world.singletons()
+
+    status = mine.status([TYPE])[0]
+    mine.enforce(TYPE).release()
+
+    assert (status["state"], status["version"], status["pid"]) == ("stale", None, record["process"]["pid"])
+    assert mine.counts()[TYPE]["enforced"] == 1
+
+
 def test_a_store_that_cannot_be_used_keeps_nobody_out(world: World, caplog: pytest.LogCaptureFixture) -> None:
     mine = world.singletons()
     (world.root / "data").mkdir()

@@ -44,19 +44,17 @@ def check_type(agent_type: object) -> str:
     Raises:
         UsageError: It cannot be one.
     """
-    is_one = (
-        isinstance(agent_type, str)
-        and 0 < len(agent_type) <= TYPE_LENGTH_MAX
-        and agent_type[0] in _ALPHANUMERIC
-        and _ALLOWED.issuperset(agent_type)
-    )
-    if not is_one:
+    if not isinstance(agent_type, str) or not _is_type(agent_type):
         raise UsageError(
             f"an agent type is 1 to {TYPE_LENGTH_MAX} letters, digits, dots, hyphens and underscores, and begins with "
             f"a letter or a digit; not {agent_type!r:.80}",
             hint="name it like code_developer",
         )
-    return str(agent_type)
+    return agent_type
+
+
+def _is_type(name: str) -> bool:
+    return 0 < len(name) <= TYPE_LENGTH_MAX and name[0] in _ALPHANUMERIC and _ALLOWED.issuperset(name)
 
 
 def is_restricted(agent_type: str, types: Iterable[str]) -> bool:
@@ -84,9 +82,10 @@ def types_of(names: Iterable[str]) -> set[str]:
     """The types that have ever left a file in the registry."""
     found = set()
     for name in names:
-        stem, dot, ending = name.rpartition(".")
-        if dot and ending in ("lock", "pid", "json") and not name.startswith("."):
-            found.add(stem.partition("~")[0])
+        stem, _, ending = name.rpartition(".")
+        agent_type = stem.partition("~")[0]
+        if ending in ("lock", "pid", "json") and _is_type(agent_type):
+            found.add(agent_type)
     return found
 
 
@@ -267,5 +266,5 @@ def check_counts(counts: object) -> Counts:
     return {
         name: {e: n for e, n in of_type.items() if e in EVENTS and type(n) is int and n >= 0}
         for name, of_type in counts.items()
-        if isinstance(of_type, dict)
+        if isinstance(of_type, dict) and _is_type(name)
     }

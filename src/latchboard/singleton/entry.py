@@ -26,6 +26,7 @@ def read(desk: Desk, agent_type: str) -> tuple[dict[str, Any] | None, int | None
     is_left = pid_data is not None or data is not None
     try:
         value: dict[str, Any] | None = codec.decode(data or b"")
+        codec.encode(value)  # what cannot be written again, a lone surrogate, cannot be told either
     except ValueError:
         value = None
     return None if rules.check_record(value, agent_type) else value, rules.parse_pid(pid_data), is_left
