@@ -132,7 +132,11 @@ def test_counts_grow_and_foreign_ones_are_left_out() -> None:
 
     assert other["planner"] == {"enforced": 2, "blocked": 0, "stale_cleaned": 1, "cleaned": 0}
     assert other["builder"]["blocked"] == 1
-    damaged = {"planner": {"enforced": -1, "blocked": True, "cleaned": 2, "x": 3}, "builder": [], "\ud800": {"cleaned": 1}}
+    damaged = {
+        "planner": {"enforced": -1, "blocked": True, "cleaned": 2, "x": 3},
+        "builder": [],
+        "\ud800": {"cleaned": 1},
+    }
     assert rules.check_counts(damaged) == {"planner": {"cleaned": 2}}
     assert rules.counted(damaged, "planner", ["cleaned"])["planner"]["cleaned"] == 3
 
