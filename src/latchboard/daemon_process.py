@@ -294,6 +294,7 @@ class Daemons:
             term_wait_s: How long each may take to end well, seconds.
 
         Raises:
+            HostError: Processes cannot be listed; nothing was changed.
             StoreError: A stale record cannot be removed. Processes may have been ended.
         """
         mode = self.mode
@@ -323,17 +324,20 @@ class Daemons:
                 why_not=lambda meant=one.process: self._why_not_now(meant),  # type: ignore[misc]  # bound at once
                 term_wait_s=term_wait_s,
             )
-            if ending.why == "recorded" and ending.by is None:
-                report.spared.append({"pid": identity["pid"], "why": "recorded"})
+            if ending.why in ("recorded", "child") and ending.by is None:
+                report.spared.append({"pid": identity["pid"], "why": ending.why})
             else:
                 report.ended.append({"pid": identity["pid"], **ending.to_json()})
 
     # -- judging
 
     def _why_not_now(self, meant: Process) -> str:
-        """Why a process that was ours is not any more, or is the daemon by now. The process itself is read last."""
-        if _kept(self.verify()) == meant["identity"]["pid"]:
+        """Why a process that was ours is not any more, or is the daemon by now, or forked by it. It is read last."""
+        kept = _kept(self.verify())
+        if kept == meant["identity"]["pid"]:
             return "recorded"
+        if kept in self._ancestors(meant["identity"]["pid"]):
+            return "child"
         try:
             now = self._machine.look(meant["identity"]["pid"])
             why = self._judge(now, meant["identity"])
