@@ -504,7 +504,22 @@ def test_what_stands_in_the_place_of_a_lock_file_is_refused_and_not_followed__fa
         board(tmp_path).singletons.enforce(TYPE)
 
     assert "remove" in caught.value.hint
+    with pytest.raises(UnsafeFolder):
+        board(tmp_path).singletons.status([TYPE])
     assert not target.exists() or target.is_dir() or target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [f"{TYPE}.pid", f"{TYPE}.json", f".{TYPE}.pid.tmp"])
+def test_a_folder_in_the_place_of_an_entry_is_refused_and_kept(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data/.agent_pids" / name
+    path.mkdir(parents=True)
+
+    with pytest.raises(UnsafeFolder, match="folder") as caught:
+        board(tmp_path).singletons.enforce(TYPE)
+
+    assert "remove" in caught.value.hint
+    path.rmdir()
+    board(tmp_path).singletons.enforce(TYPE).release()
 
 
 def in_a_shared_folder(channel: Channel, root: str, uid: int) -> None:

@@ -15,6 +15,7 @@ Protocol: protocol/singleton.md, "Files".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -74,14 +75,11 @@ class Desk:
     def is_free(self, name: str) -> bool:
         """Whether nobody holds the kernel lock of a lock file; one that is missing is held by nobody."""
         try:
-            fd = os.open(name, os.O_RDONLY | FLAGS, dir_fd=self._folder)
+            fd = open_lock_file(self._folder, name, self._path, make=False)
         except FileNotFoundError:
             return True
-        except OSError as exc:
-            raise from_os_error(exc, "open", f"{self._path}/{name}") from exc
         try:
             with FileIO(fd):  # as with the guard
-                note(fd)
                 return try_lock(fd)
         except OSError as exc:
             raise from_os_error(exc, "lock", f"{self._path}/{name}") from exc
@@ -180,6 +178,9 @@ class Desk:
         except FileNotFoundError:
             return
         except OSError as exc:
+            if exc.errno in (errno.EISDIR, errno.EPERM):
+                what = f"{self._path}/{name} is a folder, or must not be removed"
+                raise UnsafeFolder(what, hint="remove what stands there", path=self._path) from exc
             raise from_os_error(exc, "remove", f"{self._path}/{name}") from exc
 
 

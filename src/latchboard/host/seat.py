@@ -111,25 +111,35 @@ def lockers(fd: int) -> list[int]:
     return sorted({int(pid) for pid in ours if pid.isdecimal() and pid != "0"})
 
 
-def open_lock_file(folder: int, name: str, path: str) -> int:
-    """A lock file's descriptor, noted for a forked child to close; its content is never read or written."""
-    flags = FLAGS | os.O_CREAT
+def open_lock_file(folder: int, name: str, path: str, *, make: bool = True) -> int:
+    """A lock file's descriptor, noted for a forked child to close; its content is never read or written.
+
+    Raises:
+        FileNotFoundError: It is missing, and not to be made.
+        StoreError: Something else stands in its place, or the system refused.
+    """
     try:
         try:
-            fd = os.open(name, os.O_RDWR | flags, MODE, dir_fd=folder)
+            fd = os.open(name, os.O_RDWR | FLAGS | (os.O_CREAT if make else 0), MODE, dir_fd=folder)
         except OSError as exc:  # another user's, or mounted read-only: the kernel lets a reader lock it as well
             if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             fd = os.open(name, os.O_RDONLY | FLAGS, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise UnsafeFolder(f"{path}/{name} is no file", hint="remove it; a lock file belongs there", path=path)
+            raise _no_file(path, name)
     except OSError as exc:
         if exc.errno in (errno.EISDIR, errno.ENXIO):
-            raise UnsafeFolder(f"{path}/{name} is no file", hint="remove what stands there", path=path) from exc
+            raise _no_file(path, name) from exc
+        if not make and isinstance(exc, FileNotFoundError):
+            raise
         raise from_os_error(exc, "open", f"{path}/{name}") from exc
     note(fd)
     return fd
+
+
+def _no_file(path: str, name: str) -> UnsafeFolder:
+    return UnsafeFolder(f"{path}/{name} is no file", hint="remove what stands there", path=path)
 
 
 def try_lock(fd: int) -> bool:
