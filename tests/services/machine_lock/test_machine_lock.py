@@ -23,6 +23,8 @@ from latchboard import (
 )
 from latchboard.clock import SystemClock, iso
 from latchboard.errors import HoldLost, StoreError, UnsafeFolder, UsageError
+from latchboard.host.lock_file import LockFile
+from latchboard.machine_lock import wait
 from latchboard.machine_lock.ceiling import Ceiling
 from latchboard.testing import ManualClock
 
@@ -355,6 +357,23 @@ def test_the_watch_frees_a_hold_that_is_left_behind(path: Path) -> None:
 
 
 # -- deleted files (K17) -----------------------------------------------------------------------------------------------
+
+
+def test_what_an_interrupt_kept_from_being_closed_is_closed_by_the_watch(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = MachineFileLock(path).acquire()
+
+    def interrupted(file: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LockFile, "close", interrupted)
+        hold.release()
+    wait.ceiling.sweep()
+
+    with MachineFileLock(path, acquire_timeout_s=0):
+        pass
 
 
 @pytest.mark.parametrize("name", ["refresh.lock", ".refresh.lock.anchor"])
