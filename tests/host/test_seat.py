@@ -50,3 +50,30 @@ def test_a_child_of_a_process_that_closed_every_descriptor_closes_nothing__failu
         ["False", "True", "1"],
         ["False", "0"],
     ]
+
+
+AROUND_PYTHON = """
+import ctypes, os, sys
+from latchboard.compose import Latchboard
+from latchboard.host import ending
+board = Latchboard(sys.argv[1], publishes=False)
+board.singletons.enforce("curator")
+pid = ctypes.PyDLL(None).fork()
+if not pid:
+    ending._run()
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+print(status, os.path.exists(sys.argv[1] + "/data/.agent_pids/curator.pid"))
+"""
+
+
+def test_a_child_that_was_forked_around_python_removes_nothing__failure_3_8(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AROUND_PYTHON, os.fspath(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.stderr, done.stdout.split()) == ("", ["0", "True"])

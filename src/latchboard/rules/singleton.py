@@ -2,7 +2,7 @@
 
 Law 1. A kernel lock decides, and nothing else: a pid, a file or an age never keeps anybody out or lets anybody in.
 Law 2. Only types that are configured are restricted; all others are free, and leave nothing behind.
-Law 3. An entry is removed by its own process, or by somebody who holds the lock, and so knows that it is stale.
+Law 3. An entry is removed by its own process, by somebody who knows that nobody holds the lock, or by force.
 Law 4. A break never touches the lock of a living process: it opens a new epoch, in which that process holds nothing.
 
 Protocol: protocol/singleton.md.
