@@ -32,7 +32,7 @@ class Ceiling:
 
     def forget_all(self) -> None:
         """In a forked child: the holds, the thread and whatever it had locked are the parent's."""
-        # Taken itself, not by way of the condition, whose `__enter__` is Python: an interrupt in it would leave it taken.
+        # Not taken by way of the condition, whose `__enter__` is Python: an interrupt in it would leave it taken.
         self._guard = threading.RLock()
         self._changed = threading.Condition(self._guard)
         self._holds: dict[int, MachineHold] = {}
