@@ -137,7 +137,7 @@ def check_record(value: object, agent_type: str) -> str:
     process, epoch = value.get("process"), value.get("epoch")
     if type(epoch) is not int or epoch < 0:
         return "it has no epoch"
-    if not isinstance(process, dict) or type(process.get("pid")) is not int:
+    if not isinstance(process, dict) or type(process.get("pid")) is not int or not 0 < process["pid"] <= PID_MAX:
         return "it names no process"
     return ""
 
