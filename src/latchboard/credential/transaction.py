@@ -108,6 +108,7 @@ async def run_refresh_transaction(  # noqa: PLR0913 - all by keyword but the thr
         NoUsableGrant: There is nothing to refresh with; has cause and command.
         RefreshFailed: The issuer could not be asked; the grant is kept. Retryable.
         RefreshRejected: The issuer refused the client or the request; the grant is kept.
+        HoldLost: The lock's files were deleted meanwhile; what the issuer gave is written. Retryable: it is adopted.
         StoreError, ProtocolError: The store or the lock cannot be used, or holds no grant.
     """
     one = _Transaction(credential, store, refresher, limits or Limits(), clock or SystemClock())

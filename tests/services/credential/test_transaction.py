@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
 from latchboard.credential import Grant, GrantRefused, Issued, Limits, RefreshOutcome
-from latchboard.errors import NoUsableGrant, RefreshBusy, RefreshFailed, StoreError, UsageError
+from latchboard.errors import HoldLost, NoUsableGrant, RefreshBusy, RefreshFailed, StoreError, UsageError
 from latchboard.machine_lock import MachineFileLock, read_lock_record
 from tests.services.credential.conftest import ENDPOINT, Desk, issued
 
@@ -241,6 +242,32 @@ def test_call_that_takes_too_long_is_cut_off_and_keeps_the_grant(desk: Desk) -> 
     assert told.value.retryable
     assert version(desk) == old.version
     assert read_lock_record(desk.lock_path) is None
+
+
+def test_lock_that_is_lost_in_the_call_is_told_and_what_was_got_is_kept(desk: Desk) -> None:
+    desk.put(desk.grant(1, "old", lifetime_s=-5))
+
+    def lose() -> Issued:
+        desk.lock_path.unlink()
+        desk.lock_path.with_name(f".{desk.lock_path.name}.anchor").unlink()
+        return issued("new")
+
+    desk.issuer.steps = [lose]
+
+    with pytest.raises(HoldLost) as told:
+        desk.run()
+    assert told.value.retryable
+    result = desk.run()
+    assert (result.outcome, result.grant.generation) == (RefreshOutcome.ADOPTED_NEWER, 2)
+
+
+def test_call_is_not_begun_when_the_lock_has_too_little_time_left(desk: Desk) -> None:
+    desk.put(desk.grant(1, "old", lifetime_s=-5))
+    desk.issuer.prepare = lambda: time.sleep(0.3)  # type: ignore[method-assign]  # slow to load
+
+    with pytest.raises(RefreshFailed, match="no answer within 0 s"):
+        desk.run(limits=Limits(call_s_max=0.1, hold_s_max=1.2))
+    assert desk.issuer.shown == []
 
 
 def test_call_must_end_before_the_ceiling_of_the_lock() -> None:
