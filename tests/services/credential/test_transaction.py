@@ -263,7 +263,7 @@ def test_lock_that_is_lost_in_the_call_is_told_and_what_was_got_is_kept(desk: De
 
 def test_call_is_not_begun_when_the_lock_has_too_little_time_left(desk: Desk) -> None:
     desk.put(desk.grant(1, "old", lifetime_s=-5))
-    desk.issuer.prepare = lambda: threading.Event().wait(0.3)  # type: ignore[assignment, method-assign, return-value]  # slow
+    desk.issuer.prepare = lambda: threading.Event().wait(0.3)  # type: ignore[assignment, method-assign]  # slow to load
 
     with pytest.raises(RefreshFailed, match="no answer within 0 s"):
         desk.run(limits=Limits(call_s_max=0.1, hold_s_max=1.2))
