@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import latchboard
+from latchboard.errors import UsageError
+from latchboard.founding import is_daemon_running
 from latchboard.host.system import SystemHost
 
 pytestmark = pytest.mark.process
@@ -97,3 +99,16 @@ def test_nothing_raises_where_there_is_no_folder_and_no_readable_setting(
     gone.rmdir()
 
     assert isinstance(latchboard.get_container_indicators(), list)
+
+
+@pytest.mark.parametrize("path", ["a\0b", 5, b"x\xff", None])
+def test_what_can_be_no_project_is_refused(path: object) -> None:
+    with pytest.raises(UsageError):
+        is_daemon_running(os.getpid(), path)  # type: ignore[arg-type]
+
+
+def test_a_file_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="is no folder"):
+        is_daemon_running(os.getpid(), tmp_path / "file")
