@@ -65,10 +65,14 @@ def test_record_with_another_start_time_is_believed_over_the_command_line(
     assert not latchboard.verify_daemon_process(daemon.pid)
 
 
-@pytest.mark.parametrize("pid", [0, -1, 1, os.getpid(), 2**31, 10**30])
+@pytest.mark.parametrize("pid", [0, -1, 1, 2**31, 10**30])
 def test_nobody_is_a_daemon_that_is_none(project: Path, pid: int) -> None:
     assert latchboard.is_daemon_running(pid, project) is False
     assert latchboard.verify_daemon_process(pid) is False
+
+
+def test_the_one_that_asks_is_no_daemon(project: Path) -> None:
+    assert latchboard.is_daemon_running(os.getpid(), project) is False
 
 
 def test_daemon_that_has_ended_runs_no_more(project: Path, daemon: subprocess.Popen[str]) -> None:
