@@ -17,6 +17,9 @@ from latchboard.machine_lock import MachineFileLock
 from tests.issuer import PATIENCE_S, Gate, Issuer
 from tests.services.credential.conftest import Desk
 
+# An issuer listens on a real port, and the libraries of the extra take a second to load: not the fast lane.
+pytestmark = pytest.mark.process
+
 CLIENT_SECRET = "client-secret-0000"
 JSON = {"Content-Type": "application/json"}
 
