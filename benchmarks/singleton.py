@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -16,6 +17,7 @@ TYPE = "code_developer"
 
 def register(rounds: int) -> dict[str, Any]:
     """Register and be refused: the check that an agent makes when it starts."""
+    logging.getLogger("latchboard.singleton").addHandler(logging.NullHandler())  # a thousand refusals are not news
     with tempfile.TemporaryDirectory() as folder:
         singletons = Latchboard(folder, publishes=False).singletons
         singletons.enforce(TYPE).release()

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import latchboard
+from latchboard.errors import UsageError
+from latchboard.founding import is_daemon_running
 from latchboard.host.system import SystemHost
 
 pytestmark = pytest.mark.process
@@ -63,10 +65,14 @@ def test_record_with_another_start_time_is_believed_over_the_command_line(
     assert not latchboard.verify_daemon_process(daemon.pid)
 
 
-@pytest.mark.parametrize("pid", [0, -1, 1, os.getpid(), 2**31, 10**30])
+@pytest.mark.parametrize("pid", [0, -1, 1, 2**31, 10**30])
 def test_nobody_is_a_daemon_that_is_none(project: Path, pid: int) -> None:
     assert latchboard.is_daemon_running(pid, project) is False
     assert latchboard.verify_daemon_process(pid) is False
+
+
+def test_the_one_that_asks_is_no_daemon(project: Path) -> None:
+    assert latchboard.is_daemon_running(os.getpid(), project) is False
 
 
 def test_daemon_that_has_ended_runs_no_more(project: Path, daemon: subprocess.Popen[str]) -> None:
@@ -97,3 +103,16 @@ def test_nothing_raises_where_there_is_no_folder_and_no_readable_setting(
     gone.rmdir()
 
     assert isinstance(latchboard.get_container_indicators(), list)
+
+
+@pytest.mark.parametrize("path", ["a\0b", 5, b"x\xff", None])
+def test_what_can_be_no_project_is_refused(path: object) -> None:
+    with pytest.raises(UsageError):
+        is_daemon_running(os.getpid(), path)  # type: ignore[arg-type]
+
+
+def test_a_file_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="is no folder"):
+        is_daemon_running(os.getpid(), tmp_path / "file")

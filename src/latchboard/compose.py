@@ -79,13 +79,19 @@ class Latchboard:
             store: For tests and other engines; the file store in `<root>/data/.agent_locks` otherwise.
             publishes: Keep status_board.json fresh in the background, after commits of this process. A process that
                 ends soon says False and calls `board.publish()` once.
+
+        Raises:
+            UsageError: `root` is no folder, or the settings cannot be right.
         """
         from latchboard.host.configuration import read_settings
         from latchboard.host.system import SystemHost
         from latchboard.host.tree import WorkTree
         from latchboard.store.files.store import FileStore
 
-        self.root = os.path.realpath(root)
+        try:
+            self.root = os.path.realpath(root)
+        except (TypeError, ValueError) as exc:
+            raise UsageError(f"{root!r:.80} is no folder: {exc}", hint="name the project's folder") from exc
         self.settings = settings or read_settings(self.root)
         self.clock: Clock = clock or SystemClock()
         self.host: Machine = host or SystemHost()

@@ -47,23 +47,6 @@ if TYPE_CHECKING:
             """Remove exactly what was judged; False: it is another one by now, or somebody holds its lock."""
             ...
 
-    class SettingsText(Protocol):
-        """The project's settings as a file that people edit."""
-
-        path: str
-
-        def read(self) -> str:
-            """Its text; "" when there is none."""
-            ...
-
-        def value_of(self, name: str) -> Any:
-            """What the project's files say about one setting; None when they say nothing."""
-            ...
-
-        def replace(self, text: str, *, instead_of: str) -> None:
-            """Put a new text in its place, whole."""
-            ...
-
 
 _ANCESTORS_COUNT_MAX = 64
 
@@ -162,48 +145,6 @@ def _log(root: str, report: Report) -> None:
         log.info("daemon.record_removed root=%s pid=%s why=%s", root, report.recorded.pid, report.recorded.why)
 
 
-class Configured:
-    """The generated configuration.
-
-    Attributes:
-        path: The settings file.
-        text: What is in it now, or would be.
-        is_changed: It is another text than before.
-        is_container: By points.
-        value: What the project's files said before; None: nothing.
-    """
-
-    __slots__ = ("is_changed", "is_container", "path", "text", "value")
-
-    def __init__(self, path: str, text: str, *, is_changed: bool, is_container: bool, value: Any) -> None:
-        self.path = path
-        self.text = text
-        self.is_changed = is_changed
-        self.is_container = is_container
-        self.value = value
-
-
-def configure(daemons: Daemons, file: SettingsText, *, write: bool) -> Configured:
-    """Put the option into the settings file: active in a container, explained and commented out elsewhere.
-
-    Args:
-        daemons: Of the project.
-        file: Its settings; what the user wrote there stays.
-        write: False only tells what would be written.
-
-    Raises:
-        UsageError: The file is no settings file; nothing was changed.
-        StoreError: It could not be read or written; nothing was changed.
-    """
-    value = file.value_of(rules.OPTION)
-    before = file.read()
-    is_container = container.is_container(daemons.indicators())
-    text = rules.configure(before, is_set=value is not None, is_container=is_container)
-    if write and text != before:
-        file.replace(text, instead_of=before)
-    return Configured(file.path, text, is_changed=text != before, is_container=is_container, value=value)
-
-
 class Daemons:
     """The daemon of one project, and those beside it.
 
@@ -294,6 +235,7 @@ class Daemons:
             term_wait_s: How long each may take to end well, seconds.
 
         Raises:
+            HostError: Processes cannot be listed; nothing was changed.
             StoreError: A stale record cannot be removed. Processes may have been ended.
         """
         mode = self.mode
@@ -323,17 +265,20 @@ class Daemons:
                 why_not=lambda meant=one.process: self._why_not_now(meant),  # type: ignore[misc]  # bound at once
                 term_wait_s=term_wait_s,
             )
-            if ending.why == "recorded" and ending.by is None:
-                report.spared.append({"pid": identity["pid"], "why": "recorded"})
+            if ending.why in ("recorded", "child") and ending.by is None:
+                report.spared.append({"pid": identity["pid"], "why": ending.why})
             else:
                 report.ended.append({"pid": identity["pid"], **ending.to_json()})
 
     # -- judging
 
     def _why_not_now(self, meant: Process) -> str:
-        """Why a process that was ours is not any more, or is the daemon by now. The process itself is read last."""
-        if _kept(self.verify()) == meant["identity"]["pid"]:
+        """Why a process that was ours is not any more, or is the daemon by now, or forked by it. It is read last."""
+        kept = _kept(self.verify())
+        if kept == meant["identity"]["pid"]:
             return "recorded"
+        if kept in self._ancestors(meant["identity"]["pid"]):
+            return "child"
         try:
             now = self._machine.look(meant["identity"]["pid"])
             why = self._judge(now, meant["identity"])

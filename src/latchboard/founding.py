@@ -183,6 +183,9 @@ def is_daemon_running(pid: int, project_path: str | os.PathLike[str]) -> bool:
     """Whether this process is provably the daemon of the project at `project_path`, its root.
 
     False also for what cannot be known, another project's daemon, and whoever only has our name in its arguments.
+
+    Raises:
+        UsageError: `project_path` is no folder.
     """
     return type(pid) is int and not Latchboard(project_path, publishes=False).daemons.why_not(pid)
 
@@ -215,6 +218,8 @@ def _agent(agent_id: str | None) -> str:
 
 def _board(root: str | os.PathLike[str] | None = None) -> Latchboard:
     """The project that is named, else the one around the current folder; one object per project and process."""
-    root = find_root(os.getcwd()) if root is None else os.path.realpath(root)
-    board = _boards.get(root)
-    return board or _boards.setdefault(root, Latchboard(root))  # of two threads at once, both get the same one
+    if root is not None:
+        board = Latchboard(root)  # opens nothing, and knows what cannot be a root
+        return _boards.setdefault(board.root, board)
+    found = find_root(os.getcwd())
+    return _boards.get(found) or _boards.setdefault(found, Latchboard(found))  # two threads get the same one

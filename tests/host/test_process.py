@@ -96,6 +96,25 @@ def test_other_start_time_is_another_process(host: SystemHost, start: Any) -> No
     assert process.poll() is None
 
 
+class Recycled(SystemHost):
+    """A machine on which a pid goes to another process between the first look and the grip."""
+
+    looks_count = 0
+
+    def verdict(self, identity: object) -> Any:
+        self.looks_count += 1
+        return "live" if self.looks_count == 1 else super().verdict(identity)
+
+
+def test_number_that_went_to_another_process_before_the_grip_gets_no_signal__failure_3_5(start: Any) -> None:
+    process, identity = start()
+
+    ending = end_process(Recycled(), SystemClock(), {**identity, "start": identity["start"] - 1})
+
+    assert (ending.is_gone, ending.by, ending.why) == (True, None, "recycled")
+    assert process.poll() is None
+
+
 def test_whoever_asks_may_change_his_mind_before_each_signal(host: SystemHost, start: Any) -> None:
     process, identity = start(IGNORES)
     answers = iter(["", "other-program"])

@@ -161,3 +161,12 @@ def test_killed_at_any_system_call_it_is_the_old_one_or_the_new_one(file: Secret
     assert all(kills.values()), kills
     assert put(file, b"after")
     assert sorted(os.listdir(os.path.dirname(file.path))) == ["x.json", "x.json.guard"]
+
+
+def test_what_stands_where_the_folder_belongs_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+
+    for folder in ("file/own", "file", "dangling"):
+        with pytest.raises(StoreError):
+            put(SecretFile(str(tmp_path / folder / "x.json")), b"one")

@@ -14,6 +14,7 @@ import pytest
 from latchboard.errors import HostError
 from latchboard.host import system as system_module
 from latchboard.host import table
+from latchboard.host.identity import Stat
 from latchboard.host.system import SystemHost
 
 pytestmark = pytest.mark.process
@@ -123,6 +124,36 @@ def test_where_proc_is_another_namespaces_nothing_is_told(monkeypatch: pytest.Mo
     for ask in (lambda: host.look(os.getpid()), lambda: host.scan("latchboard")):
         with pytest.raises(HostError, match="another pid namespace"):
             ask()  # type: ignore[no-untyped-call]
+
+
+def test_process_that_is_another_one_by_the_second_look_is_described_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, starts = table.read_stat, iter([1, 2, 2, 2])
+
+    def recycled(pid: int) -> Stat | None:
+        stat = read(pid)
+        return stat and Stat(stat.pid, stat.state, stat.thread_count, next(starts))
+
+    monkeypatch.setattr(table, "read_stat", recycled)
+    found = SystemHost().look(os.getpid())
+
+    assert found is not None
+    assert (found["identity"]["start"], list(starts)) == (2, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="not applicable: there is no pidfd here")
+def test_grip_is_a_pidfd_where_there_is_one__failure_3_5(child: subprocess.Popen[bytes]) -> None:
+    host = SystemHost()
+    found = host.look(child.pid)
+    assert found is not None
+    grip = host.grip(found["identity"])
+    assert grip is not None
+
+    assert len(grip.readables()) == 1
+
+    child.kill()
+    child.communicate()
+    assert grip.send("TERM") == "dead"
+    grip.close()
 
 
 def test_grip_on_nobody_is_none(child: subprocess.Popen[bytes]) -> None:

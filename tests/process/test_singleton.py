@@ -504,7 +504,22 @@ def test_what_stands_in_the_place_of_a_lock_file_is_refused_and_not_followed__fa
         board(tmp_path).singletons.enforce(TYPE)
 
     assert "remove" in caught.value.hint
+    with pytest.raises(UnsafeFolder):
+        board(tmp_path).singletons.status([TYPE])
     assert not target.exists() or target.is_dir() or target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [f"{TYPE}.pid", f"{TYPE}.json", f".{TYPE}.pid.tmp"])
+def test_a_folder_in_the_place_of_an_entry_is_refused_and_kept(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data/.agent_pids" / name
+    path.mkdir(parents=True)
+
+    with pytest.raises(UnsafeFolder, match="folder") as caught:
+        board(tmp_path).singletons.enforce(TYPE)
+
+    assert "remove" in caught.value.hint
+    path.rmdir()
+    board(tmp_path).singletons.enforce(TYPE).release()
 
 
 def in_a_shared_folder(channel: Channel, root: str, uid: int) -> None:
@@ -642,6 +657,35 @@ def test_on_a_full_disk_nothing_is_taken_and_it_goes_on_with_room(
     require("refused" not in message, f"a disk of one's own: {message.get('refused')}")
 
     assert child.receive() == {"answers": ["store-full", "store-full"], "state": "running"}
+
+
+def on_a_read_only_disk(channel: Channel, root: str) -> None:
+    """Do what is asked, where nothing can be written."""
+    try:
+        space.own_mounts()
+        space.mount_read_only(root)
+    except space.Refused as exc:
+        channel.send(refused=str(exc))
+        return
+    channel.send(ready=True)
+    agent(channel, root)
+
+
+def test_where_nothing_can_be_written_one_can_look_and_nobody_registers(
+    nursery: Nursery, tmp_path: Path, require: Any
+) -> None:
+    first = start(nursery, tmp_path)
+    first.ask(do="enforce")
+    other = nursery.start(on_a_read_only_disk, root=str(tmp_path))
+    message = other.receive()
+    require("refused" not in message, f"a mount of one's own: {message.get('refused')}")
+
+    assert other.ask(do="status") == {"answer": "running"}
+    assert other.ask(do="enforce")["by"] == first.pid
+    first.ask(do="cleanup")
+    assert other.ask(do="status") == {"answer": "free"}
+    assert other.ask(do="enforce") == {"code": "store-read-only"}
+    assert first.ask(do="enforce") == {"answer": None}, "nothing was taken"
 
 
 def test_a_wiped_registry_is_seen_by_who_runs(nursery: Nursery, tmp_path: Path) -> None:

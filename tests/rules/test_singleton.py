@@ -64,6 +64,7 @@ def test_only_configured_types_are_restricted() -> None:
 def test_files_that_are_no_types_are_not_taken_for_one() -> None:
     assert rules.types_of(["guard", ".counts", ".gitignore", ".x.pid.0123.tmp", "readme.txt", "lock"]) == set()
     assert rules.types_of([".hidden.lock"]) == set()
+    assert rules.types_of(["~5.lock", " a.pid", "a\nb.json", "\x1b[31m.pid", "a\udcff.lock"]) == set()
     assert rules.types_of(["a.pid", "a~2.lock", "a.b.json"]) == {"a", "a.b"}
 
 
@@ -131,7 +132,11 @@ def test_counts_grow_and_foreign_ones_are_left_out() -> None:
 
     assert other["planner"] == {"enforced": 2, "blocked": 0, "stale_cleaned": 1, "cleaned": 0}
     assert other["builder"]["blocked"] == 1
-    damaged = {"planner": {"enforced": -1, "blocked": True, "cleaned": 2, "x": 3}, "builder": []}
+    damaged = {
+        "planner": {"enforced": -1, "blocked": True, "cleaned": 2, "x": 3},
+        "builder": [],
+        "\ud800": {"cleaned": 1},
+    }
     assert rules.check_counts(damaged) == {"planner": {"cleaned": 2}}
     assert rules.counted(damaged, "planner", ["cleaned"])["planner"]["cleaned"] == 3
 

@@ -329,6 +329,20 @@ def test_daemon_that_takes_its_place_meanwhile_stays(call: str) -> None:
     assert (report.ended, report.spared) == ([], [{"pid": late["pid"], "why": "recorded"}])
 
 
+@pytest.mark.parametrize("call", ["scan", "grip"])
+def test_what_a_daemon_that_takes_its_place_meanwhile_has_forked_stays(call: str) -> None:
+    scene = Scene()
+    late = scene.daemon()
+    worker = scene.daemon(parent=late["pid"])
+    scene.untouchable |= {late["pid"], worker["pid"]}
+    scene.machine.interfere(lambda name: setattr(scene.files, "entry", Files(late).entry) if name == call else None)
+
+    report = scene.daemons().enforce()
+
+    assert report.ended == []
+    assert {one["pid"]: one["why"] for one in report.spared} == {late["pid"]: "recorded", worker["pid"]: "child"}
+
+
 def test_record_that_goes_meanwhile_takes_nobody_with_it() -> None:
     scene = Scene()
     healthy, other = scene.daemon(), scene.daemon()

@@ -21,6 +21,7 @@ from latchboard.settings import Settings
 from latchboard.singleton import Singletons
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
+from tests.interrupt import is_interrupted_at
 
 TYPE = "code_developer"
 
@@ -200,6 +201,21 @@ def test_counts_that_cannot_be_read_begin_again(world: World) -> None:
     assert mine.counts()[TYPE]["enforced"] == 1
 
 
+def test_text_that_cannot_be_written_again_is_in_nobodys_way(world: World) -> None:
+    world.leave()
+    folder = world.root / "data/.agent_pids"
+    record = json.loads((folder / f"{TYPE}.json").read_text())
+    (folder / f"{TYPE}.json").write_text(json.dumps({**record, "version": "\ud800"}))
+    (folder / ".counts").write_text(json.dumps({"format": 1, "counts": {"\ud800": {"enforced": 1}}}))
+    mine = world.singletons()
+
+    status = mine.status([TYPE])[0]
+    mine.enforce(TYPE).release()
+
+    assert (status["state"], status["version"], status["pid"]) == ("stale", None, record["process"]["pid"])
+    assert mine.counts()[TYPE]["enforced"] == 1
+
+
 def test_a_store_that_cannot_be_used_keeps_nobody_out(world: World, caplog: pytest.LogCaptureFixture) -> None:
     mine = world.singletons()
     (world.root / "data").mkdir()
@@ -281,3 +297,35 @@ def test_who_registered_without_a_start_time_is_told_by_when_it_registered() -> 
     exc = AlreadyRunning("x", hint="y", agent_type=TYPE, pid=1, started_at=None, registered_at="then", process={})
 
     assert (exc.started_at, exc.exit_status, exc.retryable) == ("then", 10, True)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some places are in __del__
+def test_whoever_is_interrupted_at_any_place_is_not_registered__failure_3_16(world: World) -> None:
+    mine, another = world.singletons(), world.singletons()
+    mine.enforce(TYPE).release()
+
+    for number in range(5_000):
+        is_interrupted = is_interrupted_at(number, lambda: mine.enforce(TYPE))
+        is_left = another.status([TYPE])[0]["state"] != "running"
+        assert is_left == is_interrupted, number
+        assert mine.cleanup(TYPE) != is_interrupted, number
+        if not is_interrupted:
+            break
+
+    assert 100 < number < 4_999
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_who_was_interrupted_while_giving_back_can_do_it_again__failure_3_16(world: World) -> None:
+    mine, another = world.singletons(), world.singletons()
+    mine.enforce(TYPE).release()
+
+    for number in range(5_000):
+        mine.enforce(TYPE)
+        is_interrupted = is_interrupted_at(number, lambda: mine.cleanup(TYPE))
+        mine.cleanup(TYPE)
+        assert another.status([TYPE])[0]["state"] != "running", number
+        if not is_interrupted:
+            break
+
+    assert 50 < number < 4_999

@@ -512,3 +512,46 @@ def _fill() -> list[int]:
             filled.append(os.open("/dev/null", os.O_RDONLY))
         except OSError:
             return filled
+
+
+# -- daemons ----------------------------------------------------------------------------------------------------------
+
+
+def _daemon(root: str, report: int) -> None:
+    """A program that becomes a daemon by closing everything, and then opens files of its own."""
+    store = _open(Path(root))
+    store.transact(_add, who="a")
+    assert _count(store) == 1
+    os.closerange(3, report)
+    os.closerange(report + 1, 256)
+    own = [os.open(f"{root}/own{n}", os.O_RDWR | os.O_CREAT, 0o600) for n in range(12)]
+
+    count = _count(store)
+    store.transact(_add, who="a")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            store.transact(_add, who="a")
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitpid(pid, 0)[1]
+    os.write(report, f"{count} {status} {[os.fstat(fd).st_size for fd in own]}".encode())
+
+
+def test_store_of_a_program_that_closes_every_descriptor_opens_its_own_anew(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _daemon(str(tmp_path), write)
+        finally:
+            os._exit(0)
+    os.close(write)
+    told = os.read(read, 1000)
+    os.close(read)
+    os.waitpid(pid, 0)
+
+    assert told.decode() == f"1 0 {[0] * 12}"
+    assert _count(_open(tmp_path)) == 3

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
-from tests.tidy.tree import ROOT, parse, python_files, relative, tracked
+from tests.tidy.tree import ROOT, nodes, python_files, relative, tracked
 
 # Where real processes are paused and waited for. Everywhere else time is a ManualClock.
 MAY_SLEEP = ("tests/histories/", "tests/process/")
@@ -17,7 +18,7 @@ def test_tests_do_not_sleep() -> None:
         f"{relative(path)}:{line}"
         for path in python_files("tests/")
         if not relative(path).startswith(MAY_SLEEP)
-        for line in _sleeps(parse(path))
+        for line in _sleeps(path)
     ]
 
     assert not sleeps, "wait for the event itself, or use a ManualClock:\n" + "\n".join(sleeps)
@@ -28,7 +29,7 @@ def test_whether_a_process_is_there_is_asked_of_the_host_alone() -> None:
         f"{relative(path)}:{node.lineno}"
         for path in python_files("src/latchboard/")
         if not relative(path).startswith("src/latchboard/host/")
-        for node in ast.walk(parse(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and _asks_about_a_process(node)
     ]
 
@@ -39,7 +40,7 @@ def test_a_signal_to_another_process_goes_through_a_grip() -> None:
     senders = {
         relative(path)
         for path in python_files("src/latchboard/")
-        for node in ast.walk(parse(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("kill", "killpg", "pidfd_send_signal", "send_signal", "terminate")
@@ -55,7 +56,7 @@ def test_no_error_is_swallowed() -> None:
     swallowed = [
         f"{relative(path)}:{node.lineno}"
         for path in python_files()
-        for node in ast.walk(parse(path))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (_is_broad(node.type) and _is_empty(node.body)))
     ]
@@ -88,8 +89,8 @@ def test_lock_file_refers_to_the_public_index_alone() -> None:
     assert set(re.findall(r"source = \{ (\w+)", text)) == {"registry", "editable"}
 
 
-def _sleeps(tree: ast.AST) -> Iterator[int]:
-    for node in ast.walk(tree):
+def _sleeps(path: Path) -> Iterator[int]:
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and node.attr == "sleep":
             if isinstance(node.value, ast.Name) and node.value.id == "time":
                 yield node.lineno
@@ -100,8 +101,11 @@ def _sleeps(tree: ast.AST) -> Iterator[int]:
 def _asks_about_a_process(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     is_signal_0 = name == "kill" and len(call.args) == 2 and getattr(call.args[1], "value", None) == 0
-    reads_proc = any(isinstance(n, ast.Constant) and str(n.value).startswith("/proc/") for n in ast.walk(call))
-    return is_signal_0 or name in ("pid_exists", "is_running", "process_iter") or (name == "exists" and reads_proc)
+    return is_signal_0 or name in ("pid_exists", "is_running", "process_iter") or (name == "exists" and _in_proc(call))
+
+
+def _in_proc(call: ast.Call) -> bool:
+    return any(isinstance(n, ast.Constant) and str(n.value).startswith("/proc/") for n in ast.walk(call))
 
 
 def _is_about_itself(call: ast.Call) -> bool:

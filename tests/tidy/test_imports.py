@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.tidy.tree import PACKAGE, module_name, parse, python_files, relative, runtime_imports
+from tests.tidy.tree import PACKAGE, module_name, nodes, python_files, relative, runtime_imports
 
 # What a hook process loads for one check or lock. Each is named, so that one that goes missing is noticed;
 # the folders are whole.
@@ -96,7 +96,7 @@ def test_rules_do_nothing_but_decide() -> None:
     impure = [
         f"{relative(path)}:{node.lineno}: {node.func.id}()"
         for path in python_files("src/latchboard/rules/")
-        for node in ast.walk(parse(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS
     ]
 

@@ -11,7 +11,7 @@ import re
 import tokenize
 from pathlib import Path
 
-from tests.tidy.tree import parse, python_files, relative
+from tests.tidy.tree import nodes, python_files, relative
 
 MODULE_LINES_MAX = 400
 TEST_MODULE_LINES_MAX = 700
@@ -44,7 +44,7 @@ def test_functions_are_short() -> None:
     too_long = [
         f"{relative(path)}:{node.lineno} {node.name}: {count} code lines, limit {FUNCTION_LINES_MAX}"
         for path in python_files()
-        for node in ast.walk(parse(path))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno >= FUNCTION_LINES_MAX

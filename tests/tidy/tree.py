@@ -39,6 +39,12 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in a file; several tests look at it."""
+    return tuple(ast.walk(parse(path)))
+
+
 def module_name(path: Path) -> str:
     """`src/latchboard/store/__init__.py` is `latchboard.store`."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts

@@ -14,6 +14,7 @@ Protocol: protocol/credential.md, "Refresher".
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -122,12 +123,16 @@ class OAuthRefresher:
                 client.register_compliance_hook("refresh_token_response", _Keep(kept))
                 await client.refresh_token(self.token_endpoint, refresh_token=token.reveal())
         except _Kept:
-            return kept[0].status_code, Secret(kept[0].text), ""
+            trouble = ""
+        except asyncio.CancelledError:
+            if not kept:
+                raise
+            trouble = ""  # it came while the connection was closed; what is in hand may be the only good grant
         except Exception as exc:  # noqa: BLE001 - whatever it is, it has the request with it, and goes no further
             trouble = type(exc).__name__
         else:
             trouble = "no answer"
-        return 0, Secret(""), trouble
+        return (kept[0].status_code, Secret(kept[0].text), "") if kept else (0, Secret(""), trouble)
 
     def _read(self, status: int, body: Secret) -> Issued:
         """What an answer gives, or the error that it is."""

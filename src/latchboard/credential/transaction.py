@@ -5,7 +5,9 @@
 
 Law 1. Read again before asking, under the lock; read again after every answer. What is decided is decided on that
 (rules/credential.py), and written only if the store still says it.
-Law 2. What the issuer gave is in the store before anything can interrupt: there is no await between the two.
+Law 2. What the issuer gave is in the store before anything can interrupt: there is no await between the two. Whoever
+is cancelled in the call (a time limit of the caller, Ctrl-C) ends it first, and writes what it gave; a second
+cancellation does not wait.
 Law 3. The call ends before the lock's ceiling does: a call that is cut off may have rotated the grant unseen.
 Law 4. One line in the log for each transaction, without a token.
 
@@ -106,6 +108,7 @@ async def run_refresh_transaction(  # noqa: PLR0913 - all by keyword but the thr
         NoUsableGrant: There is nothing to refresh with; has cause and command.
         RefreshFailed: The issuer could not be asked; the grant is kept. Retryable.
         RefreshRejected: The issuer refused the client or the request; the grant is kept.
+        HoldLost: The lock's files were deleted meanwhile; what the issuer gave is written. Retryable: it is adopted.
         StoreError, ProtocolError: The store or the lock cannot be used, or holds no grant.
     """
     one = _Transaction(credential, store, refresher, limits or Limits(), clock or SystemClock())
@@ -136,6 +139,7 @@ class _Transaction:
         self.started_s = _elapsed_s()
         self.waited_s = 0.0
         self.call_s = 0.0
+        self.is_cancelled = False
 
     async def run(self, seen: Version | None) -> RefreshResult:
         """Look, wait for the lock while looking, then do it."""
@@ -151,7 +155,11 @@ class _Transaction:
             try:
                 async with lock as hold:
                     self.waited_s = self._waited_s()
-                    return await self._refresh(seen, hold)
+                    try:
+                        return await self._refresh(seen, hold)
+                    finally:
+                        if self.is_cancelled:  # what came of the call is written
+                            raise asyncio.CancelledError
             except LockAcquireTimeout:
                 pass  # somebody is at it: look what came of it
             self.waited_s = self._waited_s()
@@ -166,6 +174,8 @@ class _Transaction:
             if do != rules.CALL:
                 return self._result(outcome, grant)
             used, called_s = grant, self.clock.now().wall_s
+            if not self._is_ready(used):
+                continue
             try:
                 issued = await self._call(used, hold)
             except GrantRefused as refused:
@@ -183,26 +193,46 @@ class _Transaction:
             cause="changed by others",
         )
 
-    async def _call(self, used: Grant, hold: MachineHold) -> Issued:
+    def _is_ready(self, used: Grant) -> bool:
+        """Meet what can fail before the token is shown, for what it is turned into must be written. False: look again.
+
+        The write is the one that comes after the call, rehearsed with what is there: a full disk, a folder without
+        permission or a locked keyring costs nothing yet.
+        """
         if used.refresh_token is None:
             raise no_usable_grant(self.credential, used, command=self.login_command)
         self.refresher.prepare()
+        return self.store.replace(used, expected=used.face)
+
+    async def _call(self, used: Grant, hold: MachineHold) -> Issued:
         started_s = _elapsed_s()
         limit_s = min(self.limits.call_s_max, hold.remaining_s - SPARE_S)
-        try:
-            if limit_s > 0:  # else the token is not shown: the ceiling would cut off the answer
-                async with asyncio.timeout(limit_s):
-                    return await self.refresher.refresh(used)
-        except TimeoutError:
-            pass  # told below, without whatever the call had among its locals
-        finally:
-            self.call_s += _elapsed_s() - started_s
+        if limit_s > 0:  # else the token is not shown: the ceiling would cut off the answer
+            call = asyncio.ensure_future(self.refresher.refresh(used))
+            try:
+                await self._finish(call, started_s + limit_s)
+            finally:
+                self.call_s += _elapsed_s() - started_s
+            if not call.cancelled():
+                return call.result()
         raise RefreshFailed(
             f"the issuer of {self.credential} gave no answer within {max(limit_s, 0.0):.3g} s",
             hint="try again; should it have answered later, the next refresh may be refused",
             credential=self.credential,
             cause="timeout",
         )
+
+    async def _finish(self, call: asyncio.Future[Issued], deadline_s: float) -> None:
+        """Wait for a call; end it when its time is over. One cancellation waits for it too, a second one ends it."""
+        try:
+            try:
+                await asyncio.wait((call,), timeout=deadline_s - _elapsed_s())
+            except asyncio.CancelledError:
+                self.is_cancelled = True
+                await asyncio.wait((call,), timeout=max(deadline_s - _elapsed_s(), 0.0))
+        finally:
+            call.cancel()  # does nothing to one that is done
+        await asyncio.wait((call,))
 
     def _settle(self, event: str, used: Grant, after: Grant) -> tuple[Grant, str, str]:
         """Write what follows from an answer, unless the store has changed meanwhile: then decide again."""

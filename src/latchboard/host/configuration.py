@@ -95,6 +95,8 @@ def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
             data = file.read()
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as exc:
+        raise UsageError(f"{os.path.dirname(path)} is no folder", hint="name the project's folder") from exc
     except OSError as exc:
         raise from_os_error(exc, "read", path) from exc
     if is_project and TABLE not in data:  # most have no such table, and need not be read as TOML for it

@@ -126,14 +126,17 @@ class LockFile:
     def close(self) -> None:
         """Close it; its kernel lock is free then. Harmless when repeated."""
         with _forking:  # a fork in between would give the child a descriptor that nobody knows of, and the lock with it
-            fd, self._fd = self._fd, -1
-            self.is_locked = False
-            _open.pop(id(self), None)
-            if fd >= 0:
-                try:
-                    os.close(fd)
-                except OSError:  # it is closed all the same, and nothing of a lock file need ever reach the disk
-                    return
+            fd = self._fd
+            try:
+                self.is_locked = False
+                _open.pop(id(self), None)
+            finally:  # an interrupt comes after a call: none fits between forgetting the descriptor and closing it
+                self._fd = -1
+                if fd >= 0:
+                    try:
+                        os.close(fd)
+                    except OSError:  # it is closed all the same, and nothing of a lock file need ever reach the disk
+                        pass
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:

@@ -15,14 +15,16 @@ Protocol: protocol/singleton.md, "Files".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from contextlib import contextmanager
+from io import FileIO
 
 from latchboard.errors import StoreBusy, StoreError, UnsafeFolder, from_os_error
 from latchboard.host import ending
-from latchboard.host.seat import FLAGS, MODE, Inherited, Seat, close, lockers, open_lock_file, try_lock
+from latchboard.host.seat import FLAGS, MODE, Inherited, Seat, close, lockers, note, open_lock_file, try_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,24 +66,23 @@ class Desk:
                 return seat
         except OSError as exc:
             raise from_os_error(exc, "lock", f"{self._path}/{name}") from exc
+        except BaseException:  # an interrupt, perhaps with the lock taken (failures 3.16)
+            seat.leave()
+            raise
         seat.leave()
         return None
 
     def is_free(self, name: str) -> bool:
         """Whether nobody holds the kernel lock of a lock file; one that is missing is held by nobody."""
         try:
-            fd = os.open(name, os.O_RDONLY | FLAGS, dir_fd=self._folder)
+            fd = open_lock_file(self._folder, name, self._path, make=False)
         except FileNotFoundError:
             return True
-        except OSError as exc:
-            raise from_os_error(exc, "open", f"{self._path}/{name}") from exc
-        Inherited.descriptors.add(fd)
         try:
-            return try_lock(fd)
+            with FileIO(fd):  # as with the guard
+                return try_lock(fd)
         except OSError as exc:
             raise from_os_error(exc, "lock", f"{self._path}/{name}") from exc
-        finally:
-            close(fd)
 
     def read(self, name: str) -> bytes | None:
         """The first 64 KiB of an entry's file; None when there is none. What cannot be read is b""."""
@@ -177,6 +178,9 @@ class Desk:
         except FileNotFoundError:
             return
         except OSError as exc:
+            if exc.errno in (errno.EISDIR, errno.EPERM):
+                what = f"{self._path}/{name} is a folder, or must not be removed"
+                raise UnsafeFolder(what, hint="remove what stands there", path=self._path) from exc
             raise from_os_error(exc, "remove", f"{self._path}/{name}") from exc
 
 
@@ -212,16 +216,13 @@ class Registry:
             if folder is None:
                 yield None
                 return
-            Inherited.descriptors.add(folder)
             try:
-                guard = self._lock_guard(folder)
-                try:
+                note(folder)
+                with self._lock_guard(folder):
                     desk = Desk(folder, self.path)
                     if make and not self._is_ignored:
                         self._keep_out_of_git(desk)
                     yield desk
-                finally:
-                    close(guard)
             finally:
                 close(folder)
 
@@ -258,28 +259,31 @@ class Registry:
     def _unsafe(self, what: str) -> StoreError:
         return UnsafeFolder(f"{self.path} {what}", hint="remove it; Latchboard makes the folder", path=self.path)
 
-    def _lock_guard(self, folder: int) -> int:
-        """The guard's descriptor, locked, of the file that has its name now (failures 3.3)."""
+    def _lock_guard(self, folder: int) -> FileIO:
+        """The guard, locked until it is closed, of the file that has its name now (failures 3.3).
+
+        C code closes it: in Python code a signal handler that raises could come in between (failures 3.16).
+        """
         started, pause = time.monotonic(), _FIRST_PAUSE_S
         while True:
-            fd = open_lock_file(folder, GUARD, self.path)
+            guard = FileIO(open_lock_file(folder, GUARD, self.path))
             try:
-                while not try_lock(fd):
+                while not try_lock(guard.fileno()):
                     if time.monotonic() - started > self._wait_s_max:
-                        raise self._busy(fd)
+                        raise self._busy(guard.fileno())
                     time.sleep(pause)
                     pause = min(pause * 1.5, _PAUSE_S_MAX)
                 if not self._is_proven:
                     self._prove(folder)
-                if os.fstat(fd).st_nlink:
-                    return fd
+                if os.fstat(guard.fileno()).st_nlink:
+                    return guard
             except OSError as exc:
-                close(fd)
+                guard.close()
                 raise from_os_error(exc, "lock", f"{self.path}/{GUARD}") from exc
             except BaseException:
-                close(fd)
+                guard.close()
                 raise
-            close(fd)
+            guard.close()
 
     def _prove(self, folder: int) -> None:
         """Once per process: a lock that is held must be refused to a second descriptor (failures 3.7).

@@ -25,17 +25,37 @@ class Inherited:
     """What a forked child must close, and what keeps a fork from coming in between."""
 
     mutex = threading.RLock()
-    descriptors: set[int] = set()
+    descriptors: dict[int, tuple[int, int]] = {}
+    """Each with the device and inode of its file."""
     fork_count = 0
+
+
+def note(fd: int) -> None:
+    """From now on a forked child closes this descriptor."""
+    status = os.fstat(fd)
+    Inherited.descriptors[fd] = (status.st_dev, status.st_ino)
 
 
 def _forget() -> None:
     """In a forked child: close, never unlock; whatever was held is the parent's."""
-    for fd in Inherited.descriptors:
-        os.close(fd)
-    Inherited.descriptors = set()
+    noted, Inherited.descriptors = Inherited.descriptors, {}
     Inherited.mutex = threading.RLock()
     Inherited.fork_count += 1
+    for fd, file in noted.items():
+        if _status_of(fd, file) is not None:
+            os.close(fd)
+
+
+def _status_of(fd: int, file: tuple[int, int]) -> os.stat_result | None:
+    """None: the descriptor is not on that file any more.
+
+    Daemons close every descriptor there is; the lock goes with it, and the number may be somebody else's now.
+    """
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status if (status.st_dev, status.st_ino) == file else None
 
 
 if hasattr(os, "register_at_fork"):
@@ -49,12 +69,11 @@ if hasattr(os, "register_at_fork"):
 class Seat:
     """The kernel lock of one lock file, held until it is left or the process ends, however it ends."""
 
-    __slots__ = ("_fd", "_file", "_forks", "epoch")
+    _fd = -1
 
     def __init__(self, fd: int, epoch: int) -> None:
-        status = os.fstat(fd)
+        self._file = Inherited.descriptors[fd]
         self._fd = fd
-        self._file = (status.st_dev, status.st_ino)
         self._forks = Inherited.fork_count
         self.epoch = epoch
 
@@ -66,23 +85,14 @@ class Seat:
 
     def leave(self) -> None:
         """Give the lock up; harmless when repeated, and in a forked child."""
-        is_ours = self._status() is not None
-        fd, self._fd = self._fd, -1
-        if is_ours:
-            close(fd)
+        if self._status() is not None:
+            close(self._fd)
+        self._fd = -1  # last: interrupted before, it is left once more (failures 3.16)
 
     def _status(self) -> os.stat_result | None:
-        """None: this process has it no more.
-
-        Daemons close every descriptor there is; the lock goes with it, and the number may be somebody else's now.
-        """
-        if self._fd < 0 or self._forks != Inherited.fork_count:
-            return None
-        try:
-            status = os.fstat(self._fd)
-        except OSError:
-            return None
-        return status if (status.st_dev, status.st_ino) == self._file else None
+        """None: this process has it no more."""
+        is_gone = self._fd < 0 or self._forks != Inherited.fork_count
+        return None if is_gone else _status_of(self._fd, self._file)
 
     def __del__(self) -> None:
         self.leave()
@@ -101,23 +111,35 @@ def lockers(fd: int) -> list[int]:
     return sorted({int(pid) for pid in ours if pid.isdecimal() and pid != "0"})
 
 
-def open_lock_file(folder: int, name: str, path: str) -> int:
-    """A lock file's descriptor, noted for a forked child to close; its content is never read or written."""
-    flags = FLAGS | os.O_CREAT
+def open_lock_file(folder: int, name: str, path: str, *, make: bool = True) -> int:
+    """A lock file's descriptor, noted for a forked child to close; its content is never read or written.
+
+    Raises:
+        FileNotFoundError: It is missing, and not to be made.
+        StoreError: Something else stands in its place, or the system refused.
+    """
     try:
         try:
-            fd = os.open(name, os.O_RDWR | flags, MODE, dir_fd=folder)
-        except PermissionError:  # another user's: the kernel lets a reader lock it as well
+            fd = os.open(name, os.O_RDWR | FLAGS | (os.O_CREAT if make else 0), MODE, dir_fd=folder)
+        except OSError as exc:  # another user's, or mounted read-only: the kernel lets a reader lock it as well
+            if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             fd = os.open(name, os.O_RDONLY | FLAGS, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise UnsafeFolder(f"{path}/{name} is no file", hint="remove it; a lock file belongs there", path=path)
+            raise _no_file(path, name)
     except OSError as exc:
         if exc.errno in (errno.EISDIR, errno.ENXIO):
-            raise UnsafeFolder(f"{path}/{name} is no file", hint="remove what stands there", path=path) from exc
+            raise _no_file(path, name) from exc
+        if not make and isinstance(exc, FileNotFoundError):
+            raise
         raise from_os_error(exc, "open", f"{path}/{name}") from exc
-    Inherited.descriptors.add(fd)
+    note(fd)
     return fd
+
+
+def _no_file(path: str, name: str) -> UnsafeFolder:
+    return UnsafeFolder(f"{path}/{name} is no file", hint="remove what stands there", path=path)
 
 
 def try_lock(fd: int) -> bool:
@@ -129,8 +151,10 @@ def try_lock(fd: int) -> bool:
 
 def close(fd: int) -> None:
     """Close a descriptor that a forked child would have to close; its kernel lock goes with it."""
-    Inherited.descriptors.discard(fd)
+    noted = Inherited.descriptors.get(fd)
     try:
         os.close(fd)
     except OSError:  # closed by somebody who closes everything: nothing is left to give up
-        return
+        pass
+    if Inherited.descriptors.get(fd) is noted:  # not that of another thread, which got the number
+        Inherited.descriptors.pop(fd, None)

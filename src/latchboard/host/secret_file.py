@@ -89,12 +89,13 @@ class SecretFile:
         folder = os.path.dirname(self.path)
         try:
             os.makedirs(os.path.dirname(folder), exist_ok=True)
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                pass
+            found = os.stat(folder)
         except OSError as exc:
             raise from_os_error(exc, "make", folder) from exc
-        found = os.stat(folder)
         others_write = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
         if found.st_uid not in (os.geteuid(), 0) or others_write:
             raise UnsafeFolder(

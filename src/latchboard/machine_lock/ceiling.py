@@ -24,7 +24,7 @@ _LATE_PAUSE_S = 0.01  # after this, a hold that is spent but in use is looked at
 class Ceiling:
     """Frees what is held for too long."""
 
-    __slots__ = ("_changed", "_clock", "_holds", "_thread", "_wake_s")
+    __slots__ = ("_changed", "_clock", "_guard", "_holds", "_thread", "_wake_s")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,7 +32,9 @@ class Ceiling:
 
     def forget_all(self) -> None:
         """In a forked child: the holds, the thread and whatever it had locked are the parent's."""
-        self._changed = threading.Condition()
+        # Not taken by way of the condition, whose `__enter__` is Python: an interrupt in it would leave it taken.
+        self._guard = threading.RLock()
+        self._changed = threading.Condition(self._guard)
         self._holds: dict[int, MachineHold] = {}
         self._thread: threading.Thread | None = None
         self._wake_s = float("inf")
@@ -44,25 +46,25 @@ class Ceiling:
             HostError: There can be no thread for it: the ceiling cannot be kept, so the lock must not be held.
         """
         due_s = self._clock.now().mono_s + hold.spare_s
-        with self._changed:
+        with self._guard:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = self._start()
             self._holds[id(hold)] = hold
             if due_s < self._wake_s:
+                self._changed.notify()  # first: were an interrupt to come between the two, nobody would call again
                 self._wake_s = due_s
-                self._changed.notify()
 
     def forget(self, hold: MachineHold) -> None:
         """It was given back."""
-        with self._changed:
+        with self._guard:
             self._holds.pop(id(hold), None)
 
     def sweep(self) -> float:
         """Free what is spent. Returns the seconds until there can be more to do, infinite when nothing is held."""
-        with self._changed:
+        with self._guard:
             holds = list(self._holds.values())
         ended = [hold for hold in holds if _free(hold)]
-        with self._changed:
+        with self._guard:
             for hold in ended:
                 self._holds.pop(id(hold), None)
             pause_s = min((max(hold.spare_s, _LATE_PAUSE_S) for hold in self._holds.values()), default=float("inf"))
@@ -83,7 +85,7 @@ class Ceiling:
     def _run(self) -> None:
         while True:
             self.sweep()
-            with self._changed:  # what came since the sweep has made `_wake_s` earlier, if it must be
+            with self._guard:  # what came since the sweep has made `_wake_s` earlier, if it must be
                 pause_s = self._wake_s - self._clock.now().mono_s
                 if pause_s > 0:
                     self._changed.wait(None if pause_s == float("inf") else pause_s)

@@ -91,16 +91,16 @@ class Claim:
         return self._file is not None and self._file.is_forked
 
     def close(self) -> None:
-        """Free whatever is locked. Harmless when repeated."""
+        """Free whatever is locked. Harmless when repeated, and to be repeated when it was interrupted."""
         self._close_file()
         self._close_anchor()
 
     def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        if self._file is not None:
+            self._file.close()  # forgotten afterwards: else an interrupt between the two would leave it locked for ever
+            self._file = None
 
     def _close_anchor(self) -> None:
-        anchor, self._anchor = self._anchor, None
-        if anchor is not None:
-            anchor.close()
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None

@@ -172,12 +172,13 @@ class MachineHold:
         Returns:
             Whether it has ended. False when there is time left, or something is being done that needs the lock.
         """
-        if self.has_ended:
+        if self._claim.is_forked:
             return True
-        if self.spare_s > 0 or not self._using.acquire(blocking=False):
+        if (self.spare_s > 0 and not self._ended) or not self._using.acquire(blocking=False):
             return False
         try:
             self._end("freed")
+            self._claim.close()  # it may have been given back, and an interrupt have come before the files were closed
         finally:
             self._using.release()
         return True

@@ -52,7 +52,9 @@ VARIABLES = (
 INIT_VARIABLES = ("container", "KUBERNETES_SERVICE_HOST")
 """Variables of process 1 that container managers set (systemd's convention, and Kubernetes')."""
 WORKSPACE = "/workspace"
-_RUNTIMES = ("docker", "containerd", "kubepods", "libpod", "lxc", "crio", "podman", "garden")
+_RUNTIMES = ("docker", "containerd", "kubepods", "libpod", "lxc", "crio", "garden")
+_OF_A_HOST = ("snap.", "app-", "lxc.monitor.")
+"""How parts of a cgroup begin in which a runtime's own programs run on a host: a snap, a desktop's, a monitor."""
 
 
 def indicators(found: Surroundings) -> list[Indicator]:
@@ -97,10 +99,11 @@ def _evidence(found: Surroundings) -> list[str]:
 def _names(line: str, runtime: str) -> bool:
     """Whether a line `4:memory:/docker/0a1b` has the runtime in its path, as a word of its own.
 
-    `/system.slice/docker.service` starts containers, on the host; `docker-<id>.scope` is a container.
+    `/system.slice/docker.service` starts containers, on the host; `docker-<id>.scope` is a container. The path may have
+    colons in it. Podman's containers are libpod's; `podman-<pid>.scope` is the program itself, on the host.
     """
-    for part in line.rpartition(":")[2].split("/"):
-        if part.endswith(".service"):
+    for part in line.partition(":")[2].partition(":")[2].split("/"):
+        if part.endswith(".service") or part.startswith(_OF_A_HOST):
             continue
         words = part.replace(".", "-").replace(":", "-").split("-")
         if runtime in words:

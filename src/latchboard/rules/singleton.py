@@ -2,7 +2,7 @@
 
 Law 1. A kernel lock decides, and nothing else: a pid, a file or an age never keeps anybody out or lets anybody in.
 Law 2. Only types that are configured are restricted; all others are free, and leave nothing behind.
-Law 3. An entry is removed by its own process, or by somebody who holds the lock, and so knows that it is stale.
+Law 3. An entry is removed by its own process, by somebody who knows that nobody holds the lock, or by force.
 Law 4. A break never touches the lock of a living process: it opens a new epoch, in which that process holds nothing.
 
 Protocol: protocol/singleton.md.
@@ -44,19 +44,17 @@ def check_type(agent_type: object) -> str:
     Raises:
         UsageError: It cannot be one.
     """
-    is_one = (
-        isinstance(agent_type, str)
-        and 0 < len(agent_type) <= TYPE_LENGTH_MAX
-        and agent_type[0] in _ALPHANUMERIC
-        and _ALLOWED.issuperset(agent_type)
-    )
-    if not is_one:
+    if not isinstance(agent_type, str) or not _is_type(agent_type):
         raise UsageError(
             f"an agent type is 1 to {TYPE_LENGTH_MAX} letters, digits, dots, hyphens and underscores, and begins with "
             f"a letter or a digit; not {agent_type!r:.80}",
             hint="name it like code_developer",
         )
-    return str(agent_type)
+    return agent_type
+
+
+def _is_type(name: str) -> bool:
+    return 0 < len(name) <= TYPE_LENGTH_MAX and name[0] in _ALPHANUMERIC and _ALLOWED.issuperset(name)
 
 
 def is_restricted(agent_type: str, types: Iterable[str]) -> bool:
@@ -84,9 +82,10 @@ def types_of(names: Iterable[str]) -> set[str]:
     """The types that have ever left a file in the registry."""
     found = set()
     for name in names:
-        stem, dot, ending = name.rpartition(".")
-        if dot and ending in ("lock", "pid", "json") and not name.startswith("."):
-            found.add(stem.partition("~")[0])
+        stem, _, ending = name.rpartition(".")
+        agent_type = stem.partition("~")[0]
+        if ending in ("lock", "pid", "json") and _is_type(agent_type):
+            found.add(agent_type)
     return found
 
 
@@ -138,7 +137,7 @@ def check_record(value: object, agent_type: str) -> str:
     process, epoch = value.get("process"), value.get("epoch")
     if type(epoch) is not int or epoch < 0:
         return "it has no epoch"
-    if not isinstance(process, dict) or type(process.get("pid")) is not int:
+    if not isinstance(process, dict) or type(process.get("pid")) is not int or not 0 < process["pid"] <= PID_MAX:
         return "it names no process"
     return ""
 
@@ -267,5 +266,5 @@ def check_counts(counts: object) -> Counts:
     return {
         name: {e: n for e, n in of_type.items() if e in EVENTS and type(n) is int and n >= 0}
         for name, of_type in counts.items()
-        if isinstance(of_type, dict)
+        if isinstance(of_type, dict) and _is_type(name)
     }

@@ -26,13 +26,14 @@ def read(desk: Desk, agent_type: str) -> tuple[dict[str, Any] | None, int | None
     is_left = pid_data is not None or data is not None
     try:
         value: dict[str, Any] | None = codec.decode(data or b"")
+        codec.encode(value)  # what cannot be written again, a lone surrogate, cannot be told either
     except ValueError:
         value = None
     return None if rules.check_record(value, agent_type) else value, rules.parse_pid(pid_data), is_left
 
 
 def write(desk: Desk, held: Held, now: Now, started_s: float | None) -> None:
-    """Write the entry of a process that has just taken its lock; where that fails, the lock goes, too."""
+    """Write the entry of a process that has just taken its lock."""
     record = rules.record(
         held.agent_type,
         held.seat.epoch,
@@ -42,12 +43,8 @@ def write(desk: Desk, held: Held, now: Now, started_s: float | None) -> None:
         version=__version__,
         broke=held.broke,
     )
-    try:
-        desk.write(f"{held.agent_type}.json", f"{codec.encode(record)}\n".encode())
-        desk.write(f"{held.agent_type}.pid", b"%d\n" % held.process["pid"])
-    except BaseException:
-        held.seat.leave()
-        raise
+    desk.write(f"{held.agent_type}.json", f"{codec.encode(record)}\n".encode())
+    desk.write(f"{held.agent_type}.pid", b"%d\n" % held.process["pid"])
 
 
 def remove(desk: Desk, agent_type: str) -> None:

@@ -90,14 +90,22 @@ class Singletons:
             return Registration(self, agent_type, None)
         me = self.host.me()
         told: list[dict[str, Any]] = []
+        held = None
         try:
-            with self.registry.at_desk(make=True) as desk:
-                if desk is None:
-                    raise AssertionError("a registry that is made is there")
-                held = self._register(desk, agent_type, me, force, told)
-        finally:
-            telling.tell(self.store, agent_type, me, told)
-        return Registration(self, agent_type, held)
+            try:
+                with self.registry.at_desk(make=True) as desk:
+                    if desk is None:
+                        raise AssertionError("a registry that is made is there")
+                    held = self._register(desk, agent_type, me, force, told)
+            finally:
+                telling.tell(self.store, agent_type, me, told)
+            return Registration(self, agent_type, held)
+        except BaseException:  # an interrupt: nobody will give it back; the entry is left, and stale (failures 3.16)
+            if held is not None:
+                held.tickets.pop()
+                if not held.tickets:
+                    self._forget(held)
+            raise
 
     def _register(self, desk: Desk, agent_type: str, me: Identity, force: bool, told: list[dict[str, Any]]) -> Held:
         """What this process holds from now on; `told` gets what happened."""
@@ -108,26 +116,41 @@ class Singletons:
             return ours
         lock_name = rules.lock_name(agent_type, epoch)
         seat = desk.sit(lock_name, epoch)
-        value, pid, is_left = entry.read(desk, agent_type)
-        decision = rules.decide(is_free=seat is not None, is_left=is_left, force=force)
-        known = rules.facts(agent_type, value, pid)
-        if decision == "refuse":
-            refusal = rules.already_running(entry.running(self.registry, self.host, known, lock_name))
-            told.append({"event": "blocked", "by_pid": refusal.pid})
+        try:
+            broke = self._make_way(desk, agent_type, lock_name, told, is_free=seat is not None, force=force)
+            seat = seat or self._open_epoch(desk, agent_type, epoch + 1)
+            held = Held(self.registry.path, agent_type, seat, me, broke)
+            entry.write(desk, held, self.clock.now(), self._started_s(me))
+            told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})
             telling.count(desk, agent_type, told)
-            raise refusal
+            own[key] = held
+            held.number = self._ending.at_end(lambda: self._at_end(held))
+        except BaseException:  # without an entry there is no registration
+            if seat is not None:
+                seat.leave()
+            raise
+        return held
+
+    def _make_way(
+        self, desk: Desk, agent_type: str, lock_name: str, told: list[dict[str, Any]], *, is_free: bool, force: bool
+    ) -> dict[str, Any] | None:
+        """Remove a stale entry, or refuse; with force, who has it and is not waited for."""
+        value, pid, is_left = entry.read(desk, agent_type)
+        decision = rules.decide(is_free=is_free, is_left=is_left, force=force)
+        known = rules.facts(agent_type, value, pid)
         if decision == "clean-and-enter":
             why = rules.why_stale(known["pid"], None if value is None else self.host.verdict(value["process"]))
             entry.remove(desk, agent_type)
             told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
-        broke = entry.running(self.registry, self.host, known, lock_name) if seat is None else None
-        held = Held(self.registry.path, agent_type, seat or self._open_epoch(desk, agent_type, epoch + 1), me, broke)
-        entry.write(desk, held, self.clock.now(), self._started_s(me))
-        told.append({"event": "enforced", "forced_over_pid": broke["pid"] if broke else None})
-        telling.count(desk, agent_type, told)
-        own[key] = held
-        held.number = self._ending.at_end(lambda: self._at_end(held))
-        return held
+        if is_free:
+            return None
+        runs = entry.running(self.registry, self.host, known, lock_name)
+        if decision == "refuse":
+            refusal = rules.already_running(runs)
+            told.append({"event": "blocked", "by_pid": refusal.pid})
+            telling.count(desk, agent_type, told)
+            raise refusal
+        return runs
 
     def _open_epoch(self, desk: Desk, agent_type: str, epoch: int) -> Seat:
         seat = desk.sit(rules.lock_name(agent_type, epoch), epoch)

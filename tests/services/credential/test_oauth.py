@@ -9,13 +9,16 @@ import traceback
 
 import pytest
 
-from latchboard.credential import Grant, GrantRefused, Issued, Secret
+from latchboard.credential import Grant, GrantRefused, Issued, Limits, Secret
 from latchboard.credential.oauth import OAuthRefresher, check_endpoint
 from latchboard.credential.transaction import run_refresh_transaction
 from latchboard.errors import CoordinationError, RefreshFailed, RefreshRejected, StoreFull, UsageError
 from latchboard.machine_lock import MachineFileLock
 from tests.issuer import PATIENCE_S, Gate, Issuer
 from tests.services.credential.conftest import Desk
+
+# An issuer listens on a real port, and the libraries of the extra take a second to load: not the fast lane.
+pytestmark = pytest.mark.process
 
 CLIENT_SECRET = "client-secret-0000"
 JSON = {"Content-Type": "application/json"}
@@ -212,7 +215,7 @@ def test_write_that_fails_shows_no_token_in_its_frames(
     usual = getattr(os, call)
 
     def full(path: object, *arguments: object, **options: object) -> object:
-        if isinstance(path, int) or str(path).endswith(".tmp"):
+        if issuer.requests and (isinstance(path, int) or str(path).endswith(".tmp")):  # not in the rehearsal
             raise OSError(errno.ENOSPC, "no space left")
         return usual(path, *arguments, **options)
 
@@ -231,7 +234,8 @@ def test_write_that_fails_shows_no_token_in_its_frames(
 def test_task_that_is_cancelled_in_its_call_leaves_lock_and_grant(desk: Desk, issuer: Issuer) -> None:
     gate = issuer.gates[0] = Gate()
     old = desk.put(grant(issuer))
-    how = {"lock_path": desk.lock_path, "seen": old.face, "clock": desk.clock}
+    limits = Limits(call_s_max=0.3)
+    how = {"lock_path": desk.lock_path, "seen": old.face, "clock": desk.clock, "limits": limits}
 
     async def cancelled() -> None:
         work = run_refresh_transaction("github", desk.store, refresher(issuer), **how)  # type: ignore[arg-type]
@@ -248,6 +252,49 @@ def test_task_that_is_cancelled_in_its_call_leaves_lock_and_grant(desk: Desk, is
     assert found.version == old.version
     with MachineFileLock(desk.lock_path, acquire_timeout_s=0):
         pass
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_task_that_is_cancelled_in_its_call_writes_what_the_issuer_gave_unless_it_is_told_twice(
+    desk: Desk, issuer: Issuer, times: int
+) -> None:
+    gate = issuer.gates[0] = Gate(is_behind=True)  # the tokens are turned: the old one is worth nothing
+    old = desk.put(grant(issuer))
+    how = {"lock_path": desk.lock_path, "seen": old.face, "clock": desk.clock}
+
+    async def cancelled() -> None:
+        work = run_refresh_transaction("github", desk.store, refresher(issuer), **how)  # type: ignore[arg-type]
+        task = asyncio.create_task(work)
+        await asyncio.to_thread(gate.arrived.wait, PATIENCE_S)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0.05)
+        assert task.done() is (times == 2)
+        gate.release.set()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+    found = desk.store.load()
+    assert found is not None
+    assert (found.refresh_token == Secret(issuer.good)) is (times == 1)
+    with MachineFileLock(desk.lock_path, acquire_timeout_s=0):
+        pass
+
+
+@pytest.mark.parametrize("trouble", [asyncio.CancelledError, OSError])
+def test_answer_in_hand_is_kept_whatever_comes_while_the_connection_is_closed(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, trouble: type[BaseException]
+) -> None:
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+    async def close(*arguments: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(AsyncOAuth2Client, "__aexit__", close)
+
+    assert ask(issuer).refresh_token == Secret(issuer.good)
 
 
 def leaks(exc: BaseException) -> str:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
 from latchboard.credential import Grant, GrantRefused, Issued, Limits, RefreshOutcome
-from latchboard.errors import NoUsableGrant, RefreshBusy, RefreshFailed, StoreError, UsageError
+from latchboard.errors import HoldLost, NoUsableGrant, RefreshBusy, RefreshFailed, StoreError, UsageError
 from latchboard.machine_lock import MachineFileLock, read_lock_record
 from tests.services.credential.conftest import ENDPOINT, Desk, issued
 
@@ -117,8 +118,9 @@ def test_change_between_reading_again_and_clearing_is_seen_by_the_store(desk: De
             return desk.store.load()
 
         def replace(self, grant: Grant, *, expected: object) -> bool:
-            if not loads:
-                loads.append(desk.put(newer))
+            loads.append(1)
+            if len(loads) == 2:  # the first is the rehearsal
+                desk.put(newer)
             return replace(grant, expected=expected)  # type: ignore[arg-type]  # as it came
 
     desk.issuer.steps = [GrantRefused("invalid_grant")]
@@ -242,6 +244,32 @@ def test_call_that_takes_too_long_is_cut_off_and_keeps_the_grant(desk: Desk) -> 
     assert read_lock_record(desk.lock_path) is None
 
 
+def test_lock_that_is_lost_in_the_call_is_told_and_what_was_got_is_kept(desk: Desk) -> None:
+    desk.put(desk.grant(1, "old", lifetime_s=-5))
+
+    def lose() -> Issued:
+        desk.lock_path.unlink()
+        desk.lock_path.with_name(f".{desk.lock_path.name}.anchor").unlink()
+        return issued("new")
+
+    desk.issuer.steps = [lose]
+
+    with pytest.raises(HoldLost) as told:
+        desk.run()
+    assert told.value.retryable
+    result = desk.run()
+    assert (result.outcome, result.grant.generation) == (RefreshOutcome.ADOPTED_NEWER, 2)
+
+
+def test_call_is_not_begun_when_the_lock_has_too_little_time_left(desk: Desk) -> None:
+    desk.put(desk.grant(1, "old", lifetime_s=-5))
+    desk.issuer.prepare = lambda: threading.Event().wait(0.3)  # type: ignore[assignment, method-assign]  # slow to load
+
+    with pytest.raises(RefreshFailed, match="no answer within 0 s"):
+        desk.run(limits=Limits(call_s_max=0.1, hold_s_max=1.2))
+    assert desk.issuer.shown == []
+
+
 def test_call_must_end_before_the_ceiling_of_the_lock() -> None:
     with pytest.raises(UsageError, match="a second less"):
         Limits(call_s_max=9.5, hold_s_max=10)
@@ -270,13 +298,15 @@ def test_answer_without_a_refresh_token_keeps_the_old_one(desk: Desk) -> None:
     assert grant.expires_at is None
 
 
-def test_write_that_fails_leaves_the_old_grant_and_no_lock(desk: Desk) -> None:
+def test_store_that_cannot_be_written_is_met_before_the_token_is_shown_and_leaves_the_old_grant_and_no_lock(
+    desk: Desk,
+) -> None:
     old = desk.put(desk.grant(1, "old", lifetime_s=-5))
     (Path(f"{desk.path}.tmp") / "in the way").mkdir(parents=True)
-    desk.issuer.steps = [issued("new")]
 
     with pytest.raises(StoreError):
         desk.run()
+    assert desk.issuer.shown == []  # a token that is shown is turned, and what it is turned into could not be kept
     assert version(desk) == old.version
     assert read_lock_record(desk.lock_path) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -23,7 +24,10 @@ from latchboard import (
 )
 from latchboard.clock import SystemClock, iso
 from latchboard.errors import HoldLost, StoreError, UnsafeFolder, UsageError
+from latchboard.host.lock_file import LockFile, LockFiles
+from latchboard.machine_lock import wait
 from latchboard.machine_lock.ceiling import Ceiling
+from latchboard.machine_lock.claim import Claim
 from latchboard.testing import ManualClock
 
 
@@ -355,6 +359,38 @@ def test_the_watch_frees_a_hold_that_is_left_behind(path: Path) -> None:
 
 
 # -- deleted files (K17) -----------------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_a_lock_file_that_is_replaced_goes_on_to_the_new_one(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    claim = Claim(LockFiles(), str(path))
+    with path.open() as held:  # by a program that knows no anchor
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not claim.attempt()
+        path.unlink()
+        path.touch()
+
+    assert claim.attempt()
+    assert claim.is_exclusive()
+    claim.close()
+
+
+def test_what_an_interrupt_kept_from_being_closed_is_closed_by_the_watch(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = MachineFileLock(path).acquire()
+
+    def interrupted(file: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LockFile, "close", interrupted)
+        hold.release()
+    wait.ceiling.sweep()
+
+    with MachineFileLock(path, acquire_timeout_s=0):
+        pass
 
 
 @pytest.mark.parametrize("name", ["refresh.lock", ".refresh.lock.anchor"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,25 @@ def test_eight_shells_make_one_request(real: Real, issuer: issuers.Issuer) -> No
     assert sorted(json.loads(out)["outcome"] for out, _ in answers) == ["adopted_newer"] * 7 + ["refreshed"]
     assert len(issuer.requests) == 1
     assert not [token for token in issuer.issued for out, err in answers if token in out + err]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_during_the_call_ends_it_after_what_the_issuer_gave_is_written(
+    real: Real, issuer: issuers.Issuer, number: signal.Signals
+) -> None:
+    (real.project / "latchboard.toml").write_text(TABLE.format(url=issuer.url), encoding="utf-8")
+    store = FileCredentialStore(SecretFile(str(real.project / "own" / "github.json")))
+    tokens: dict[str, Any] = {"access_token": Secret(issuer.issued[1]), "refresh_token": Secret(issuer.good)}
+    store.replace(Grant(generation=1, token_endpoint=issuer.url, expires_at=iso(0), **tokens), expected=None)
+    gate = issuer.gates[0] = issuers.Gate(is_behind=True)  # the tokens are turned: the old one is worth nothing
+    process = real.start("credential", "refresh", "github")
+    assert gate.arrived.wait(issuers.PATIENCE_S)
+
+    process.send_signal(number)
+    gate.release.set()
+    process.communicate(timeout=issuers.PATIENCE_S)
+
+    assert process.returncode == 128 + number
+    found = store.load()
+    assert found is not None
+    assert found.refresh_token == Secret(issuer.good)

@@ -9,6 +9,7 @@ Protocol: protocol/layout.md, "Opening".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT_KNOWN = 1
 _OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FIRST_LINE_BYTES_MAX = 4096
+_NEVER = (0, 0)
 _SOUND_COUNT_MAX = 4096
 
 
@@ -83,6 +85,7 @@ class Folder:
         self.header: Header | None = None
         self.spares = Spares()
         self._sound: set[str] = {""}
+        self._identity = _NEVER
         self.freeing = guard.Freeing(-1)
         self.freeing.forget()
         try:
@@ -109,7 +112,8 @@ class Folder:
 
     def __del__(self) -> None:
         """A signal handler may raise between opening and keeping: what nobody has is closed."""
-        self.close()
+        if self._identity == _NEVER or self.guard < 0 or not self.is_lost():
+            self.close()
 
     def _open_guard(self) -> None:
         if not self.writing:
@@ -232,6 +236,24 @@ class Folder:
         fd, self.journal, self.base = self.journal, -1, 0
         if fd >= 0:
             os.close(fd)
+
+    def is_lost(self) -> bool:
+        """Whether somebody closed the descriptors; they are forgotten then, and not closed again.
+
+        A program that becomes a daemon closes every one there is, and the next files that it opens get their numbers:
+        what is written to the journal would be written into those.
+        """
+        try:
+            status = os.fstat(self.guard)
+        except OSError as exc:
+            if exc.errno != errno.EBADF:
+                return False
+        else:
+            if (status.st_dev, status.st_ino) == self._identity:
+                return False
+        self.freeing.forget()
+        self.fd = self.guard = self.journal = -1
+        return True
 
     def close(self) -> None:
         """Close every descriptor. In a forked child this must not unlock, and closing does not (failures 3.8)."""

@@ -177,7 +177,7 @@ class FileStore:
     def _writable(self) -> Folder:
         """The folder, open for writing; whether it is still there is seen when the guard is held."""
         folder = self._folder
-        if folder is None or not folder.writing:
+        if folder is None or not folder.writing or folder.is_lost():
             folder = self._reopen(writing=True)
             assert folder is not None
         return folder
@@ -193,7 +193,7 @@ class FileStore:
     def _readable(self) -> Folder | None:
         """The folder that is there now; None when there is none."""
         folder = self._folder
-        if folder is not None and folder.is_current():
+        if folder is not None and not folder.is_lost() and folder.is_current():
             return folder
         return self._reopen(writing=False)
 
@@ -211,9 +211,11 @@ class FileStore:
         return self._folder
 
     def _drop(self) -> None:
-        folder, self._folder = self._folder, None
+        folder = self._folder
+        is_lost = folder is None or folder.is_lost()
+        self._folder = None
         self._carried_at, self._carried = (0, 0), {}
-        if folder is not None:
+        if folder is not None and not is_lost:
             folder.close()
 
     def _after_fork(self) -> None:
@@ -338,7 +340,7 @@ class FileStore:
             return None
         with beside.mutex:
             folder = beside.folder
-            if folder is None or not folder.is_current():
+            if folder is None or folder.is_lost() or not folder.is_current():
                 beside.drop()
                 try:
                     folder = beside.folder = Folder(self.path, mode=self._mode, writing=False)
@@ -366,7 +368,7 @@ class _Reader:
 
     def drop(self) -> None:
         folder, self.folder = self.folder, None
-        if folder is not None:
+        if folder is not None and not folder.is_lost():
             folder.close()
 
 

@@ -9,12 +9,17 @@ import logging
 
 from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
+from latchboard.surface.cli.failure import Terminated
 from latchboard.surface.cli.grammar import Verb, argument, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.credential.handle import Credential
+    from latchboard.credential.result import RefreshResult
+    from latchboard.credential.transaction import Limits
+    from latchboard.rules.credential import Version
     from latchboard.surface.cli.call import Call
 
 FINDINGS = 3
@@ -41,7 +46,7 @@ def refresh(call: Call, *, name: str, seen: str | None, wait_s_max: float | None
         call_s_max=usual.call_s_max,
         hold_s_max=usual.hold_s_max,
     )
-    result = one.refresh(seen=parse_version(seen) if seen is not None else None, limits=limits)
+    result = _to_its_end(one, seen=parse_version(seen) if seen is not None else None, limits=limits)
     grant = result.require()
     facts = {**result.facts(), "where": one.store.where}
     ends = "" if grant.expires_at is None else f", until {wording.moment(grant.expires_at, call.now)}"
@@ -50,6 +55,41 @@ def refresh(call: Call, *, name: str, seen: str | None, wait_s_max: float | None
         f"  it is in {printable(one.store.where)}",
     ]
     return Answer(facts, lines)
+
+
+def _to_its_end(one: Credential, *, seen: Version | None, limits: Limits) -> RefreshResult:
+    """Refresh it; SIGTERM and SIGHUP end it as SIGINT does: not before what the issuer gave is written.
+
+    Raises:
+        Terminated: A signal came.
+    """
+    import asyncio
+    import signal
+
+    came: list[int] = []
+
+    async def refresh() -> RefreshResult | None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def end(number: int) -> None:
+            came.append(number)
+            if task is not None:
+                task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                loop.add_signal_handler(number, end, int(number))
+        try:
+            return await one.refresh_async(seen=seen, limits=limits)
+        except asyncio.CancelledError:
+            if not came:
+                raise
+            return None
+
+    result = asyncio.run(refresh())
+    if result is None:
+        raise Terminated(came[0])
+    return result
 
 
 def status(call: Call, *, names: tuple[str, ...]) -> Answer:

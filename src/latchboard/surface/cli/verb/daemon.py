@@ -119,10 +119,12 @@ def _recorded(recorded: Recorded) -> str:
 
 def config(call: Call, *, write: bool) -> Answer:
     """Show what the settings file should say, or have it say so."""
-    from latchboard.daemon_process import configure
+    from latchboard.daemon_config import configure
     from latchboard.host.settings_file import SettingsFile
+    from latchboard.rules import container
 
-    made = configure(call.board.daemons, SettingsFile(call.board.root), write=write)
+    is_container = container.is_container(call.board.daemons.indicators())
+    made = configure(SettingsFile(call.board.root), is_container=is_container, write=write)
     is_written = write and made.is_changed
     facts = {
         "path": made.path,
