@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latchboard.locks.service import check_agent
+from latchboard.rules.agent import check_agent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

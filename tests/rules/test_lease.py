@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latchboard.clock import Now, iso
+from latchboard.errors import UsageError
 from latchboard.rules import lease as leases
 
 WALL_S = 1_795_225_200.0
@@ -254,6 +255,8 @@ def test_lease_of_another_shape_is_malformed(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", [True, 0, 0.0, -1, 1e12, 10**400, float("nan"), float("inf"), "1", None])
 def test_what_is_no_lease_time_is_refused(value: Any) -> None:
     assert not leases.is_ttl(value)
+    with pytest.raises(UsageError, match="lease time"):
+        leases.check_ttl(value)
 
 
 def test_lease_without_a_chain_covers_nothing() -> None:

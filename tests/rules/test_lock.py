@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from latchboard.clock import Now
+from latchboard.errors import UsageError
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
@@ -255,3 +256,14 @@ def test_token_speaks_for_its_own_hold_and_for_what_that_covers(
     held = hold("r1", mode=mode, token=5)
 
     assert rules.is_shown(name, held, {"name": asked, "mode": wanted}, agent, token) is is_shown
+
+
+@pytest.mark.parametrize("wait_s_max", [-1, True, "1", 1e9, float("nan")])
+def test_what_is_no_waiting_time_is_refused(wait_s_max: object) -> None:
+    with pytest.raises(UsageError, match="waiting time"):
+        rules.check_wait(wait_s_max)
+
+
+@pytest.mark.parametrize("wait_s_max", [None, 0, 0.5, 3600])
+def test_waiting_time_is_a_number_of_seconds_or_has_no_end(wait_s_max: object) -> None:
+    rules.check_wait(wait_s_max)

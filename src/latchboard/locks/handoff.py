@@ -15,7 +15,6 @@ from latchboard.locks.deadlock import find_cycle, tell_cycle
 from latchboard.locks.hold import Hold, Refusal
 from latchboard.locks.linked import give_back
 from latchboard.locks.looking import waiters, waiters_of
-from latchboard.locks.service import check_wait
 from latchboard.locks.waiting import queue, wait_in_line
 from latchboard.rules import holding as holdings
 from latchboard.rules import lock as rules
@@ -204,5 +203,5 @@ def _names(request: Request) -> str:
 
 
 def _limit(locks: Locks, wait_s_max: float | None) -> float:
-    check_wait(wait_s_max)
+    rules.check_wait(wait_s_max)
     return locks.settings.handoff_wait_s if wait_s_max is None else wait_s_max

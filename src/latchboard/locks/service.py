@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Besides = Callable[[Table, dict[str, int]], None]
 
-__all__ = ["Locks", "check_agent"]
-
 _serials = count(1)  # of requests in this process, in all threads and services: an id is never used twice
 
 
@@ -82,7 +80,7 @@ class Locks:
         mode: Mode = "shared" if shared else "exclusive"
         names = self._named(paths)
         ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
-        _check_ttl(ttl_s)
+        leases.check_ttl(ttl_s)
         if bound not in ("process", "agent"):
             raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r:.80}")
         process = self.host.me()
@@ -159,7 +157,7 @@ class Locks:
             Deadlock: Waiting would close a cycle; names it.
             StoreError: Nothing was taken.
         """
-        check_wait(wait_s_max)
+        rules.check_wait(wait_s_max)
         outcome = self.attempt(request, trace=wait_s_max == 0)
         if isinstance(outcome, Hold):
             return outcome
@@ -326,7 +324,7 @@ class Locks:
         """Start the lease of an agent's agent-bound holds anew; an expired hold does not come back."""
         check_agent(agent)
         ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
-        _check_ttl(ttl_s)
+        leases.check_ttl(ttl_s)
         me = self.host.me()
         self.transact(agent, lambda table: renew(table, agent, ttl_s, agent, "agent", me))
 
@@ -388,16 +386,3 @@ class Locks:
             if holdings.shows_token(held, token) and rules.is_mine(held, request.agent, request.bound, me, table.judge):
                 return held if holdings.is_in(held, request.request, request.bound) else None
         return None
-
-
-def check_wait(wait_s_max: object) -> None:
-    """Refuse what is no waiting time. Raises UsageError."""
-    if wait_s_max is None:
-        return
-    if isinstance(wait_s_max, bool) or not isinstance(wait_s_max, int | float) or not 0 <= wait_s_max < 1e9:
-        raise UsageError(f"a waiting time is a number of seconds from 0, not {wait_s_max!r:.80}")
-
-
-def _check_ttl(ttl_s: object) -> None:
-    if not leases.is_ttl(ttl_s):
-        raise UsageError(f"a lease time is a number of seconds above zero, not {ttl_s!r:.80}")

@@ -14,6 +14,7 @@ Protocol: protocol/lock.md, "Leases". Gray & Cheriton 1989; etcd and Chubby rene
 from __future__ import annotations
 
 from latchboard.clock import iso, parse_iso
+from latchboard.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,3 +163,9 @@ def check_lease(value: dict[str, Any]) -> str:
 def is_ttl(value: object) -> bool:
     """Whether `value` is a number of seconds above zero."""
     return type(value) in (int, float) and 0 < value < 1e12  # type: ignore[operator]  # it is a number
+
+
+def check_ttl(ttl_s: object) -> None:
+    """Refuse what is no lease time. Raises UsageError."""
+    if not is_ttl(ttl_s):
+        raise UsageError(f"a lease time is a number of seconds above zero, not {ttl_s!r:.80}")

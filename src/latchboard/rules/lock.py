@@ -20,6 +20,7 @@ Protocol: protocol/lock.md.
 
 from __future__ import annotations
 
+from latchboard.errors import UsageError
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import pattern
@@ -268,3 +269,11 @@ def _is_want(value: Any) -> bool:
     if not isinstance(value, dict) or not is_word(value.get("name")) or value.get("mode") not in MODES:
         return False
     return "link" not in value or is_word(value["link"])
+
+
+def check_wait(wait_s_max: object) -> None:
+    """Refuse what is no waiting time; None has no end. Raises UsageError."""
+    if wait_s_max is None:
+        return
+    if type(wait_s_max) not in (int, float) or not 0 <= wait_s_max < 1e9:  # type: ignore[operator]  # it is a number
+        raise UsageError(f"a waiting time is a number of seconds from 0, not {wait_s_max!r:.80}")

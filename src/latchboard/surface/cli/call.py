@@ -192,7 +192,7 @@ class Call:
         Raises:
             UsageError: What they say can be nobody's id.
         """
-        from latchboard.locks.service import check_agent
+        from latchboard.rules.agent import check_agent
 
         if self._agent is not None:
             return check_agent(self._agent)
