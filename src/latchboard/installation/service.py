@@ -203,13 +203,14 @@ class Installation:
         if text is None:
             return [_refused(name, what, "it is no UTF-8", "", data)] if entry else []
         made = text
+        refused: list[Change] = []
         for wish in group:
             try:
                 made = wish.unmerge(made, self._text_before(name))
             except ValueError as exc:
-                if entry is not None or rules.PROGRAM in text:
-                    return [_refused(name, what, str(exc), "", data)]
-        return self._change(name, what, data, made, group, takes_out=True)
+                if (entry is not None or rules.PROGRAM in text) and str(exc) not in [one.why for one in refused]:
+                    refused.append(_refused(name, wish.what, str(exc), "", data))
+        return [*self._change(name, what, data, made, group, takes_out=not refused), *refused]
 
     def _change(
         self, name: str, what: str, data: bytes | None, made: str, group: list[Wish], *, takes_out: bool
@@ -236,7 +237,10 @@ class Installation:
         before = self._text_before(change.name)
         group = [wish for wish in wishing.everything() if wish.name == change.name]
         for wish in group:
-            text = wish.unmerge(text, before)
+            try:
+                text = wish.unmerge(text, before)
+            except ValueError:
+                continue  # a part that is refused has nothing of ours
         if entry is not None and entry["before"] is None and all(wish.is_nothing(text) for wish in group):
             return None
         return text.encode()
@@ -246,7 +250,10 @@ class Installation:
         entry = self._shelf.load().get(name)
         if entry is None:
             return None
-        return _text(self._shelf.fetch(entry["before"])) if entry["before"] else ""
+        if entry["before"] is None:
+            return ""
+        data = self._shelf.fetch(entry["before"])
+        return None if data is None else _text(data)
 
     def _read(self, name: str) -> tuple[bytes | None, str]:
         """A file's bytes, and why it must not be touched."""

@@ -80,7 +80,7 @@ def _covers(held: str, written: str) -> bool:
     return held == written or (pattern.is_wide(held) and pattern.overlap(held, written))
 
 
-def _publish(locks: Locks, staged: Staged, held_name: str, token: int, image: Image | None, *, who: str) -> None:
+def _publish(locks: Locks, staged: Staged, held_name: str, token: int, image: Image | None = None, *, who: str) -> None:
     """Check the hold and rename, in one transaction; a link that turns after staging changes nothing."""
 
     def decide(table: Table) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from latchboard.store.port import Store, View
 
     T = TypeVar("T")
+    Keep = Callable[[bytes], tuple[str, bool]]  # digest, and whether the bytes are kept
+    Effect = Callable[[], None] | None
     Besides = Callable[[Table, dict[str, int]], None]
 
 _serials = count(1)  # of requests in this process, in all threads and services: an id is never used twice
@@ -51,9 +53,7 @@ class Locks:
         self.tree = tree
         self.settings = settings
         self.renewals = Renewals(settings)
-        self.keep: Callable[[bytes], tuple[str, bool]] | None = (
-            None  # of images: digest, and whether the bytes are kept
-        )
+        self.keep: Keep | None = None  # keeps the bytes of images, where there are any
         self._abandoned: dict[str, Request] = {}
         self._tagged: tuple[Any, str] | None = None
 
@@ -345,14 +345,7 @@ class Locks:
 
     # -- shared by the modules of this package ---------------------------------------------------------------
 
-    def transact(
-        self,
-        who: str,
-        fn: Callable[[Table], T],
-        *,
-        effect: Callable[[], None] | None = None,
-        table: type[Table] = Table,
-    ) -> T:
+    def transact(self, who: str, fn: Callable[[Table], T], *, effect: Effect = None, table: type[Table] = Table) -> T:
         """Run `fn` on the locks in one transaction."""
         me = self.host.me()
         abandoned: Sequence[Request] = ()

@@ -194,7 +194,7 @@ CLIENTS = (
             Hook("sessionEnd", timeout_s=_END_S),
         ),
         mcp_file=".cursor/mcp.json",
-        next_step="switch the MCP server on in its settings",
+        next_step="open the project anew; its MCP server is switched on in the settings",
     ),
     Client(
         "aider",

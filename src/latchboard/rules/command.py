@@ -188,6 +188,8 @@ _COPY_TAKING = ("--target-directory", "--suffix", "--mode", "--owner", "--group"
 
 def _mv(words: list[Word], cwd: str | None) -> list[Write]:
     options = Options(words, "tS", _COPY_TAKING)
+    if options.has("-n", "--no-clobber"):
+        return []  # whether anything is moved, the text does not say
     if options.has("-t", "--target-directory"):
         sources = options.operands
     elif len(options.operands) < 2:

@@ -176,7 +176,8 @@ class _Parser(Words):
 
     def _evaluate(self, words: list[Word], targets: list[Word], before: str, after: str) -> None:
         for target in targets:
-            self.found += Write.of(target, self.cwd)
+            # A pattern is refused by one shell, expanded by another, and the name of a file for a third.
+            self.found += [] if target.is_glob else Write.of(target, self.cwd)
         if words and words[0].is_bare and words[0].text in ("for", "select", "case", "function", "coproc", "[["):
             if words[0].text in ("function", "coproc"):
                 raise NotPlainError

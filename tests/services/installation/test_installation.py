@@ -304,6 +304,24 @@ def test_one_part_of_a_file_that_has_no_room_is_told_and_the_other_is_done(scene
     assert scene.tree() == before
 
 
+def test_part_that_was_spoilt_later_is_told_and_the_other_goes(scene: Any) -> None:
+    scene.write(".gemini/settings.json", '{"hooks": []}')
+    before = scene.tree()
+    assert [change.what for change in scene.set_up("gemini", instructions=False)] == ["hooks of Gemini CLI"]
+    assert "mcpServers" in (scene.root / ".gemini/settings.json").read_text()
+    scene.take_out()
+    assert scene.tree() == before
+
+    scene.write(".gemini/settings.json", "{}")
+    scene.set_up("gemini", instructions=False)
+    said = json.loads((scene.root / ".gemini/settings.json").read_text())
+    scene.write(".gemini/settings.json", json.dumps({**said, "hooks": []}))
+    assert [change.why for change in scene.take_out()] == ['its "hooks" is no object']
+    assert json.loads((scene.root / ".gemini/settings.json").read_text()) == {"hooks": []}
+    scene.write(".gemini/settings.json", "{}")
+    assert scene.take_out() == []
+
+
 def test_ours_that_cannot_be_taken_out_is_told_and_known_later(scene: Any) -> None:
     scene.write(".codex/config.toml", "[mine]\na = 1\n")
     scene.set_up("codex", instructions=False)
