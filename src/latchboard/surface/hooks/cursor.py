@@ -1,10 +1,8 @@
 """Cursor: its hooks' input into an Event, an Outcome into the answers that its versions are known to take.
 
 Sources differ, so a denial is in every shape that one of them shows (`permission` and `decision`, the message in both
-spellings) and has exit status 2 too. Cursor's preToolUse wants a verdict: where nothing is in a call's way, several
-projects saw the editor or its CLI block every call for an answer without `permission`. So there, and only there, the
-answer is `allow`; it says that this hook has no objection, and Cursor's own question to the person comes after it.
-beforeShellExecution has that question behind it, and is answered with `{}`: a permission is never given here.
+spellings) and has exit status 2 too. Where nothing is in a call's way the answer is `{}`: a permission is the person's to
+give, never this hook's. With `failClosed` some versions take that for a refusal, so it is not set (decision 0016).
 
 Mail goes with the start of a session and the result of a tool: the other answers do not reach the model. A completion
 that a person takes (the Tab events) is the person's edit, not the agent's.
@@ -85,9 +83,7 @@ def write(event: Event, outcome: Outcome) -> tuple[str, str, int]:
         answer = {"permission": "deny", "decision": "deny", "reason": reason, "user_message": note}
         answer |= {"userMessage": note, "agent_message": reason, "agentMessage": reason}
         return codec.encode(answer), reason + "\n", 2
-    if event.name == "preToolUse":
-        answer["permission"] = "allow"
-    elif event.name == "beforeSubmitPrompt":
+    if event.name == "beforeSubmitPrompt":
         answer["continue"] = True
     context = sendable(outcome.denial or "", outcome.context)
     if context and event.carries:
