@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,29 @@ def test_what_changes_nothing_is_told_to_nobody(repository: Repository) -> None:
         assert repository.shell(command, "other", after=True).said_nothing, command
 
     assert conflicts(repository.board) == []
+
+
+def test_many_that_look_at_once_tell_it_once(repository: Repository) -> None:
+    repository.work()
+    (repository.root / "src/a.py").write_text("mine\n")
+    names = [f"other-{number}" for number in range(6)]
+    hooks = [repository.start() for _ in names]
+
+    for hook, name in zip(hooks, names, strict=True):
+        assert hook.stdin is not None
+        event = repository.event("PostToolUse", name, tool_name="Bash", tool_input={"command": "make"})
+        hook.stdin.write(json.dumps(event).encode())
+    for hook in hooks:
+        assert hook.stdin is not None
+        hook.stdin.close()
+    answers = [hook.stdout.read() for hook in hooks if hook.stdout is not None]
+    assert [hook.wait(30) for hook in hooks] == [0] * len(names)
+    for hook in hooks:
+        assert hook.stdout is not None
+        assert hook.stderr is not None
+        hook.stdout.close()
+        hook.stderr.close()
+
+    (found,) = conflicts(repository.board)
+    assert sum(found["id"].encode() in answer for answer in answers) == 1
+    assert found["by"] in names
