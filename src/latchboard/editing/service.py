@@ -67,7 +67,9 @@ class Editing:
 
     # -- around a call ------------------------------------------------------------------------------------------------
 
-    def begin(self, agent: str, paths: Iterable[str], *, reason: str = "", token: int | None = None) -> Begun:
+    def begin(
+        self, agent: str, paths: Iterable[str], *, reason: str = "", token: int | None = None, opens: bool = True
+    ) -> Begun:
         """An edit is about to write these files: take them all for the agent, or say who is in the way.
 
         Args:
@@ -75,6 +77,7 @@ class Editing:
             paths: Absolute, or relative to the root.
             reason: What for; others read it.
             token: Of a hold of the agent that is bound to a process: what that covers need not be taken.
+            opens: A call begins with it; False where that is noted by itself, as before a shell call.
 
         Raises:
             UsageError: A bad agent id, or too many paths.
@@ -96,7 +99,10 @@ class Editing:
         request = self.locks.request(agent, names, bound="agent", reason=reason)
         taken = {name: self.images.take(name) for name in names}
         outcome = self.locks.attempt(
-            request, trace=True, table=Own, besides=lambda table, tokens: self._put_images(table, agent, tokens, taken)
+            request,
+            trace=True,
+            table=Own,
+            besides=lambda table, tokens: self._put_images(table, agent, tokens, taken, opens=opens),
         )
         if isinstance(outcome, Hold):
             begun.tokens = outcome.tokens
@@ -104,7 +110,9 @@ class Editing:
             begun.refusal = outcome
         return begun
 
-    def _put_images(self, table: Table, agent: str, tokens: dict[str, int], taken: dict[str, Image | None]) -> None:
+    def _put_images(
+        self, table: Table, agent: str, tokens: dict[str, int], taken: dict[str, Image | None], *, opens: bool
+    ) -> None:
         """Beside the grant, what the files are now, and that a call has begun; an image of this very hold stays.
 
         Where the file is not that image, and the agent in no call, somebody else has changed it: it is told.
@@ -124,7 +132,8 @@ class Editing:
             from latchboard.editing.foreign import tell_unknown
 
             tell_unknown(table, self.images, agent, changed)
-        calls.begin(table.view, agent)
+        if opens:
+            calls.begin(table.view, agent)
 
     def _image(self, view: View, name: str, agent: str, token: int) -> ImageRecord | None:
         """The image of this very hold, if it can be read."""

@@ -1,7 +1,7 @@
 """Shell, the service: which of other agents' files a command line would write, before it runs.
 
 The text says what is plain (rules/shell.py); what only the disk or git can tell is asked of them, and only then.
-Nothing is locked and nothing is changed.
+Nothing is changed here; `Editing.begin` takes what a command line names.
 
 Protocol: protocol/editing.md, "Shell calls".
 """
@@ -78,6 +78,17 @@ class Shell:
                 if damaged or name in locked or any(pattern.overlap(name, one) for one in self._wide(name, locked)):
                     names[name] = None
         return list(names)[: self._locks.settings.names_count_max]
+
+    def files(self, command: str, cwd: str) -> list[str]:
+        """The files that a command line plainly writes by their names, for `Editing.begin`, which takes them.
+
+        What a pattern, a folder or git stands for is not taken: that can be the whole project.
+        """
+        found = []
+        for write in writes(command, cwd):
+            if write.kind in ("path", "dest") or (write.kind == "tree" and not self._disk.is_folder(write.path)):
+                found += self._paths(write)
+        return found
 
     @staticmethod
     def _wide(name: str, locked: dict[str, bool]) -> Iterator[str]:

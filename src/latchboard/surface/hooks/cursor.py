@@ -1,8 +1,9 @@
 """Cursor: its hooks' input into an Event, an Outcome into the answers that its versions are known to take.
 
 Sources differ, so a denial is in every shape that one of them shows (`permission` and `decision`, the message in both
-spellings) and has exit status 2 too. Where nothing is in a call's way the answer is `{}`: a permission is the person's to
-give, never this hook's. With `failClosed` some versions take that for a refusal, so it is not set (decision 0016).
+spellings) and has exit status 2 too. Where nothing is in a call's way the answer is `{}`: a permission is the
+person's to give, never this hook's. With `failClosed` some versions take that for a refusal, so it is not set
+(decision 0016).
 
 Mail goes with the start of a session and the result of a tool: the other answers do not reach the model. A completion
 that a person takes (the Tab events) is the person's edit, not the agent's.

@@ -1,4 +1,4 @@
-"""Shell: before a shell call: what was changed so far is not its doing, and what it plainly writes must not be held.
+"""Shell: before a shell call: what was changed so far is not its doing; what it plainly writes is taken, or denied.
 
 Protocol: protocol/editing.md, "Shell calls".
 """
@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 
 
 def before_shell(event: Event, place: Place, board: Latchboard, token: int | None) -> Outcome:
-    """Deny what plainly writes a file that another agent holds; take nothing.
+    """Deny what plainly writes a file that another agent holds; take the files that it names.
 
     What was changed so far is looked for last: it begins the call, and a denied call does not begin.
     """
-    named = [*place.paths(event), *board.shell.writes(event.command, place.cwd)]
+    patched = place.paths(event)
+    named = [*patched, *board.shell.writes(event.command, place.cwd)]
     facts = board.editing.blocked(event.agent, named, token=token) if named else []
     if facts:
         names = list(dict.fromkeys(str(fact["asked"]) for fact in facts))
         return Outcome(denied(event, place, board, names, facts, "command"))
     try:
+        taken = [*patched, *board.shell.files(event.command, place.cwd)]
+        reason = f"shell call in {event.client}"
+        begun = board.editing.begin(event.agent, taken, reason=reason, token=token, opens=False)
+        if begun.refusal is not None:  # somebody was faster
+            return Outcome(denied(event, place, board, begun.refusal.names, begun.refusal.facts(), "command"))
         board.foreign.before_call(event.agent)
     except CoordinationError as exc:  # a full disk, say: the call may be what frees some space
         return Outcome(note=f"latchboard: files are not watched during this call: {exc.message}")
