@@ -69,8 +69,9 @@ class Agent:
             self.denied["edit"] += 1
             return
         file = self.repository.root / path
-        line = self._line()
-        file.write_text(file.read_text() + line + "\n")
+        line, text = self._line(), file.read_text()
+        self._call("true", "shell")  # a while, in which a client asks somebody or runs something
+        file.write_text(text + line + "\n")
         self.written.append(line)
         assert self.repository.edit(path, self.name, after=True).status == 0
 
