@@ -46,12 +46,12 @@ $(STAMP): .tools/.uv-$(UV_VERSION) pyproject.toml uv.lock
 demo: $(STAMP) ## Eight agents edit the same files, without Latchboard and with it (under a minute)
 	@$(BIN)/latchboard demo
 
-test: $(STAMP) tools ## All tests: the fast lane first, then the rest on two workers
-	$(PYTEST) -m fast
+test: $(STAMP) tools ## All tests: the fast lane first, then the rest, on two workers
+	$(PYTEST) -m fast -n $(WORKERS)
 	$(PYTEST) -m "not fast" -n $(WORKERS) --dist loadgroup
 
 test-fast: $(STAMP) ## Rules, services, memory store, tidiness (under 30 s)
-	$(PYTEST) -m fast
+	$(PYTEST) -m fast -n $(WORKERS)
 
 coverage: $(STAMP) ## Every branch of the rules is walked by a test of the fast lane
 	$(PYTEST) -m "fast and not hypothesis" tests/rules tests/vectors --cov
