@@ -173,3 +173,34 @@ def test_each_in_turn_and_the_branch_is_switched_when_nobody_holds_what_differs(
     assert repository.branch() == "topic"
     assert (repository.root / "src/a.py").read_text() == "topic\n"
     assert [line for line in (*first.written, *second.written) if line not in everything(repository)] == []
+
+
+def test_what_git_writes_is_held_until_the_call_has_ended(repository: Repository) -> None:
+    second = "second"
+    assert repository.shell("git switch -q topic", second).said_nothing
+    assert [repository.holder(name) for name in FILES] == [second] * 3
+    assert repository.edit("src/a.py", "first").is_denied
+
+    assert repository.edit("src/b.py", second).status == 0  # by an edit of its own beside it: that one stays
+    assert repository.edit("src/b.py", second, after=True).status == 0
+    repository.run("git switch -q topic")
+    repository.shell("git switch -q topic", second, after=True)
+    assert [repository.holder(name) for name in FILES] == [None, second, None]
+
+
+def test_what_an_agent_held_before_it_keeps_behind_git(repository: Repository) -> None:
+    assert repository.edit("src/a.py", "one").status == 0
+    assert repository.edit("src/a.py", "one", after=True).status == 0
+
+    assert repository.shell("git switch -q topic", "one").said_nothing
+    assert repository.shell("git switch -q topic", "one", after=True).status == 0
+
+    assert [repository.holder(name) for name in FILES] == ["one", None, None]
+
+
+def test_an_interrupted_call_of_git_holds_nothing_in_the_next_turn(repository: Repository) -> None:
+    assert repository.shell("git switch -q topic", "one").said_nothing
+
+    assert repository.fire(repository.event("UserPromptSubmit", "one", prompt="go on")).status == 0
+
+    assert [repository.holder(name) for name in FILES] == [None] * 3

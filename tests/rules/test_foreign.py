@@ -124,3 +124,15 @@ def test_a_conflict_refers_to_both_sides_its_diff_and_what_was_written_over() ->
 )
 def test_what_happened_in_words(before: Any, after: Any, word: str) -> None:
     assert rules.described(before, after) == word
+
+
+def test_what_is_held_for_calls_alone_is_known_till_the_last_of_them() -> None:
+    one = rules.opened(None, "A", NOW, {}, ["b", "a"])
+    two = rules.opened(one, "A", NOW, {}, ["c"])
+
+    assert two["passing"] == ["a", "b", "c"]
+    assert rules.passed(two, ["c"])["passing"] == ["c"]
+    assert "passing" not in rules.passed(two, [])
+    assert rules.check_call(two) == ""
+    assert rules.check_call({**two, "passing": [1]})
+    assert rules.check_call({**two, "passing": "a"})

@@ -10,26 +10,45 @@ from latchboard.rules import foreign as rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from latchboard.rules.foreign import Call
     from latchboard.store.port import Snapshot, Store, View
 
 
-def begin(view: View, agent: str, seen: Mapping[str, str] | None = None) -> None:
+def begin(view: View, agent: str, seen: Mapping[str, str] | None = None, passing: Iterable[str] = ()) -> None:
     """A call of the agent begins. In the transaction that takes its locks and images."""
-    view.put(_key(agent), rules.opened(_get(view, agent), agent, view.now, seen or {}))  # type: ignore[arg-type]  # a TypedDict is a dict
+    view.put(_key(agent), rules.opened(_get(view, agent), agent, view.now, seen or {}, passing))  # type: ignore[arg-type]  # a TypedDict is a dict
 
 
-def end(view: View, agent: str) -> None:
-    """One call of the agent has ended. In the transaction that takes its images anew."""
+def keep(view: View, agent: str, names: Iterable[str]) -> None:
+    """These are held for more than a call from now on."""
+    call = _get(view, agent)
+    if call is not None and "passing" in call:
+        view.put(_key(agent), rules.passed(call, {*call["passing"]}.difference(names)))  # type: ignore[arg-type]  # a TypedDict is a dict
+
+
+def end(view: View, agent: str) -> list[str]:
+    """One call of the agent has ended. In the transaction that takes its images anew.
+
+    Returns:
+        The names that were held for calls alone, if it was the last of them.
+    """
+    held = passing(view, agent)
     call = _get(view, agent)
     after = rules.closed(call) if call else None
     if after is not None:
         view.put(_key(agent), after)  # type: ignore[arg-type]  # a TypedDict is a dict
     elif call is not None or _is_there(view, agent):
         view.delete(_key(agent))
+    return held if after is None else []
+
+
+def passing(view: View, agent: str) -> list[str]:
+    """The names that are held for the agent's calls alone."""
+    call = _get(view, agent)
+    return list(call.get("passing", [])) if call is not None else []
 
 
 def end_all(view: View, agent: str, *, with_subagents: bool = False) -> None:

@@ -18,6 +18,8 @@ from latchboard.rules import holding as holdings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from latchboard.editing.images import Changed, Images
     from latchboard.locks import Locks
     from latchboard.locks.table import Table
@@ -38,10 +40,14 @@ class Foreign:
         self._locks = locks
         self._images = images
 
-    def before_call(self, agent: str) -> list[Conflict]:
+    def before_call(self, agent: str, passing: Iterable[str] = ()) -> list[Conflict]:
         """Before a shell call: tell what was changed so far, which is not this call's doing; the call begins.
 
         Of the agent's own files too, if no other call of it is on record: then a change of them is somebody else's.
+
+        Args:
+            agent: Whose call.
+            passing: Names that the agent has taken for this call alone.
 
         Returns:
             The conflicts that were logged.
@@ -59,7 +65,7 @@ class Foreign:
                 told += self._log(agent, holder, changed, is_after=False)
             elif holder != agent:
                 seen.update((one.name, rules.fingerprint(one.now)) for one in changed)
-        self._locks.transact(agent, lambda table: calls.begin(table.view, agent, seen))
+        self._locks.transact(agent, lambda table: calls.begin(table.view, agent, seen, passing))
         return told
 
     def after_call(self, agent: str, command: str = "") -> list[Conflict]:

@@ -133,6 +133,7 @@ class Editing:
 
             tell_unknown(table, self.images, agent, changed)
         if opens:
+            calls.keep(table.view, agent, tokens)
             calls.begin(table.view, agent)
 
     def _image(self, view: View, name: str, agent: str, token: int) -> ImageRecord | None:
@@ -183,8 +184,13 @@ class Editing:
         """A new turn: calls of an interrupted one are over; the lease is renewed, if that is due. Raises StoreError."""
         check_agent(agent)
         if calls.is_any(self.locks.store, agent):
-            self.locks.transact(agent, lambda table: calls.end_all(table.view, agent), table=Own)
+            self.locks.transact(agent, lambda table: self._end_calls(table, agent), table=Own)
         self.renew(agent)
+
+    def _end_calls(self, table: Table, agent: str) -> None:
+        passing = calls.passing(table.view, agent)
+        calls.end_all(table.view, agent)
+        self._give_back(table, passing, lambda holder: holder == agent)
 
     def _lives_by_a_lease_that_is_due(self, agent: str) -> bool:
         """Whether a part of the agent's lease has passed; without a lease it holds nothing that lives by one."""
@@ -195,7 +201,7 @@ class Editing:
         return _is_due(lease, self.locks.clock.now())
 
     def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
-        calls.end(table.view, agent)
+        passing = calls.end(table.view, agent)
         for name, image in fresh.items():
             try:
                 record = table.record(name)
@@ -204,6 +210,7 @@ class Editing:
             for held in record["holders"] if record else []:
                 if held["agent"] == agent and not table.why_over(held):
                     self.images.put(table.view, name, agent, held["token"], image)
+        self._give_back(table, passing, lambda holder: holder == agent)
         self._renew(table, agent)
 
     @staticmethod
@@ -250,25 +257,48 @@ class Editing:
             The names that were given back.
         """
         check_agent(agent)
-        from latchboard.locks.linked import give_back
 
         def decide(table: Table) -> list[str]:
-            released: dict[str, None] = {}
-            for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])]:
-                try:
-                    record = table.record(name)
-                except MalformedRecord:
-                    continue  # nobody can say whose it is
-                for held in list(record["holders"]) if record else []:
-                    its = held["agent"] == agent or (with_subagents and held["agent"].startswith(f"{agent}:"))
-                    if its and held["bound"] == "agent" and not table.why_over(held):
-                        released.update(dict.fromkeys(give_back(table, name, held)))
-            table.advance(released)
-            self.images.forget(table.view, released)
+            names = [key[6:] for key, _ in table.view.scan("locks/", damaged=[])]
+            released = self._give_back(
+                table, names, lambda holder: holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
+            )
             calls.end_all(table.view, agent, with_subagents=with_subagents)
-            return list(released)
+            return released
 
         return self.locks.transact(agent, decide, table=Own)
+
+    def _give_back(self, table: Table, names: Iterable[str], its: Callable[[str], bool]) -> list[str]:
+        """Give back those that are held agent-bound by agents of which `its` says yes, in any process."""
+        from latchboard.locks.linked import give_back
+
+        released: dict[str, None] = {}
+        for name in names:
+            try:
+                record = table.record(name)
+            except MalformedRecord:
+                continue  # nobody can say whose it is
+            for held in list(record["holders"]) if record else []:
+                if its(held["agent"]) and held["bound"] == "agent" and not table.why_over(held):
+                    released.update(dict.fromkeys(give_back(table, name, held)))
+        table.advance(released)
+        self.images.forget(table.view, released)
+        return list(released)
+
+    def not_held(self, agent: str, paths: Iterable[str]) -> list[str]:
+        """Those of these files that the agent does not hold by itself yet, by their canonical names."""
+        names = self._names(paths)[0]
+        table = self.locks.look(*(f"locks/{name}" for name in names))
+        return [name for name in names if not self._holds(table, agent, name)]
+
+    @staticmethod
+    def _holds(table: Table, agent: str, name: str) -> bool:
+        try:
+            record = table.record(name)
+        except MalformedRecord:
+            return False
+        holders = record["holders"] if record else []
+        return any(held["agent"] == agent and held["bound"] == "agent" for held in holders)
 
     # -- names --------------------------------------------------------------------------------------------------------
 

@@ -82,13 +82,19 @@ class Shell:
     def files(self, command: str, cwd: str) -> list[str]:
         """The files that a command line plainly writes by their names, for `Editing.begin`, which takes them.
 
-        What a pattern, a folder or git stands for is not taken: that can be the whole project.
+        What a pattern or a folder stands for is not taken: that can be the whole project.
         """
         found = []
         for write in writes(command, cwd):
             if write.kind in ("path", "dest") or (write.kind == "tree" and not self._disk.is_folder(write.path)):
                 found += self._paths(write)
         return found
+
+    def of_git(self, command: str, cwd: str) -> list[str]:
+        """The files that git would write, for as long as the call lasts; none where they are too many for a request."""
+        kinds = [write for write in writes(command, cwd) if write.kind.startswith("git-")]
+        found = [path for write in kinds for path in self._paths(write)]
+        return found if len(found) <= self._locks.settings.names_count_max else []
 
     @staticmethod
     def _wide(name: str, locked: dict[str, bool]) -> Iterator[str]:

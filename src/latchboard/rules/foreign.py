@@ -8,7 +8,8 @@ What was changed during a call of the holder is its own, unless somebody else wa
 Law 4. A call that has been open for longer than any client lets one run has lost its end: it counts no more.
 
 Record `calls/<agent>`: {"agent", "count", "since", "seen"}: the calls of one agent that are going on, and what was
-found when the last of them began: name to fingerprint.
+found when the last of them began: name to fingerprint. `passing`, where there is one: names that are held for these
+calls alone.
 Record `conflicts/<id>`: see `check_conflict`.
 
 Protocol: protocol/editing.md, "Foreign changes".
@@ -22,7 +23,7 @@ from latchboard.rules.holding import is_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, NotRequired, TypedDict
 
     from latchboard.clock import Now
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         count: int
         since: leases.Moment
         seen: dict[str, str]
+        passing: NotRequired[list[str]]
 
     class ForeignFile(TypedDict):
         """One file: what its holder had, what was found, and the diff of the two, below the store's folder."""
@@ -114,16 +116,33 @@ def fingerprint(image: Image | None) -> str:
     return image["sha256"] or f"{image['kind']}:{image['size']}:{image['mtime_ns']}"
 
 
-def opened(call: Call | None, agent: str, now: Now, seen: Mapping[str, str]) -> Call:
-    """The record of an agent's calls, with one more; what was seen before one is kept for those that go on."""
+def opened(call: Call | None, agent: str, now: Now, seen: Mapping[str, str], passing: Iterable[str] = ()) -> Call:
+    """The record of an agent's calls, with one more; what was seen before one is kept for those that go on.
+
+    Args:
+        call: The record as it is; None: none goes on.
+        agent: Whose.
+        now: When it begins.
+        seen: What was found before it.
+        passing: Names that are held from now on for the calls alone.
+    """
     count = call["count"] if call else 0
     before = call["seen"] if call else {}
-    return {
+    value: Call = {
         "agent": agent,
         "count": min(count + 1, COUNT_MAX),
         "since": leases.moment(now),
         "seen": {**before, **seen},
     }
+    return passed(value, {*(call.get("passing", ()) if call else ()), *passing})
+
+
+def passed(call: Call, names: Iterable[str]) -> Call:
+    """The record with these names, and no others, held for the calls alone."""
+    value: Call = {**call, "passing": sorted(names)}
+    if not value["passing"]:
+        del value["passing"]
+    return value
 
 
 def closed(call: Call) -> Call | None:
@@ -145,7 +164,8 @@ def check_call(value: Any) -> str:
     seen = value.get("seen")
     if not isinstance(seen, dict) or not all(is_word(n) and type(f) is str for n, f in seen.items()):
         return "seen is no table of names"
-    return ""
+    passing = value.get("passing", [])
+    return "" if isinstance(passing, list) and all(is_word(one) for one in passing) else "passing is no list of names"
 
 
 def check_conflict(value: Any) -> str:

@@ -29,11 +29,12 @@ def before_shell(event: Event, place: Place, board: Latchboard, token: int | Non
         return Outcome(denied(event, place, board, names, facts, "command"))
     try:
         taken = [*patched, *board.shell.files(event.command, place.cwd)]
+        passing = board.editing.not_held(event.agent, board.shell.of_git(event.command, place.cwd))
         reason = f"shell call in {event.client}"
-        begun = board.editing.begin(event.agent, taken, reason=reason, token=token, opens=False)
+        begun = board.editing.begin(event.agent, [*taken, *passing], reason=reason, token=token, opens=False)
         if begun.refusal is not None:  # somebody was faster
             return Outcome(denied(event, place, board, begun.refusal.names, begun.refusal.facts(), "command"))
-        board.foreign.before_call(event.agent)
+        board.foreign.before_call(event.agent, passing=[name for name in passing if name in begun.tokens])
     except CoordinationError as exc:  # a full disk, say: the call may be what frees some space
         return Outcome(note=f"latchboard: files are not watched during this call: {exc.message}")
     return Outcome()
