@@ -30,6 +30,7 @@ def test_any_text_has_an_answer(pieces: str, text: str) -> None:
         assert all(write.kind and "\0" not in write.path for write in found)
 
 
+@pytest.mark.slow  # it measures: not under coverage
 @pytest.mark.parametrize(
     "piece", [*(piece.replace("_", " ").replace("\\n", "\n") for piece in _LONG.split()), "\n", "\u2028"]
 )

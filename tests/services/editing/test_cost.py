@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LIMIT_S = 0.005
 
+pytestmark = pytest.mark.slow  # it measures: not beside other tests of the fast lane, nor under coverage
+
 
 def hold(root: Path, count: int, text: bytes) -> None:
     """`count` files, held by fifteen agents, all with images; none was changed so lately that it has to be read."""
