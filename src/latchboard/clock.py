@@ -101,6 +101,10 @@ class SystemClock:
         Raises:
             ValueError: `timeout_s` is NaN, or a readable has no descriptor (any more).
         """
+        readables = list(readables)
+        if not readables and timeout_s is not None and 0 < timeout_s <= _POLL_S_MAX:
+            time.sleep(timeout_s)
+            return False
         import select
 
         poll = select.poll()

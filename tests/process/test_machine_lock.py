@@ -427,6 +427,34 @@ def test_children_that_were_forked_amid_waiting_keep_no_lock(nursery: Nursery, p
             os.kill(pid, signal.SIGKILL)
 
 
+IMPORTS_WHILE_LOCKED = """
+import os, sys
+from latchboard import LockAcquireTimeout, MachineFileLock
+known = set(sys.modules)
+path = sys.argv[1]
+with MachineFileLock(path) as hold:
+    hold.check()
+    try:
+        MachineFileLock(path, acquire_timeout_s=0.02).acquire()
+    except LockAcquireTimeout:
+        pass
+with open(path, "w") as left:  # of a holder that was killed
+    left.write(sys.argv[2])
+with MachineFileLock(path) as hold:
+    assert hold.adopted is not None
+print(*sorted(set(sys.modules) - known))
+"""
+
+
+def test_nothing_is_imported_while_the_lock_is_held(path: str) -> None:
+    """A child that was forked while another thread imported the same module would wait for it for ever, and hold on."""
+    left = '{"schema_version":1,"pid":1,"started_at":"2026-01-01T00:00:00Z","host":"h","version":"0"}'
+    command = [sys.executable, "-c", IMPORTS_WHILE_LOCKED, path, left]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert done.stdout == "\n"
+
+
 def test_a_started_program_inherits_nothing(path: str) -> None:
     program = "import os; print(*[os.path.realpath(f'/proc/self/fd/{fd}') for fd in range(3, 30)])"
     with MachineFileLock(path):

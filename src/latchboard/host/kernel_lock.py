@@ -16,6 +16,9 @@ import errno
 import os
 import sys
 
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -51,8 +54,6 @@ class PosixLock:
     def try_lock(self, fd: int) -> bool:
         """As the port says."""
         if sys.platform != "win32":
-            from fcntl import LOCK_EX, LOCK_NB, flock
-
             try:
                 flock(fd, LOCK_EX | LOCK_NB)
             except BlockingIOError:

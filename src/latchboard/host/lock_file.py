@@ -180,10 +180,12 @@ class LockFiles:
         return os.getpid()
 
     def name(self) -> str:
-        """The name of this machine, for people."""
-        import platform
+        """The name of this machine, for people.
 
-        return platform.node()
+        Not by the module `platform`: while the lock is held nothing is imported, for in a child that was forked while
+        another thread imported the same module that would never end.
+        """
+        return os.uname().nodename if sys.platform != "win32" else os.environ.get("COMPUTERNAME", "")
 
     def after_fork(self, action: Callable[[], None]) -> None:
         """Have `action` called in every forked child, after its lock files were closed."""
@@ -197,20 +199,21 @@ def read_plain(path: str, bytes_max: int) -> bytes | None:
         UnsafeFolder: It is a symbolic link, or no plain file.
         StoreError: The system refused.
     """
-    try:
-        fd = os.open(path, _FLAGS & ~os.O_RDWR | os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        raise from_os_error(exc, "read the lock file", path) from exc
-    try:
-        if not S_ISREG(os.fstat(fd).st_mode):
-            raise _unsafe(path, "it is no plain file")
-        return os.read(fd, bytes_max)
-    except OSError as exc:
-        raise from_os_error(exc, "read the lock file", path) from exc
-    finally:
-        os.close(fd)
+    with _forking:  # a child would have it open for ever
+        try:
+            fd = os.open(path, _FLAGS & ~os.O_RDWR | os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:
+            raise from_os_error(exc, "read the lock file", path) from exc
+        try:
+            if not S_ISREG(os.fstat(fd).st_mode):
+                raise _unsafe(path, "it is no plain file")
+            return os.read(fd, bytes_max)
+        except OSError as exc:
+            raise from_os_error(exc, "read the lock file", path) from exc
+        finally:
+            os.close(fd)
 
 
 def _open_or_make(path: str) -> int:

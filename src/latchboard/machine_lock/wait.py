@@ -5,6 +5,8 @@ Protocol: protocol/machine_lock.md, "Acquire".
 
 from __future__ import annotations
 
+import logging  # here, not where it is needed: while the lock is held nothing is imported (host/lock_file.py, `name`)
+
 from latchboard import __version__
 from latchboard.clock import SystemClock
 from latchboard.codec import encode
@@ -84,8 +86,6 @@ class Wait:
         ceiling.watch(hold)
         if hold.adopted is not None:
             who = (hold.adopted.pid, hold.adopted.started_at)
-            import logging
-
             log = logging.getLogger("latchboard.machine_lock")
             log.warning("machine_lock.adopted path=%s pid=%d started_at=%s", lock.path, *who)
         return hold
