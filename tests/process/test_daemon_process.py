@@ -359,13 +359,7 @@ def test_pid_file_alone_names_a_daemon_that_is_ours(yard: Yard) -> None:
 
 def recycle_a_pid(channel: Channel, folder: str) -> None:
     """As number 1 of a pid namespace: a recorded daemon dies, and its pid goes to a stranger and to a twin."""
-    try:
-        space.own_pids(own_proc=True)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    if pid := os.fork():
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=True):
         return
     try:
         _recycle(channel, Yard(Path(folder)))

@@ -585,14 +585,7 @@ def test_an_entry_that_was_written_over_names_no_innocent_process(nursery: Nurse
 
 def in_a_container(channel: Channel, root: str) -> None:
     """As number 1 of a pid namespace with its own /proc."""
-    try:
-        space.own_pids(own_proc=True)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=True):
         return
     try:
         channel.send(pid=os.getpid())
