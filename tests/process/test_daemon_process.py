@@ -409,13 +409,7 @@ def test_process_that_got_a_dead_daemons_pid_survives__failure_3_5(
 
 def daemon_in_a_container(channel: Channel, folder: str, own_proc: bool) -> None:
     """As number 1 of a pid namespace: start a daemon, and enforce from in there when told."""
-    try:
-        space.own_pids(own_proc=own_proc)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    if pid := os.fork():
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=own_proc):
         return
     try:
         yard = Yard.__new__(Yard)
