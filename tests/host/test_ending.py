@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.process
 
 HEAD = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from latchboard.host import ending
 say = lambda word: os.write(1, (word + "\\n").encode())
 """
@@ -39,7 +39,7 @@ def test_a_signal_comes_after_the_action_and_still_ends_the_process(name: str) -
     body = f"""
 ending.at_end(lambda: say("done"))
 os.kill(os.getpid(), signal.{name})
-signal.pause()
+while True: time.sleep(0.02)
 """
     assert run(body) == (-getattr(signal, name), ["done"])
 
@@ -49,7 +49,7 @@ def test_a_handler_of_ones_own_stays() -> None:
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
 ending.at_end(lambda: say("done"))
 os.kill(os.getpid(), signal.SIGTERM)
-signal.pause()
+while True: time.sleep(0.02)
 """
     assert run(body) == (9, ["done"])
 
@@ -88,7 +88,7 @@ ending.at_end(lambda: say("done"))
 threading.Thread(target=work, daemon=True).start()
 entered.wait()
 os.kill(os.getpid(), signal.SIGTERM)
-signal.pause()
+while True: time.sleep(0.02)
 """
     assert run(body) == (-signal.SIGTERM, ["done"])
 

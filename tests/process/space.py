@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.process.nursery import Channel
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -73,3 +76,19 @@ def become(uid: int, gid: int) -> None:
 
 def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
     _call("mount", source, target, kind, ctypes.c_ulong(flags), data)
+
+
+def become_first(channel: Channel, *, own_proc: bool) -> bool:
+    """Go on as number 1 of a pid namespace. False: this is the process that has forked it and waited for its end.
+
+    Where the machine does not let us, that is sent as `refused`, and this is False as well.
+    """
+    try:
+        own_pids(own_proc=own_proc)
+    except Refused as exc:
+        channel.send(refused=str(exc))
+        return False
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+        return False
+    return True

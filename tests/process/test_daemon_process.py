@@ -359,13 +359,7 @@ def test_pid_file_alone_names_a_daemon_that_is_ours(yard: Yard) -> None:
 
 def recycle_a_pid(channel: Channel, folder: str) -> None:
     """As number 1 of a pid namespace: a recorded daemon dies, and its pid goes to a stranger and to a twin."""
-    try:
-        space.own_pids(own_proc=True)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    if pid := os.fork():
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=True):
         return
     try:
         _recycle(channel, Yard(Path(folder)))
@@ -415,13 +409,7 @@ def test_process_that_got_a_dead_daemons_pid_survives__failure_3_5(
 
 def daemon_in_a_container(channel: Channel, folder: str, own_proc: bool) -> None:
     """As number 1 of a pid namespace: start a daemon, and enforce from in there when told."""
-    try:
-        space.own_pids(own_proc=own_proc)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    if pid := os.fork():
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=own_proc):
         return
     try:
         yard = Yard.__new__(Yard)

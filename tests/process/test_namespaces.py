@@ -19,14 +19,7 @@ pytestmark = pytest.mark.process
 
 def in_a_container(channel: Channel, root: str, own_proc: bool) -> None:
     """As number 1 of a pid namespace: lock, or say why not, and hold until told otherwise."""
-    try:
-        space.own_pids(own_proc=own_proc)
-    except space.Refused as exc:
-        channel.send(refused=str(exc))
-        return
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
+    if not space.become_first(channel, own_proc=own_proc):
         return
     try:
         channel.send(pid=os.getpid())

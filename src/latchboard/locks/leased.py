@@ -15,8 +15,13 @@ from latchboard.errors import MalformedRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
     from latchboard.locks.table import Table
     from latchboard.rules.lock import Holding
+
+    T = TypeVar("T")
 
 
 class Leased:
@@ -29,23 +34,24 @@ class Leased:
         self._holds: dict[str, list[Holding]] = {}
         self._waiting: set[str] = set()
         damaged: list[MalformedRecord] = []
-        for key, _ in table.view.scan("locks/", damaged=damaged):
-            try:
-                record = table.record(key[len("locks/") :])
-            except MalformedRecord as exc:
-                damaged.append(exc)
-                continue
-            for held in record["holders"] if record else []:
+        for record in self._each("locks/", table.record, damaged):
+            for held in record["holders"]:
                 self._holds.setdefault(held["lease"], []).append(held)
-        for key, _ in table.view.scan("waiters/", damaged=damaged):
-            try:
-                waiter = table.waiter(key[len("waiters/") :])
-            except MalformedRecord as exc:
-                damaged.append(exc)
-                continue
-            if waiter is not None and not waiter["attended"] and table.still_waits(waiter):
+        for waiter in self._each("waiters/", table.waiter, damaged):
+            if not waiter["attended"] and table.still_waits(waiter):
                 self._waiting.add(waiter["lease"])
         self._is_whole = not damaged
+
+    def _each(self, prefix: str, read: Callable[[str], T | None], damaged: list[MalformedRecord]) -> Iterator[T]:
+        """The records of a collection that can be read; the others are added to `damaged`."""
+        for key, _ in self._table.view.scan(prefix, damaged=damaged):
+            try:
+                found = read(key[len(prefix) :])
+            except MalformedRecord as exc:
+                damaged.append(exc)
+                continue
+            if found is not None:
+                yield found
 
     def keeps(self, lease_id: str) -> bool:
         """Whether somebody may live by this lease, which can be read."""

@@ -242,7 +242,7 @@ def already_running(known: Mapping[str, Any]) -> AlreadyRunning:
     return AlreadyRunning(
         f"{agent_type} is already running: {who}{started}",
         hint=f"wait until it ends, or {end}; `latchboard singleton status {agent_type}` shows it; "
-        "to run beside it all the same, use force",
+        "to run beside it all the same: --force, or force=True",
         **known,
     )
 
