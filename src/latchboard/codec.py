@@ -78,6 +78,11 @@ def encode(value: Any) -> str:
     return text
 
 
+def prepare_errors() -> None:
+    """Load what `decode` words an error with; for whoever must not import anything when it comes to that."""
+    import json.decoder  # noqa: F401
+
+
 def decode(text: bytes | str) -> dict[str, Any]:
     """The JSON object in `text`; raises ValueError for anything else (also for nesting that is too deep)."""
     if isinstance(text, bytes):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 
 from latchboard.doctor.finding import Finding
+from latchboard.rules import git_hook, json_text, marked, probe
 from latchboard.rules import installation as rules
-from latchboard.rules import json_text, marked, probe
 from latchboard.rules.client import CLIENTS, Hook
 
 TYPE_CHECKING = False
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 _LATE_S = 30.0
 _GIT = "git"
-_GUARD = b"latchboard-git-hook"
-GIT_HOOKS = (
-    *("pre-commit", "pre-merge-commit", "pre-rebase", "pre-push", "pre-applypatch"),
-    *("post-commit", "post-checkout", "post-merge", "post-rewrite"),
-)
+_GUARD = git_hook.COMMAND.encode()
 
 
 class HookDoctor:
@@ -166,7 +162,7 @@ class HookDoctor:
 
     def _git(self) -> Iterator[Finding]:
         folder = self._bench.hooks_folder(self._folder)
-        hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in GIT_HOOKS}
+        hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in git_hook.NAMES}
         ours = {name: data for name, data in hooks.items() if _GUARD in data}
         for name in hooks:
             if name not in ours:

@@ -10,6 +10,7 @@ Protocol: protocol/installation.md.
 from __future__ import annotations
 
 from latchboard.installation.change import Change, Choice, Found
+from latchboard.installation.git_hooks import GitHooks, HookChange
 from latchboard.installation.service import Installation
 
-__all__ = ["Change", "Choice", "Found", "Installation"]
+__all__ = ["Change", "Choice", "Found", "GitHooks", "HookChange", "Installation"]

@@ -1,4 +1,4 @@
-"""Ports of an installation: the project's files, the shelf where old ones are kept, and what this machine has.
+"""Ports of an installation: the project's files, the shelf where old ones are kept, this machine, git's hooks.
 
 Everything here is for type checkers; at run time a port is any object with these methods.
 """
@@ -107,4 +107,69 @@ if TYPE_CHECKING:
 
         def can_import(self, package: str) -> bool:
             """Whether a package is installed here."""
+            ...
+
+    class Hooks(Protocol):
+        """The folder that git runs a repository's hooks from. Whatever writes raises StoreError where it cannot.
+
+        Attributes:
+            path: Where it is; it may be missing.
+            is_private: No other machine reads it.
+            is_shared: Other repositories may use it.
+        """
+
+        path: str
+        is_private: bool
+        is_shared: bool
+
+        def exists(self) -> bool:
+            """Whether the folder is there."""
+            ...
+
+        def is_empty(self) -> bool:
+            """Whether it is there, and nothing in it."""
+            ...
+
+        def make(self) -> None:
+            """Make the folder."""
+            ...
+
+        def remove(self) -> None:
+            """Remove the folder, which is empty."""
+            ...
+
+        def has(self, name: str) -> bool:
+            """Whether something of that name is there."""
+            ...
+
+        def is_same(self, one: str, other: str) -> bool:
+            """Whether two names, both there, are one file."""
+            ...
+
+        def can_be_run(self, name: str) -> bool:
+            """Whether git would run it."""
+            ...
+
+        def read(self, name: str) -> bytes:
+            """A file's content; empty where there is none, or none that can be read."""
+            ...
+
+        def write(self, name: str, data: bytes) -> None:
+            """Put a hook there, the whole file or, whatever happens, the old one."""
+            ...
+
+        def keep(self, name: str, kept: str) -> None:
+            """Give a hook its second name: it stays under the first one until another is written over it."""
+            ...
+
+        def rename(self, old: str, new: str) -> None:
+            """Put a file in the place of another."""
+            ...
+
+        def delete(self, name: str) -> None:
+            """Remove a file."""
+            ...
+
+        def sweep(self, name: str) -> None:
+            """Remove what a killed `write` left behind."""
             ...

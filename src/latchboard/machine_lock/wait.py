@@ -9,7 +9,7 @@ import logging  # here, not where it is needed: while the lock is held nothing i
 
 from latchboard import __version__
 from latchboard.clock import SystemClock
-from latchboard.codec import encode
+from latchboard.codec import encode, prepare_errors
 from latchboard.errors import LockAcquireTimeout, StoreError, UsageError
 from latchboard.host.lock_file import LockFiles
 from latchboard.machine_lock.block import is_held_by
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 clock = SystemClock()
 files = LockFiles()
+prepare_errors()  # of a lock file that says nothing, or nothing that can be read
 ceiling = Ceiling(clock)  # one for the whole process
 files.after_fork(ceiling.forget_all)
 

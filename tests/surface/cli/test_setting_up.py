@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from latchboard.doctor.hooks import GIT_HOOKS
 from latchboard.rules.client import CLIENTS
 from latchboard.rules.installation import INSTRUCTIONS
 from latchboard.surface.cli import dispatch
-from latchboard.surface.git.hook import AFTER, BEFORE
 from tests.surface.cli.harness import ROOT, Cli
 
 
@@ -237,7 +235,3 @@ def test_page_about_setting_up_names_every_file() -> None:
             assert not name or (f"`{name}`" in page and name in chapter), name
         assert one.title in page
         assert all(f"`{sign}`" in chapter for sign in (*one.home_signs, *one.programs))
-
-
-def test_doctor_looks_at_every_hook_that_git_gets() -> None:
-    assert sorted(GIT_HOOKS) == sorted((*BEFORE, *AFTER))

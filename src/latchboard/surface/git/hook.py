@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from latchboard.rules.git_hook import NAMES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,10 +22,8 @@ if TYPE_CHECKING:
 
 REFUSED = 10
 USAGE = 2
-BEFORE = ("pre-commit", "pre-merge-commit", "pre-applypatch", "pre-rebase", "pre-push")
-AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")
 _HELP = (
-    f"usage: latchboard-git-hook {'|'.join((*BEFORE, *AFTER))} [what git tells that hook]",
+    f"usage: latchboard-git-hook {'|'.join(NAMES)} [what git tells that hook]",
     "       latchboard-git-hook --install|--remove [--dry-run]",
 )
 
@@ -34,13 +34,13 @@ def run(words: Sequence[str]) -> int:
 
     name, arguments = (words[0], words[1:]) if words else ("", ())
     if name in ("--install", "--remove") and set(arguments) <= {"--dry-run"}:
-        from latchboard.surface.git.setup import from_command_line
+        from latchboard.surface.git.setup import run as set_up
 
-        return from_command_line(name[2:], is_dry=bool(arguments))
+        return set_up(name[2:], is_dry=bool(arguments))
     if name in ("--help", "-h"):
         os.write(1, "".join(f"{line}\n" for line in _HELP).encode())
         return 0
-    if name not in BEFORE + AFTER:
+    if name not in NAMES:
         say([f"latchboard-git-hook: {name!r:.80} is no hook of ours", *_HELP])
         return USAGE
     try:

@@ -155,7 +155,7 @@ def _spec(text: str, *, is_below: bool) -> str:
 
 def _is_unborn() -> bool:
     """Whether there is no commit yet: nothing to restore the index from."""
-    from latchboard.surface.git.repository import GitFailed, ask
+    from latchboard.host.git import GitFailed, ask
 
     try:
         ask("rev-parse", "--quiet", "--verify", "HEAD")

@@ -25,7 +25,9 @@ def run(call: Call, *, hooks: bool) -> Answer:
     if not hooks:
         lines = ["what can be looked at:", *(f"  latchboard doctor --{name}: {text}" for name, text in CHECKS.items())]
         return Answer({"root": root, "checks": list(CHECKS), "checked": [], "findings": []}, lines)
-    findings = list(call.board.hook_doctor(call.own_root).look())
+    from latchboard.compose.setting_up import hook_doctor
+
+    findings = list(hook_doctor(call.board, call.own_root).look())
     facts = {
         "root": root,
         "checks": list(CHECKS),

@@ -55,7 +55,7 @@ def run(
     if not dry_run:
         # A commit that changes nothing makes the store, and refuses a folder where locks do not exclude.
         board.store.transact(lambda view: None, who="init")
-    installation = board.installation(call.own_root)
+    installation = _installation(call, call.own_root)
     commands, found, chosen = installation.commands(), installation.find(), installation.chosen(choice)
     ignore = _ignore(call, dry_run=dry_run)
     with nullcontext() if dry_run else installation.turn():
@@ -68,6 +68,12 @@ def run(
     facts["command"] = {"hook": commands.line("CLIENT"), "is_bare": commands.is_bare}
     _refuse_what_git_would_take(call, [*ignore, *done], dry_run=dry_run)
     return Answer(facts, _lines(call, report, facts), status=FINDINGS if report.is_short and not dry_run else 0)
+
+
+def _installation(call: Call, folder: str) -> Installation:
+    from latchboard.compose.setting_up import installation
+
+    return installation(call.board, folder)
 
 
 def _choice(call: Call, named: tuple[str, ...], *, mcp: bool, instructions: bool) -> Choice:
@@ -106,14 +112,14 @@ def _ignore(call: Call, *, dry_run: bool) -> list[Change]:
     root = call.board.root
     if call.own_root == root:
         return []
-    main = call.board.installation(root)
+    main = _installation(call, root)
     changes = main.plan_ignored() if main.files.is_in_git() else []
     return setting_up.settled(changes, [] if dry_run else main.apply(changes))
 
 
 def _told(ignore: list[Change], done: list[Change], call: Call) -> str:
     """What became of .gitignore: `added`, `there`, or `no-git` where no repository is."""
-    if not call.board.installation(call.board.root).files.is_in_git():
+    if not _installation(call, call.board.root).files.is_in_git():
         return "no-git"
     changed = ignore if call.own_root != call.board.root else done
     lines = [line for one in changed if one.name == IGNORE_FILE for line in setting_up.added(one)]
@@ -136,10 +142,11 @@ def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) ->
     """Write git's hooks, or take them out; what happened."""
     if not installation.files.has_repository():
         return []
-    from latchboard.surface.git import setup
+    from latchboard.compose.setting_up import git_hooks
 
     try:
-        changes = getattr(setup, what)(call.own_root, dry_run=dry_run)
+        hooks = git_hooks(call.own_root)
+        changes = hooks.install(dry_run=dry_run) if what == "install" else hooks.remove(dry_run=dry_run)
     except CoordinationError as exc:
         return [{"kind": "refused", "path": call.own_root, "text": exc.message}]
     return [{"kind": one.kind, "path": one.path, "text": one.text} for one in changes]
@@ -148,7 +155,7 @@ def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) ->
 def _remove(call: Call, *, dry_run: bool) -> Answer:
     """Take out what was put in; the board, with its locks and its mail, stays."""
     call.commits = False
-    installation = call.board.installation(call.own_root)
+    installation = _installation(call, call.own_root)
     with nullcontext() if dry_run else installation.turn():
         changes = installation.plan_removal()
         done = setting_up.settled(changes, [] if dry_run else installation.apply(changes))

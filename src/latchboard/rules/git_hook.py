@@ -1,4 +1,4 @@
-"""Script: the text of a hook as it lies in a repository's hooks folder.
+"""Git hook: which of git's hooks are ours, and their text as it lies in a repository's hooks folder.
 
 POSIX shell. It runs the hook that was there before (kept beside it), whose exit status counts, and then ours. A guard
 that is missing, broken or does not come to an answer lets git go on, with a warning: a repository must not depend on
@@ -9,6 +9,11 @@ Protocol: protocol/git.md, "Scripts".
 
 from __future__ import annotations
 
+BEFORE = ("pre-commit", "pre-merge-commit", "pre-applypatch", "pre-rebase", "pre-push")
+"""They look before something happens, and may refuse it."""
+AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")
+"""They write down what should not have happened, and are never a reason to fail."""
+NAMES = (*BEFORE, *AFTER)
 COMMAND = "latchboard-git-hook"
 KEPT = ".before-latchboard"
 """What a hook that was there before is called now: its name with this behind it."""
@@ -38,6 +43,33 @@ def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:
         lines += ["told=$(cat; echo x)", "told=${told%x}"]
     lines += _after(name) if name.startswith("post-") else _before(name)
     return FIRST_LINE + "\n".join([*lines, END]) + "\n"
+
+
+def is_ours(hook: bytes) -> bool:
+    """Whether a hook has our part in it."""
+    return BEGIN.encode() in hook
+
+
+def has_made_folder(hook: bytes) -> bool:
+    """Whether the folder was made for our hooks."""
+    return MADE_FOLDER.encode() in hook
+
+
+def rest_of(hook: bytes) -> bytes:
+    """What others wrote into a hook of ours; b"" for nothing."""
+    before, _, behind = hook.partition(BEGIN.encode())
+    _, end, behind = behind.partition(END.encode())
+    rest = before + (behind.removeprefix(b"\n") if end else b"")
+    return b"" if rest == FIRST_LINE.encode() else rest
+
+
+def renewed(hook: bytes, wanted: bytes) -> bytes:
+    """A hook of ours, with our part as in `wanted`, and what others wrote there."""
+    if not rest_of(hook):
+        return wanted
+    before, _, behind = hook.partition(BEGIN.encode())
+    _, _, behind = behind.partition(END.encode())
+    return before + wanted.removeprefix(FIRST_LINE.encode()).removesuffix(b"\n") + behind
 
 
 def _before(name: str) -> list[str]:

@@ -12,17 +12,29 @@ from typing import Any
 import pytest
 
 from latchboard.errors import UsageError
-from latchboard.surface.git import setup
-from latchboard.surface.git.repository import GitFailed
+from latchboard.host.git import GitFailed
+from latchboard.host.hook_folder import HookFolder
+from latchboard.installation import GitHooks, HookChange
+from latchboard.rules.git_hook import NAMES
 from tests.surface.git.scene import Scene
 
 pytestmark = pytest.mark.process
 
 
 @pytest.fixture
+def bare_scene(tmp_path: Path) -> Scene:
+    """Nothing but a git and a guard."""
+    return Scene(tmp_path)
+
+
+@pytest.fixture
 def plain(bare_scene: Scene) -> Scene:
     """A repository with a board and without our hooks."""
     return bare_scene.make(guards=False)
+
+
+def at(folder: Path) -> GitHooks:
+    return GitHooks(HookFolder(str(folder)))
 
 
 def hooks(scene: Scene) -> Path:
@@ -47,17 +59,17 @@ def put(path: Path, text: str, mode: int = 0o755) -> None:
     path.chmod(mode)
 
 
-def kinds(changes: list[setup.Change]) -> list[str]:
+def kinds(changes: list[HookChange]) -> list[str]:
     return [one.kind for one in changes]
 
 
 def test_what_is_written_can_be_run_and_does_not_change_when_it_is_written_again(plain: Scene) -> None:
-    assert kinds(setup.install(str(plain.repo))) == ["made"] * len(setup.NAMES)
+    assert kinds(at(plain.repo).install()) == ["made"] * len(NAMES)
 
     before = picture(hooks(plain))
-    assert all(os.access(hooks(plain) / name, os.X_OK) for name in setup.NAMES)
-    assert setup.install(str(plain.repo)) == []
-    assert setup.install(str(plain.repo / "src")) == []
+    assert all(os.access(hooks(plain) / name, os.X_OK) for name in NAMES)
+    assert at(plain.repo).install() == []
+    assert at(plain.repo / "src").install() == []
     assert picture(hooks(plain)) == before
 
 
@@ -67,32 +79,32 @@ def test_removing_leaves_what_was_there_before(plain: Scene) -> None:
     (hooks(plain) / "post-merge").symlink_to("../../src/a.py")
     before = picture(plain.repo)
 
-    assert "kept" in kinds(setup.install(str(plain.repo)))
+    assert "kept" in kinds(at(plain.repo).install())
     assert picture(plain.repo) != before
-    setup.remove(str(plain.repo))
+    at(plain.repo).remove()
 
     assert picture(plain.repo) == before
-    assert setup.remove(str(plain.repo)) == []
+    assert at(plain.repo).remove() == []
 
 
 def test_dry_run_says_the_same_and_does_nothing(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit", "#!/bin/sh\n")
     before = picture(plain.repo)
 
-    told = [repr(one) for one in setup.install(str(plain.repo), dry_run=True)]
+    told = [repr(one) for one in at(plain.repo).install(dry_run=True)]
     assert picture(plain.repo) == before
-    assert [repr(one) for one in setup.install(str(plain.repo))] == told
+    assert [repr(one) for one in at(plain.repo).install()] == told
 
     after = picture(plain.repo)
-    told = [repr(one) for one in setup.remove(str(plain.repo), dry_run=True)]
+    told = [repr(one) for one in at(plain.repo).remove(dry_run=True)]
     assert picture(plain.repo) == after
-    assert [repr(one) for one in setup.remove(str(plain.repo))] == told
+    assert [repr(one) for one in at(plain.repo).remove()] == told
 
 
 def test_hook_that_was_there_runs_first_and_its_status_counts(plain: Scene) -> None:
     seen = plain.base / "seen"
     put(hooks(plain) / "pre-commit", f'#!/bin/sh\necho "$#" >>{seen}\n[ ! -e {plain.base}/no ]\n')
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     plain.hold("planner", "src/a.py")
 
     plain.change("src/b.py")
@@ -108,7 +120,7 @@ def test_hook_that_was_there_runs_first_and_its_status_counts(plain: Scene) -> N
 
 def test_what_an_earlier_hook_adds_is_looked_at(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit", "#!/bin/sh\necho formatted >src/a.py; git add src/a.py\n")
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     plain.hold("planner", "src/a.py")
     plain.change("src/b.py")
 
@@ -118,7 +130,7 @@ def test_what_an_earlier_hook_adds_is_looked_at(plain: Scene) -> None:
 def test_hook_behind_gets_its_arguments_and_gives_its_status(plain: Scene) -> None:
     seen = plain.base / "seen"
     put(hooks(plain) / "post-checkout", f'#!/bin/sh\necho "$3" >>{seen}\nexit 3\n')
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
 
     assert plain.git("switch", "--quiet", "-c", "other", ok=False).returncode == 1  # git makes 1 of any
     assert seen.read_text() == "1\n"
@@ -128,7 +140,7 @@ def test_hook_of_a_push_gets_what_git_tells_byte_for_byte(plain: Scene) -> None:
     seen, bare = plain.base / "seen", plain.base / "remote.git"
     plain.git("init", "--quiet", "--bare", str(bare))
     put(hooks(plain) / "pre-push", f'#!/bin/sh\necho "$1 $2" >{seen}\ncat >>{seen}\n')
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
 
     plain.git("push", "--quiet", str(bare), "main")
 
@@ -140,47 +152,47 @@ def test_push_that_an_earlier_hook_refuses_is_refused(plain: Scene) -> None:
     bare = plain.base / "remote.git"
     plain.git("init", "--quiet", "--bare", str(bare))
     put(hooks(plain) / "pre-push", "#!/bin/sh\nexit 9\n")  # reads nothing
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
 
     assert plain.git("push", "--quiet", str(bare), "main", ok=False).returncode != 0
 
 
 def test_hook_that_is_not_executable_is_kept_and_not_run(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit", "#!/bin/sh\nexit 1\n", 0o644)
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     plain.change("src/a.py")
 
     assert plain.commit("builder").returncode == 0
 
 
 def test_older_version_of_ours_is_replaced(plain: Scene) -> None:
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     path = hooks(plain) / "pre-commit"
     good = path.read_bytes()
     put(path, good.decode().replace("exit 0", "exit 1"))
 
-    assert kinds(setup.install(str(plain.repo))) == ["updated"]
+    assert kinds(at(plain.repo).install()) == ["updated"]
     assert path.read_bytes() == good
 
 
 def test_what_others_wrote_into_our_hook_stays(plain: Scene) -> None:
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     path = hooks(plain) / "pre-commit"
     put(path, path.read_text().replace("#!/bin/sh\n", "#!/bin/sh\necho theirs\n") + "echo and this\n")
 
-    assert setup.install(str(plain.repo)) == []
-    setup.remove(str(plain.repo))
+    assert at(plain.repo).install() == []
+    at(plain.repo).remove()
 
     assert path.read_text() == "#!/bin/sh\necho theirs\necho and this\n"
 
 
 def test_what_others_wrote_is_kept_beside_a_hook_that_comes_back(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit", "#!/bin/sh\necho mine\n")
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     path = hooks(plain) / "pre-commit"
     put(path, path.read_text() + "echo theirs\n")
 
-    setup.remove(str(plain.repo))
+    at(plain.repo).remove()
 
     assert path.read_text() == "#!/bin/sh\necho mine\n"
     assert (hooks(plain) / "pre-commit.added-to-latchboard").read_text() == "#!/bin/sh\necho theirs\n"
@@ -191,7 +203,7 @@ def test_kept_hook_of_an_earlier_time_is_not_overwritten(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit.before-latchboard", "old")
     before = picture(hooks(plain))
 
-    told = [one for one in setup.install(str(plain.repo)) if one.kind == "told"]
+    told = [one for one in at(plain.repo).install() if one.kind == "told"]
 
     assert ["move it away" in one.text for one in told] == [True]
     assert {name: data for name, data in picture(hooks(plain)).items() if name in before} == before
@@ -204,13 +216,13 @@ def test_killed_between_its_steps_it_is_completed_by_doing_it_again(plain: Scene
     os.link(path, kept)  # killed behind the first step of installing
     put(hooks(plain) / "pre-push.latchboard.tmp", "half of it")
 
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     assert b"latchboard" in path.read_bytes()
-    setup.remove(str(plain.repo))
+    at(plain.repo).remove()
     assert picture(hooks(plain)) == before
 
     os.link(path, kept)
-    assert kinds(setup.remove(str(plain.repo))) == ["restored"]
+    assert kinds(at(plain.repo).remove()) == ["restored"]
     assert picture(hooks(plain)) == before
 
 
@@ -239,13 +251,13 @@ def test_killed_before_any_step_the_old_hook_or_the_new_one_is_there(
 
     for count in range(200):
         if what == "remove":
-            setup.install(str(plain.repo))
-        steps_left = count
+            at(plain.repo).install()
+        there, steps_left = at(plain.repo), count
         with monkeypatch.context() as patched:
             for name in ("link", "rename", "open", "unlink", "fchmod"):
-                patched.setattr(setup.os, name, dying(getattr(os, name)))
+                patched.setattr(os, name, dying(getattr(os, name)))
             try:
-                getattr(setup, what)(str(plain.repo))
+                getattr(there, what)()
             except Killed:
                 is_done = False
             else:
@@ -253,21 +265,21 @@ def test_killed_before_any_step_the_old_hook_or_the_new_one_is_there(
         assert path.read_bytes() == before["pre-commit"][1] or b"latchboard" in path.read_bytes()
         assert path.stat().st_mode & 0o100
         if count % 2:
-            setup.install(str(plain.repo))
-        setup.remove(str(plain.repo))
+            at(plain.repo).install()
+        at(plain.repo).remove()
         assert picture(hooks(plain)) == before
         if is_done:
             break
-    assert count >= len(setup.NAMES)
+    assert count >= len(NAMES)
 
 
 def test_repository_without_a_hooks_folder_gets_one_and_loses_it_again(plain: Scene) -> None:
     shutil.rmtree(hooks(plain))
 
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
     assert (hooks(plain) / "pre-commit").exists()
-    assert setup.install(str(plain.repo)) == []
-    setup.remove(str(plain.repo))
+    assert at(plain.repo).install() == []
+    at(plain.repo).remove()
 
     assert not hooks(plain).exists()
 
@@ -275,10 +287,10 @@ def test_repository_without_a_hooks_folder_gets_one_and_loses_it_again(plain: Sc
 def test_hooks_of_a_linked_work_tree_are_those_of_the_repository(plain: Scene) -> None:
     plain.git("worktree", "add", "--quiet", str(plain.base / "linked"))
 
-    setup.install(str(plain.base / "linked"))
+    at(plain.base / "linked").install()
 
     assert (hooks(plain) / "pre-commit").exists()
-    assert setup.install(str(plain.repo)) == []
+    assert at(plain.repo).install() == []
 
 
 def test_folder_that_other_repositories_use_is_left_alone(plain: Scene) -> None:
@@ -286,13 +298,13 @@ def test_folder_that_other_repositories_use_is_left_alone(plain: Scene) -> None:
     shared.mkdir()
     plain.git("config", "core.hooksPath", str(shared))
 
-    [told] = setup.install(str(plain.repo))
+    [told] = at(plain.repo).install()
 
     assert told.kind == "told"
     assert "shared with other repositories" in told.text
     assert 'latchboard-git-hook pre-commit "$@"' in told.text
     assert list(shared.iterdir()) == []
-    assert setup.remove(str(plain.repo)) == []
+    assert at(plain.repo).remove() == []
 
 
 def test_husky_is_told_from_its_folder(plain: Scene) -> None:
@@ -300,7 +312,7 @@ def test_husky_is_told_from_its_folder(plain: Scene) -> None:
     put(plain.repo / ".husky/_/pre-commit", "#!/usr/bin/env sh\n. husky.sh\n")
     before = picture(plain.repo)
 
-    [told] = setup.install(str(plain.repo))
+    [told] = at(plain.repo).install()
 
     assert '.husky/pre-commit:  latchboard-git-hook pre-commit "$@"' in told.text
     assert picture(plain.repo) == before
@@ -321,24 +333,24 @@ def test_hook_of_a_manager_is_left_to_it(plain: Scene, manager: str, text: str, 
     put(hooks(plain) / "pre-commit", f"#!/bin/sh\n{text}")
     before = (hooks(plain) / "pre-commit").read_bytes()
 
-    changes = setup.install(str(plain.repo))
+    changes = at(plain.repo).install()
 
     [told] = [one for one in changes if one.kind == "told"]
     assert told.text.startswith(f"{manager} runs the hooks here")
     assert advice in told.text
     assert (hooks(plain) / "pre-commit").read_bytes() == before
     assert (hooks(plain) / "post-commit").exists(), "what the manager does not write is ours"
-    setup.remove(str(plain.repo))
+    at(plain.repo).remove()
     assert (hooks(plain) / "pre-commit").read_bytes() == before
 
 
 def test_no_repository_and_a_bare_one(bare_scene: Scene) -> None:
     with pytest.raises(GitFailed, match="is in no git repository"):
-        setup.install(str(bare_scene.base))
+        at(bare_scene.base).install()
 
     bare_scene.git("init", "--quiet", "--bare", str(bare_scene.repo), at=bare_scene.base)
     with pytest.raises(UsageError, match="bare repository"):
-        setup.install(str(bare_scene.repo))
+        at(bare_scene.repo).install()
 
 
 def test_folder_whose_name_has_anything_in_it(bare_scene: Scene) -> None:
@@ -351,15 +363,15 @@ def test_folder_whose_name_has_anything_in_it(bare_scene: Scene) -> None:
 
 
 def test_scripts_are_plain_shell(plain: Scene) -> None:
-    setup.install(str(plain.repo))
+    at(plain.repo).install()
 
-    for name in setup.NAMES:
+    for name in NAMES:
         assert subprocess.run(["sh", "-n", str(hooks(plain) / name)], check=False).returncode == 0
 
 
 def test_command_line_says_what_it_did(plain: Scene) -> None:
     assert "would be made: " in plain.run_guard("--install", "--dry-run").stdout
-    assert plain.run_guard("--install").stdout.count("made: ") == len(setup.NAMES)
+    assert plain.run_guard("--install").stdout.count("made: ") == len(NAMES)
     assert plain.run_guard("--install").stdout == "nothing to do\n"
-    assert plain.run_guard("--remove").stdout.count("removed: ") == len(setup.NAMES)
+    assert plain.run_guard("--remove").stdout.count("removed: ") == len(NAMES)
     assert plain.run_guard("--install", at=plain.base).returncode == 1

@@ -20,7 +20,7 @@ from latchboard.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
 
     from latchboard.agent import Agent
     from latchboard.board import Board, Publisher
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from latchboard.clock import Clock
     from latchboard.credential.handle import Credential
     from latchboard.daemon_process import Daemons
-    from latchboard.doctor import HookDoctor
     from latchboard.editing.conflicts import Conflicts
     from latchboard.editing.foreign import Foreign
     from latchboard.editing.images import Images
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from latchboard.editing.shell import Shell
     from latchboard.host.kept import Kept
     from latchboard.host.port import Machine
-    from latchboard.installation import Installation
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
     from latchboard.metrics import Metrics
@@ -184,16 +182,6 @@ class Latchboard:
 
         return Images(self.tree, self._kept())
 
-    def installation(self, folder: str) -> Installation:
-        """What sets up the clients of the project in `folder`, an absolute path: this board's, or a work tree of it."""
-        from latchboard.host.installed import Installed
-        from latchboard.host.project_file import KeptFiles, ProjectFiles
-        from latchboard.installation import Installation
-
-        place = os.path.relpath(folder, self.root)
-        shelf = KeptFiles(f"{self.root}/data/.agent_locks", place, is_shared=self.settings.shared)
-        return Installation(ProjectFiles(os.path.realpath(folder)), shelf, Installed(), self.settings)
-
     def _kept(self) -> Kept:
         from latchboard.host.kept import Kept
 
@@ -227,14 +215,6 @@ class Latchboard:
         from latchboard.editing.conflicts import Conflicts
 
         return Conflicts(self.locks, self.images)
-
-    def hook_doctor(self, folder: str) -> HookDoctor:
-        """Who looks whether the hooks of the project in `folder` hold; this board is not touched."""
-        from latchboard.doctor import HookDoctor
-        from latchboard.host.bench import ScratchBench
-
-        codex = os.environ.get("CODEX_HOME") or "~/.codex"
-        return HookDoctor(self.installation(folder), folder, ScratchBench(), _hold_for_a_probe, codex=codex)
 
     @property
     def shell(self) -> Shell:
@@ -277,41 +257,20 @@ class Latchboard:
         Raises:
             UsageError: There is no such table, or it cannot be right.
         """
-        from latchboard.credential import building
-        from latchboard.credential.handle import Credential
-        from latchboard.credential.profile import Profile
-        from latchboard.host.configuration import read_tables
+        from latchboard.compose import credentials
 
-        tables = read_tables(self.root, "credential")
-        if name not in tables:
-            known = ", ".join(tables) or "there is none"
-            raise UsageError(f"no credential {name!r:.80} in latchboard.toml", hint=f"[credential.NAME]: {known}")
-        profile = Profile(name, tables[name])
-        folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        path = f"{folder}/latchboard/credentials/{name}.json"
-        if profile.path:
-            path = os.path.join(self.root, os.path.expanduser(profile.path))
-        return Credential(
-            profile,
-            building.store_of(profile, path),
-            building.refresher_of(profile, os.environ),
-            lock_path=f"{path}.lock",
-            clock=self.clock,
-            trace=self._trace_credential,
-        )
-
-    def _trace_credential(self, facts: dict[str, Any]) -> None:
-        """Note it in the store where there is one: a refresh is no reason to make one."""
-        if self._files is None or os.path.isdir(self._files.path):
-            from latchboard.credential.log import leave_trace
-
-            leave_trace(self._noting, facts)
+        return credentials.build(self, name)
 
     def credential_names(self) -> list[str]:
         """Every `[credential.NAME]` of the project's configuration."""
-        from latchboard.host.configuration import read_tables
+        from latchboard.compose import credentials
 
-        return list(read_tables(self.root, "credential"))
+        return credentials.names(self.root)
+
+    def trace(self, put: Callable[[Store], None]) -> None:
+        """Note something in the store where there is one: it is no reason to make one."""
+        if self._files is None or os.path.isdir(self._files.path):
+            put(self._noting)
 
     def agent(self, agent_id: str) -> Agent:
         """The handle of one agent; two handles of one id in one process are the same holder."""
@@ -349,18 +308,6 @@ def record_file(root: str, key: str) -> str:
     from latchboard.store.files import layout
 
     return f"{root}/{layout.FOLDER}/{layout.record(key)}"
-
-
-def _hold_for_a_probe(folder: str) -> None:
-    """A board in a scratch folder, in which the agent `doctor` holds what is probed."""
-    from latchboard.rules import probe
-    from latchboard.settings import Settings
-
-    board = Latchboard(folder, settings=Settings(), publishes=False)
-    try:
-        board.agent(probe.HOLDER).lock(probe.HELD, bound="agent", reason="a probe")
-    finally:
-        board.close()
 
 
 def _opened() -> list[Latchboard]:

@@ -1,0 +1,54 @@
+"""Setting up: what puts a project's hooks in, takes them out, and looks whether they hold."""
+
+from __future__ import annotations
+
+import os
+
+from latchboard.compose import Latchboard
+from latchboard.host.hook_folder import HookFolder, own_program
+from latchboard.host.installed import Installed
+from latchboard.host.project_file import KeptFiles, ProjectFiles
+from latchboard.installation import GitHooks, Installation
+from latchboard.rules import git_hook, probe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.doctor import HookDoctor
+
+
+def installation(board: Latchboard, folder: str) -> Installation:
+    """What sets up the clients of the project in `folder`, an absolute path: the board's, or a work tree of it."""
+    shelf = KeptFiles(
+        f"{board.root}/data/.agent_locks", os.path.relpath(folder, board.root), is_shared=board.settings.shared
+    )
+    return Installation(ProjectFiles(os.path.realpath(folder)), shelf, Installed(), board.settings)
+
+
+def git_hooks(folder: str) -> GitHooks:
+    """The git hooks of the repository that `folder` is in; needs no board.
+
+    Raises:
+        GitFailed: It is in none.
+        UsageError: The repository has no work tree.
+    """
+    return GitHooks(HookFolder(folder), own_program(git_hook.COMMAND))
+
+
+def hook_doctor(board: Latchboard, folder: str) -> HookDoctor:
+    """Who looks whether the hooks of the project in `folder` hold; the board is not touched."""
+    from latchboard.doctor import HookDoctor
+    from latchboard.host.bench import ScratchBench
+
+    codex = os.environ.get("CODEX_HOME") or "~/.codex"
+    return HookDoctor(installation(board, folder), folder, ScratchBench(), _hold_for_a_probe, codex=codex)
+
+
+def _hold_for_a_probe(folder: str) -> None:
+    """A board in a scratch folder, in which the agent `doctor` holds what is probed."""
+    from latchboard.settings import Settings
+
+    board = Latchboard(folder, settings=Settings(), publishes=False)
+    try:
+        board.agent(probe.HOLDER).lock(probe.HELD, bound="agent", reason="a probe")
+    finally:
+        board.close()
