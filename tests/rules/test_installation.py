@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,13 +211,61 @@ def test_servers_that_are_no_object_are_refused() -> None:
         rules.merged_server('{"mcpServers": []}', SERVER)
 
 
-@pytest.mark.parametrize(
-    "line", ["/data/.agent_locks/", "data", ".agent_locks/", "**/data/", "data/.agent_locks/**", "data/*"]
-)
-def test_line_of_gitignore_that_covers_the_board_is_known(line: str) -> None:
-    assert rules.covers_the_board(f" {line} ")
-    assert not rules.covers_the_board(f"!{line}")
-    assert not rules.covers_the_board("data/other")
+IGNORING = [
+    "/data/.agent_locks/",
+    "data",
+    ".agent_locks/",
+    "**/data/",
+    "data/.agent_locks/**",
+    "data/*",
+    "/data",
+    "data  ",
+]
+IGNORING += [
+    "**/.agent_locks/*",
+    "data/.agent_locks\r\n*.log\r",
+    "!data/\ndata",
+    "# data\n.agent_locks",
+    "data\n!/data/other",
+]
+TAKING_IN = [
+    "",
+    "/.agent_locks/",
+    ".agent_locks/*",
+    " data",
+    "# data",
+    "!data",
+    "data/other",
+    "src/data/",
+    "data\n!data",
+]
+TAKING_IN += ["x/.agent_locks", "data/*\n!data/.agent_locks", "metadata", "\\#data", "data/*.txt"]
+
+
+@pytest.mark.parametrize("text", IGNORING)
+def test_gitignore_that_leaves_the_board_out_is_known(text: str) -> None:
+    assert rules.leaves_out_the_board(text)
+    assert rules.leaves_out_the_board(f"*.pyc\n{text}\n*.o\n")
+
+
+@pytest.mark.parametrize("text", TAKING_IN)
+def test_gitignore_that_takes_the_board_in_is_known(text: str) -> None:
+    assert not rules.leaves_out_the_board(text)
+
+
+@pytest.mark.needs_tool("git")
+@pytest.mark.parametrize("text", [*IGNORING, *TAKING_IN])
+def test_git_reads_the_gitignore_in_the_same_way(text: str, tmp_path: Path) -> None:
+    (tmp_path / "data/.agent_locks").mkdir(parents=True)
+    (tmp_path / "data/.agent_locks/FORMAT").write_text("1\n")
+    (tmp_path / ".gitignore").write_bytes(text.encode())
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["git", "init", "-q", str(tmp_path)], env=environment, timeout=60, check=True)
+
+    words = ["git", "-C", str(tmp_path), "check-ignore", "-q", "data/.agent_locks/FORMAT"]
+    done = subprocess.run(words, env=environment, timeout=60, check=False)
+
+    assert (done.returncode == 0) is (text in IGNORING)
 
 
 # -- any configuration -------------------------------------------------------------------------------------------------

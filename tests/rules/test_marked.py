@@ -43,7 +43,8 @@ def test_block_goes_without_a_trace(text: str) -> None:
     [
         "<!-- latchboard:begin -->\n",
         "<!-- latchboard:end -->\n<!-- latchboard:begin -->\n",
-        "latchboard:end\n",
+        "<!-- latchboard:end -->\n",
+        "# latchboard:end",
         f"{BLOCK}{BLOCK}",
     ],
 )
@@ -52,6 +53,37 @@ def test_half_a_block_is_refused(text: str) -> None:
         marked.unmerged(text)
     with pytest.raises(ValueError, match="half a block"):
         marked.merged(text, "x", marked.MARKDOWN)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "What is between `latchboard:begin` and `latchboard:end` is generated.",
+        "latchboard:begin",
+        "<!-- see latchboard:begin -->",
+        "# How latchboard:begin works",
+        "- latchboard:end (the last line)",
+        "<!-- latchboard:begin --> is how it starts",
+        "<!-- latchboard:beginning -->",
+    ],
+)
+def test_text_that_speaks_of_the_marks_is_no_mark(line: str) -> None:
+    text = f"{line}\nmine\n"
+    made = marked.merged(text, "hello\n", marked.MARKDOWN)
+
+    assert made == f"{text}\n{BLOCK}"
+    assert marked.merged(made, "hello\n", marked.MARKDOWN) == made
+    assert marked.unmerged(f"{made}{line}\n") == f"{text}{line}\n"
+
+
+@pytest.mark.parametrize(
+    "begin", ["<!--latchboard:begin-->", "  <!-- latchboard:begin (by hand) -->", "#latchboard:begin"]
+)
+def test_mark_that_a_formatter_wrote_anew_is_one(begin: str) -> None:
+    end = begin.replace(":begin", ":end").replace(" (by hand)", "")
+
+    assert marked.unmerged(f"a\n\n{begin}\r\nold\n{end}\r\nb\n") == "a\nb\n"
+    assert marked.merged(f"{begin}\nold\n{end}\n", "hello\n", marked.MARKDOWN) == BLOCK
 
 
 def test_block_at_the_very_end_needs_no_newline() -> None:

@@ -111,7 +111,7 @@ def ignored(lines: list[str]) -> Wish:
     """Lines of .gitignore; only what is known to have been missing before is taken out again."""
 
     def merge(text: str) -> str:
-        missing = [line for line in lines if line != rules.IGNORED or not _covers(text)]
+        missing = [line for line in lines if line != rules.IGNORED or not rules.leaves_out_the_board(text)]
         return marked.merged_lines(text, missing)
 
     def unmerge(text: str, before: str | None) -> str:
@@ -121,10 +121,6 @@ def ignored(lines: list[str]) -> Wish:
 
 
 _IGNORED = [rules.IGNORED, *(f"/{client.local_file}" for client in CLIENTS if client.local_file)]
-
-
-def _covers(text: str) -> bool:
-    return any(rules.covers_the_board(line) for line in text.splitlines())
 
 
 def _merge_instructions(text: str) -> str:

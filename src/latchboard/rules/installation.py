@@ -265,13 +265,25 @@ Add `--agent ID` where `AGENT_ID` is not set.
 IGNORED = "/data/.agent_locks/"
 
 
-def covers_the_board(line: str) -> bool:
-    """Whether a line of .gitignore keeps the board out."""
-    return line.strip().removeprefix("**/").strip("/").removesuffix("/*").removesuffix("/**") in (
-        "data/.agent_locks",
-        "data",
-        ".agent_locks",
-    )
+def leaves_out_the_board(text: str) -> bool:
+    """Whether a .gitignore keeps the board out: by the last of its lines that speaks of it, as git reads them.
+
+    What only a pattern of another form leaves out counts as taken in: one line too many does no harm.
+    """
+    lines = [line.removesuffix("\r").rstrip(" ") for line in text.split("\n")]
+    said = [not line.startswith("!") for line in lines if _names_the_board(line.removeprefix("!"))]
+    return bool(said and said[-1])
+
+
+def _names_the_board(pattern: str) -> bool:
+    """Whether a pattern of .gitignore stands for the board's folder, one that it is in, or all that is in one."""
+    inside = next((end for end in ("/**", "/*", "/") if pattern.endswith(end)), "")
+    name = pattern.removesuffix(inside)
+    if name.startswith("**/"):  # at any depth
+        return name[3:] in ("data", ".agent_locks", "data/.agent_locks")
+    if inside in ("", "/") and name == ".agent_locks":  # without a slash in it: at any depth
+        return True
+    return name.removeprefix("/") in ("data", "data/.agent_locks")
 
 
 def _words(command: object) -> list[str]:

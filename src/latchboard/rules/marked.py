@@ -1,6 +1,7 @@
 """Marked: a block of ours, or a line of ours, in a text that belongs to somebody else.
 
-Law 1. A block stands between two marks and is found by them alone; what is outside of them is not touched.
+Law 1. A block stands between two marks, remarks on lines of their own, and is found by them alone; what is outside of
+them is not touched.
 Law 2. What was put in can be taken out: with the text from before at hand, and nothing changed since, to the last byte.
 
 Protocol: protocol/installation.md, "Texts".
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 BEGIN = "latchboard:begin"
@@ -69,8 +70,8 @@ def unmerged(text: str, before: str | None = None) -> str:
         return text
     above, below = text[: found[0]], text[found[1] :]
     newline = _newline(text)
-    if above.endswith(newline * 2):
-        above = above[: -len(newline)]
+    blank = next((end for end in ("\r\n", "\n") if above.endswith(f"\n{end}")), "")
+    above = above.removesuffix(blank)
     if not below and before is not None and above == before + newline:
         return before  # its last line had no end
     return above + below
@@ -178,13 +179,29 @@ def _newline(text: str) -> str:
 
 def _block(text: str) -> tuple[int, int] | None:
     """Where the block begins, and where its last line has ended."""
-    begins, ends = text.find(BEGIN), text.find(END)
-    if begins < 0 and ends < 0:
+    begins, ends = list(_marks(text, BEGIN)), list(_marks(text, END))
+    if not begins and not ends:
         return None
-    if begins < 0 or ends < begins or BEGIN in text[begins + 1 :]:
+    if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
         raise ValueError(f"it has half a block of ours: look for {BEGIN} and {END}")
-    after = text.find("\n", ends)
-    return text.rfind("\n", 0, begins) + 1, len(text) if after < 0 else after + 1
+    return begins[0][0], ends[0][1]
+
+
+def _marks(text: str, word: str) -> Iterator[tuple[int, int]]:
+    """Where each line that is this mark begins and ends. A text may speak of the marks: only a remark is one."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        line = text[start:end].strip("\ufeff \t\r\n")
+        if line.startswith("<!--") and line.endswith("-->"):
+            line = line[4:-3].strip()
+        elif line.startswith("#"):
+            line = line[1:].strip()
+        else:
+            line = ""
+        if line == word or line.startswith(f"{word} ("):
+            yield start, end
+        start = end
 
 
 def _table(path: Sequence[str], values: dict[str, Any]) -> str:

@@ -374,6 +374,20 @@ def test_instructions_are_written_once_for_files_that_are_one(scene: Any) -> Non
     assert (scene.root / "CLAUDE.md").read_text().count(marked.BEGIN) == 1
 
 
+def test_sentence_about_our_marks_is_somebody_elses(scene: Any) -> None:
+    text = "What is between `latchboard:begin` and `latchboard:end` is generated.\nMine.\n"
+    file = scene.write("AGENTS.md", text)
+
+    scene.set_up("codex")
+    file.write_text(f"{file.read_text()}Later.\n")
+
+    assert file.read_text().startswith(text)
+
+    scene.take_out()
+
+    assert file.read_text() == f"{text}Later.\n"
+
+
 def test_file_that_reads_agents_md_needs_no_block(scene: Any) -> None:
     scene.write("CLAUDE.md", "@AGENTS.md\n")
 
