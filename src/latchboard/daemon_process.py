@@ -188,7 +188,7 @@ class Daemons:
         pid = identity.get("pid") if isinstance(identity, dict) else parse_pid(content.pid_file)
         if type(pid) is not int or not 0 < pid < 2**31:
             return Recorded("stale", None, rules.GARBAGE, started_at, content)
-        why = self._judge_record(pid, identity)
+        why = self.why_not_recorded(pid, identity)
         return Recorded(rules.state_of(why), pid, why, started_at, content)
 
     def why_not(self, pid: int) -> str:
@@ -197,6 +197,17 @@ class Daemons:
             return rules.DEAD
         try:
             return self._judge(self._machine.look(pid))
+        except HostError:
+            return rules.UNREADABLE
+
+    def why_not_recorded(self, pid: int, identity: Any) -> str:
+        """Why a recorded process is not this project's daemon; its identity, where there is one, is judged first."""
+        if identity is not None:
+            verdict = self._machine.verdict(identity)
+            if verdict != "live":
+                return verdict
+        try:
+            return self._judge(self._machine.look(pid), identity)
         except HostError:
             return rules.UNREADABLE
 
@@ -288,17 +299,6 @@ class Daemons:
         except HostError:
             return rules.UNREADABLE
         return "" if again == now else "changed"
-
-    def _judge_record(self, pid: int, identity: Any) -> str:
-        """Why the recorded process is not our daemon; the identity, where there is one, is judged before the rest."""
-        if identity is not None:
-            verdict = self._machine.verdict(identity)
-            if verdict != "live":
-                return verdict
-        try:
-            return self._judge(self._machine.look(pid), identity)
-        except HostError:
-            return rules.UNREADABLE
 
     def _judge(self, process: Process | None, recorded: Any = None) -> str:
         if process is None:

@@ -275,6 +275,33 @@ class HostError(CoordinationError):
     exit_status = 13
 
 
+class DaemonError(CoordinationError):
+    """The project's daemon could not be started, found or ended."""
+
+    code = "daemon-error"
+    exit_status = 13
+
+
+class DaemonFailed(DaemonError):
+    """A daemon that was started ended, or said nothing, before it was ready. Fields: exit_status, log."""
+
+    code = "daemon-failed"
+
+
+class DaemonSilent(DaemonError):
+    """The project's daemon is there and does not answer. Fields: pid, port, waited_s."""
+
+    code = "daemon-silent"
+    retryable = True
+
+
+class NoFreePort(DaemonError):
+    """Every port that a daemon may have belongs to somebody else. Fields: first, end."""
+
+    code = "no-free-port"
+    retryable = True
+
+
 class CredentialError(CoordinationError):
     """A credential cannot be refreshed. No error of this family has a token in it. Fields: credential."""
 

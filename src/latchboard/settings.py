@@ -62,6 +62,13 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         False,
         "Ending processes is nobody's default. True: a daemon that starts in a container ends this project's others.",
     ),
+    "daemon_port_first": (9400, "The first port that a daemon may have: a range that few other programs use."),
+    "daemon_port_end": (9450, "Behind the last one: fifty projects of one machine may be served at once."),
+    "daemon_tick_s": (30.0, "A daemon that is one too many is gone within a minute, and an idle one costs nothing."),
+    "daemon_idle_s_max": (
+        4 * 3600.0,
+        "Nobody has looked for half a working day: its memory is better spent; whoever looks next starts one again.",
+    ),
     "hooks_release": (
         "turn",
         "A turn that has ended may be the last one for hours: others go on meanwhile. `session`: held until that ends.",
@@ -111,6 +118,10 @@ class Settings:
         worktrees_shared: bool
         singleton_types: tuple[str, ...]
         enforce_single_daemon_process: bool
+        daemon_port_first: int
+        daemon_port_end: int
+        daemon_tick_s: float
+        daemon_idle_s_max: float
         hooks_release: str
         hooks_failure: str
         durable: bool

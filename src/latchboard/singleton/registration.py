@@ -49,6 +49,11 @@ class Registration:
         """This process; None for a type that is not restricted."""
         return self.process["pid"] if self.process else None
 
+    @property
+    def epoch(self) -> int | None:
+        """Of its lock; None for a type that is not restricted."""
+        return self._held.seat.epoch if self._held else None
+
     def is_held(self) -> bool:
         """Whether it still holds: not given back, and nobody was forced in beside it."""
         held = self._held
