@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, Generic, TypeVar
+    from typing import Any, Generic, TypeAlias, TypeVar
 
     from latchboard.clock import Clock
     from latchboard.rules.watch import Event
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from latchboard.store.port import Change, Snapshot, Store, Watch
 
     T = TypeVar("T")
+    Commit: TypeAlias = dict[str, Any]
 
 _KEPT = ("agents/", "leases/", "locks/", "waiters/")
 
@@ -87,6 +88,35 @@ class Stream:
 
         Protocol: protocol/watch.md, "Events".
         """
+        return self._feed(after, timeout_s, lambda _, told: [one for one in told if one["event"].startswith(prefix)])
+
+    def commits(self, *, after: int | None = None, timeout_s: float | None = None) -> Feed[Commit]:
+        """Every commit with what it means, for whoever must know how far he has heard everything.
+
+        Args:
+            after: As for `changes`.
+            timeout_s: As for `changes`.
+
+        Returns:
+            An iterator of objects with `revision`, `at`, `who` and `events` (as `events` gives them), which are none
+            where a commit means nothing to people.
+
+        Raises:
+            Compacted, StoreError: As for `changes`.
+
+        Protocol: protocol/watch.md, "Events".
+        """
+
+        def tell(commit: list[Change], told: list[Event]) -> list[Commit]:
+            first = commit[0]
+            return [{"revision": first.revision, "at": first.at, "who": first.who, "events": told}]
+
+        return self._feed(after, timeout_s, tell)
+
+    def _feed(
+        self, after: int | None, timeout_s: float | None, give: Callable[[list[Change], list[Event]], list[T]]
+    ) -> Feed[T]:
+        """A feed of what `give` makes of each commit and its events."""
         known = Known()
         changed: set[str] = set()
         if after is None:
@@ -105,10 +135,10 @@ class Stream:
         # What has not changed since the place is what it was there; of the rest it is not known what it was.
         _learn(known, snapshot, changed)
 
-        def tell(commit: list[Change]) -> list[Event]:
+        def tell(commit: list[Change]) -> list[T]:
             if commit[0].revision > snapshot.revision:
                 known.seen = None
-            return [event for event in events(known, commit) if event["event"].startswith(prefix)]
+            return give(commit, events(known, commit))
 
         return Feed(self, watch, place, timeout_s, tell)
 
@@ -184,6 +214,10 @@ class Feed(_Of[T]):
     def mode(self) -> str:
         """`notify`, or `poll` where the system does not tell of changes."""
         return self._watch.mode
+
+    def fileno(self) -> int:
+        """Readable when there may be more to come, where `mode` is `notify`."""
+        return self._watch.fileno()
 
     def __iter__(self) -> Feed[T]:
         return self

@@ -187,3 +187,22 @@ def test_an_event_prefix_leaves_others_out(where: Where) -> None:
 
     assert [e["event"] for e in stream.events("lock.waiting", after=0, timeout_s=0)] == ["lock.waiting"]
     assert [e["event"] for e in stream.events(after=0, timeout_s=0)] == ["lock.acquired", "lock.waiting"]
+
+
+def test_commits_come_with_what_they_mean_and_also_those_that_mean_nothing(where: Where) -> None:
+    store, stream, _ = where
+    put(store, leases__x={"n": 1})
+
+    with stream.commits(timeout_s=0) as commits:
+        first = put(store, leases__x={"n": 2})
+        second = put(store, "b", locks__x=lambda revision: lock("x", holding("b", revision)), leases__x={"n": 3})
+        found = list(commits)
+
+        assert [(one["revision"], one["who"]) for one in found] == [(first, "a"), (second, "b")]
+        assert [[event["event"] for event in one["events"]] for one in found] == [[], ["lock.acquired"]]
+        assert all(event["at"] == one["at"] for one in found for event in one["events"])
+        assert commits.revision == second
+        third = put(store, "b", locks__x=None)
+        assert [(one["revision"], one["events"][0]["event"]) for one in commits] == [(third, "lock.released")]
+        assert commits.fileno() >= 0
+    assert [one["revision"] for one in stream.commits(after=first, timeout_s=0)] == [second, third]

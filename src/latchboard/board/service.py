@@ -174,6 +174,12 @@ class Board:
             state = self._advance()
             return rules.render(state, self.clock.now(), judge=self.host.verdict, quiet_s=self.settings.agent_quiet_s)
 
+    def text(self) -> bytes:
+        """As `read`, as the JSON of status_board.json: many times faster where there are many locks."""
+        with self._mutex:
+            self._free_parents()
+            return self._sheet.text(self._fold.advance(), self.clock.now(), self.host.verdict)
+
     def agents(self) -> list[dict[str, Any]]:
         """Every agent that has a status, holds something or waits, sorted by id.
 

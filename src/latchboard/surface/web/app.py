@@ -5,6 +5,7 @@ Protocol: protocol/http.md, "Addresses".
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -20,9 +21,12 @@ from latchboard.surface.web.answer import answer
 from latchboard.surface.web.failure import HttpError
 from latchboard.surface.web.gate import Gate
 from latchboard.surface.web.health import Health
+from latchboard.surface.web.push import Hub
+from latchboard.surface.web.reading import Reading
+from latchboard.surface.web.streaming import Streaming
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from latchboard.clock import Clock
     from latchboard.compose import Latchboard
@@ -53,14 +57,43 @@ def build(
         raise ValueError("a token of fewer than 16 characters could be guessed")
     health = Health(clock or board.clock)
 
+    hub = Hub(board)
+    reading = Reading(board)
+
     async def get_health(_: Request) -> Response:
         return answer(health.facts())
 
-    routes = [Route("/api/health", _answering(get_health, board.root), methods=["GET"])]
+    def get(path: str, endpoint: Endpoint) -> Route:
+        return Route(path, _answering(endpoint, board.root), methods=["GET"])
+
+    routes = [
+        get("/api/health", get_health),
+        get("/api/board", reading.board),
+        get("/api/events", Streaming(hub, on_activity).open),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await hub.close()
+
     gate = Middleware(Gate, token=token, public=(), allowed_hosts=tuple(allowed_hosts), on_activity=on_activity)
-    app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: _no_such})
+    app = Starlette(routes=routes, middleware=[gate], lifespan=lifespan, exception_handlers={HTTPException: _no_such})
     app.router.redirect_slashes = False  # a redirect would be built from what the client says its host is
+    app.state.stopping = Stopping(hub.end_streams)
     return app
+
+
+class Stopping:
+    """The word that the server is about to end: streams end by themselves then, at once."""
+
+    def __init__(self, *enders: Callable[[], None]) -> None:
+        self._enders = enders
+
+    def set(self) -> None:
+        """Say it; in the event loop."""
+        for end in self._enders:
+            end()
 
 
 def _answering(endpoint: Endpoint, root: str) -> Endpoint:

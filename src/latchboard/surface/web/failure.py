@@ -73,9 +73,17 @@ def internal(exc: BaseException) -> Response:
     """The response to a mistake of our own: its kind, and nothing of its inside, which the log may have."""
     show = _log.exception if os.environ.get(TRACEBACK_VARIABLE) else _log.error
     show("a request failed: %s", type(exc).__name__)
-    message = f"a mistake in latchboard itself: {type(exc).__name__}"
-    hint = f"please report it, with what {TRACEBACK_VARIABLE}=1 makes the daemon write to its log"
-    return answer({"code": "internal", "message": message, "hint": hint, "retryable": False}, 500)
+    return answer(internal_facts(exc), 500)
+
+
+def internal_facts(exc: BaseException) -> dict[str, Any]:
+    """The same as facts."""
+    return {
+        "code": "internal",
+        "message": f"a mistake in latchboard itself: {type(exc).__name__}",
+        "hint": f"please report it, with what {TRACEBACK_VARIABLE}=1 makes the daemon write to its log",
+        "retryable": False,
+    }
 
 
 def _cut(value: Any) -> Any:

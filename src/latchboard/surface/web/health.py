@@ -6,30 +6,24 @@ Protocol: protocol/http.md, "Health".
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from latchboard import __version__
 from latchboard.clock import iso
+from latchboard.rules import serving
 
 if TYPE_CHECKING:
-    from latchboard.clock import Clock
+    from typing import Any
 
-PRODUCT = "latchboard"
-PROTOCOL_VERSION = 1
-"""Format of the protocol that the daemon speaks (protocol/README.md, "Versions")."""
+    from latchboard.clock import Clock
 
 
 class Health:
     """What one daemon says of itself, from the moment it is made."""
 
     def __init__(self, clock: Clock) -> None:
-        self._facts = {
-            "product": PRODUCT,
-            "version": __version__,
-            "protocol_version": PROTOCOL_VERSION,
-            "pid": os.getpid(),
-            "started_at": iso(clock.now().wall_s),
-        }
+        started_at = iso(clock.now().wall_s)
+        self._facts = serving.Health(__version__, serving.PROTOCOL_VERSION, os.getpid(), started_at).to_json()
 
     def facts(self) -> dict[str, Any]:
         """protocol/schema/health.json, without its format."""

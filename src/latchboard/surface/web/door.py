@@ -1,0 +1,128 @@
+"""Door: the server behind the application, with a bound on everything that a connection may keep us busy with.
+
+Law 1. A connection that asks for nothing is closed after a while, and at once when there are too many.
+Law 2. A reader that takes nothing for a while is cut off: what waits for it is memory.
+Not here: who may ask (gate.py), and when the server ends (running.py).
+
+Protocol: protocol/http.md, "Limits".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+CONNECTIONS_COUNT_MAX = 512
+HEAD_S = 10.0
+"""How long a client may take to say what it wants."""
+IDLE_S = 30
+"""How long a connection is kept for another request."""
+STALL_S = 60.0
+"""How long a reader may leave what is sent to it where it is."""
+HEAD_BYTES_MAX = 32 * 1024
+ENDING_S = 1
+"""How long a server that stops waits for answers; whole seconds."""
+BACKLOG_COUNT = 2048
+
+
+def config(app: Starlette) -> uvicorn.Config:
+    """How an application is served: by HTTP/1.1 alone, within the limits above."""
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # nobody in front may say who asks
+        server_header=False,
+        date_header=False,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=ENDING_S,
+        backlog=BACKLOG_COUNT,
+    )
+
+
+class Connection(H11Protocol):
+    """One connection, with a limit on its silence."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room if there is none, and begin to wait for a request."""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        self._idle_since_s = self.loop.time()
+        if len(self.connections) > CONNECTIONS_COUNT_MAX:
+            self._make_room()
+        self._expect_head()
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle for longest; where all are busy, this one."""
+        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not self]
+        oldest = min(idle, key=lambda one: one._idle_since_s, default=self)
+        self.connections.discard(oldest)  # closing takes a turn of the loop; there may be more to make room for
+        oldest.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no request that is being answered."""
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        return cycle is None or bool(cycle.response_complete)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; between two requests, only for so long."""
+        super().data_received(data)
+        if self.is_idle and self.timeout_keep_alive_task is None:
+            self._expect_head()
+        elif not self.is_idle:
+            self._forget_head()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; the keep-alive time runs from here."""
+        self._idle_since_s = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """More is on its way than the reader takes."""
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        self._forget_stall()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free everything."""
+        self._forget_head()
+        self._forget_stall()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_S, self._close_silent)
+
+    def _close_silent(self) -> None:
+        self._head_timer = None
+        if self.is_idle:
+            self.transport.close()
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _forget_stall(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None

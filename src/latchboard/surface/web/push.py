@@ -1,0 +1,313 @@
+"""Push: one reader of the journal, from which every open page hears what is committed.
+
+Law 1. What a page is sent has the order of commits; what is left out is said (`skipped`, `compacted`).
+Law 2. The journal is read only while somebody listens, and for a short while after: an idle daemon reads nothing.
+Law 3. Notifications only wake the reader: it looks by itself now and then, so that a lost one loses nothing.
+Law 4. Trouble with the store is told, and ends no stream.
+
+All methods belong to the event loop; what reads the store runs in a thread.
+
+Protocol: protocol/http.md, "Events".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from latchboard.aio import in_thread
+from latchboard.errors import Compacted, CoordinationError
+from latchboard.surface.web import log
+from latchboard.surface.web.failure import internal_facts
+from latchboard.surface.web.log import Log, event
+
+if TYPE_CHECKING:
+    from latchboard.compose import Latchboard
+    from latchboard.surface.web.log import Entry
+    from latchboard.watch import Commit, Feed
+
+_log = logging.getLogger("latchboard.web")
+
+_BATCH_COUNT = 200
+_BATCH_BYTES = 256 * 1024
+_LINGER_S = 30.0
+"""How long the reader goes on when the last page has gone: most come back, for they were only loaded anew."""
+_RETRY_S = 1.0
+_REACH_S = 2.0
+"""How long a page that names a newer revision than we have heard of is trusted to have read it from our board."""
+
+
+class Hub:
+    """The reader, its log, and who listens.
+
+    Attributes:
+        pages_count: How many pages listen.
+        sent_count: Events that were handed to pages.
+        lost_count: How often a page was told that it missed something.
+        is_closed: Whether the daemon stops.
+    """
+
+    def __init__(self, board: Latchboard) -> None:
+        self._board = board
+        self._journal = Log()
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._begun: asyncio.Future[None] | None = None
+        self._reaching_back = asyncio.Lock()
+        self._linger: asyncio.TimerHandle | None = None
+        self._is_troubled = False
+        self.pages_count = 0
+        self.sent_count = 0
+        self.lost_count = 0
+        self.is_closed = False
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+
+    async def join(self, after: int | None) -> Page:
+        """A new page, behind revision `after`, or from now on; its `leave` must follow.
+
+        Raises:
+            CoordinationError: The store cannot be watched; nobody has joined.
+        """
+        self.pages_count += 1
+        try:
+            await self._run()
+            number, first = self._newest("ready") if after is None else await self._behind(after)
+        except BaseException:
+            self.leave()
+            raise
+        return Page(self, number, first)
+
+    def leave(self) -> None:
+        """A page has gone."""
+        self.pages_count -= 1
+        if not self.pages_count and not self.is_closed:
+            self._linger = asyncio.get_running_loop().call_later(_LINGER_S, self._stop_if_alone)
+
+    def take(self, number: int) -> tuple[int, bytes]:
+        """What comes next at a place, and the place behind it; empty: nothing yet."""
+        if why := self._journal.lost(number):
+            self.lost_count += 1
+            return self._newest(why)
+        chunks = self._journal.read(number)
+        self.sent_count += len(chunks)
+        return number + len(chunks), b"".join(chunks)
+
+    async def wait(self) -> None:
+        """Until there may be something to take, or the daemon stops."""
+        if not self.is_closed:
+            await self._changed.wait()
+
+    def _newest(self, name: str) -> tuple[int, bytes]:
+        last = self._journal.last
+        return self._journal.end, event(name, {"revision": last}, last)
+
+    async def _behind(self, after: int) -> tuple[int, bytes]:
+        """The place behind a revision that a page has heard or read; what it has missed is read again if need be."""
+        journal = self._journal
+        if after > journal.last:
+            await self._reach(after)
+        number = journal.find(after)
+        if number is None and after < journal.floor:
+            async with self._reaching_back:  # fifty pages that come back at once are one reading
+                number = journal.find(after)
+                if number is None and (why := await self._reach_back(after)):
+                    self.lost_count += 1
+                    return self._newest(why)
+                number = journal.find(after)
+        if number is None:
+            self.lost_count += 1
+            return self._newest("compacted")
+        return number, event("ready", {"revision": after}, after)
+
+    async def _reach(self, revision: int) -> None:
+        """Hear what whoever names the revision has read from the board already."""
+        try:
+            async with asyncio.timeout(_REACH_S):
+                while self._journal.last < revision and not self.is_closed:
+                    await self._changed.wait()
+        except TimeoutError:
+            return  # it is of another store
+
+    async def _reach_back(self, after: int) -> str:
+        """Lengthen the log at its beginning; else the event that says why not."""
+        floor, room = self._journal.floor, self._journal.room
+        try:
+            earlier = await in_thread(lambda: self._read_between(after, floor, room))
+        except Compacted:
+            return "compacted"
+        if earlier is None or self._journal.floor != floor:
+            return "skipped"
+        self._journal.add_before(after, earlier)
+        return ""
+
+    def _read_between(self, after: int, until: int, room: tuple[int, int]) -> list[Entry] | None:
+        """The commits behind one revision up to another one; None: they are too many to be kept. In a thread."""
+        found: list[Entry] = []
+        size = 0
+        with self._board.stream.commits(after=after, timeout_s=0) as feed:
+            for commit in feed:
+                if commit["revision"] > until:
+                    break
+                found.append(log.entry(commit))
+                size += len(found[-1][1])
+                if len(found) > room[0] or size > room[1]:
+                    return None
+        return found
+
+    # -- the reader ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """See to it that the reader runs and knows its place.
+
+        Raises:
+            CoordinationError: The store cannot be watched.
+        """
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._reader is None or self._reader.done() or self._begun is None:
+            self._begun = asyncio.get_running_loop().create_future()
+            self._begun.add_done_callback(lambda begun: begun.cancelled() or begun.exception())  # seen
+            self._reader = asyncio.ensure_future(self._read(self._begun))
+        await asyncio.shield(self._begun)
+
+    def _stop_if_alone(self) -> None:
+        if not self.pages_count and self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+            self._journal.restart(0)
+
+    async def _read(self, begun: asyncio.Future[None]) -> None:
+        """Read what is committed until it is cancelled."""
+        feed: Feed[Commit] | None = None
+        try:
+            while True:
+                try:
+                    feed = feed or await self._open(begun)
+                    await self._go_on(feed)
+                except Compacted:
+                    await _close(feed)
+                    feed = None
+                except Exception as exc:  # noqa: BLE001 - pages wait for this task: it tells them, and goes on
+                    if not begun.done():
+                        begun.set_exception(exc)
+                        return
+                    self._tell_trouble(exc)
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            if not begun.done():
+                begun.cancel()
+            await _close(feed)
+
+    async def _open(self, begun: asyncio.Future[None]) -> Feed[Commit]:
+        feed = await in_thread(lambda: self._board.stream.commits(timeout_s=0), undo=lambda feed: feed.close())
+        self._journal.restart(feed.revision)
+        if not begun.done():
+            begun.set_result(None)
+        self._tell()
+        return feed
+
+    async def _go_on(self, feed: Feed[Commit]) -> None:
+        """What there is to read; else wait until there may be more."""
+        entries = await in_thread(lambda: _batch(feed))
+        if self._is_troubled:
+            self._is_troubled = False
+            self._add([(self._journal.last, event("ready", {"revision": self._journal.last}))])
+        if entries:
+            self._add(entries)
+        else:
+            await self._readable(feed)
+
+    def _tell_trouble(self, exc: Exception) -> None:
+        if self._is_troubled:
+            return
+        self._is_troubled = True
+        facts = exc.to_json() if isinstance(exc, CoordinationError) else internal_facts(exc)
+        _log.warning("the journal cannot be read: %s", facts["message"])
+        self._add([(self._journal.last, event("trouble", facts))])
+
+    async def _readable(self, feed: Feed[Commit]) -> None:
+        """Until there may be something to read."""
+        settings = self._board.settings
+        if feed.mode == "poll":
+            await asyncio.sleep(settings.watch_poll_s)
+            return
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(feed.fileno(), _set, told)
+        try:
+            async with asyncio.timeout(settings.wait_poll_s):
+                await told
+        except TimeoutError:
+            return  # the safety net under notifications
+        finally:
+            loop.remove_reader(feed.fileno())
+
+    def _add(self, entries: list[Entry]) -> None:
+        self._journal.add(entries)
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def close(self) -> None:
+        """End every stream and the reader."""
+        self.end_streams()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.wait([reader])
+
+    def end_streams(self) -> None:
+        """Let every page go: the daemon stops."""
+        self.is_closed = True
+        if self._linger is not None:
+            self._linger.cancel()
+        self._tell()
+
+
+class Page:
+    """One page's place."""
+
+    def __init__(self, hub: Hub, number: int, first: bytes) -> None:
+        self._hub = hub
+        self._number = number
+        self._ready = first
+
+    async def next(self) -> bytes:
+        """What is to be sent next; empty when the daemon stops."""
+        ready, self._ready = self._ready, b""
+        while not ready and not self._hub.is_closed:
+            self._number, ready = self._hub.take(self._number)
+            if not ready:
+                await self._hub.wait()
+        return ready
+
+    def leave(self) -> None:
+        """Not to be told any more."""
+        self._hub.leave()
+
+
+def _batch(feed: Feed[Commit]) -> list[Entry]:
+    """Some of what there is to read; none: there is no more. In a thread."""
+    found: list[Entry] = []
+    size = 0
+    for commit in feed:
+        found.append(log.entry(commit))
+        size += len(found[-1][1])
+        if len(found) >= _BATCH_COUNT or size >= _BATCH_BYTES:
+            break
+    return found
+
+
+def _set(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
+
+
+async def _close(feed: Feed[Commit] | None) -> None:
+    if feed is not None:
+        await in_thread(feed.close)  # it may wait for the observer's thread
