@@ -20,6 +20,7 @@ from latchboard.rules.singleton import parse_pid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from latchboard.clock import Clock
@@ -220,22 +221,28 @@ class Daemons:
         Raises:
             HostError: Processes cannot be listed.
         """
-        kept = _kept(recorded or self.verify())
-        own_pid = self._machine.me()["pid"]
-        ancestors, is_daemon = self._ancestors(own_pid), not self.why_not(own_pid)
+        why_spared = self._sparing(recorded or self.verify())
         found = []
         for process in self._machine.scan(rules.PACKAGE):
-            why, pid = self._judge(process), process["identity"]["pid"]
-            spared = why or rules.why_spared(
-                pid,
-                asker_pid=own_pid,
-                ancestors=ancestors,
-                recorded_pid=kept,
-                parents=self._ancestors(pid),
-                is_asker_daemon=is_daemon,
-            )
-            found.append(Found(process, why, "" if why else spared))
+            why = self._judge(process)
+            found.append(Found(process, why, "" if why else why_spared(process["identity"]["pid"])))
         return found
+
+    def why_spared(self, pid: int) -> str:
+        """Why a daemon of this project must not be ended; "" when nothing spares it."""
+        return self._sparing(self.verify())(pid)
+
+    def _sparing(self, recorded: Recorded) -> Callable[[int], str]:
+        kept, own_pid = _kept(recorded), self._machine.me()["pid"]
+        ancestors, is_daemon = self._ancestors(own_pid), not self.why_not(own_pid)
+        return lambda pid: rules.why_spared(
+            pid,
+            asker_pid=own_pid,
+            ancestors=ancestors,
+            recorded_pid=kept,
+            parents=self._ancestors(pid),
+            is_asker_daemon=is_daemon,
+        )
 
     # -- enforcing
 

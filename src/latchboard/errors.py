@@ -295,6 +295,13 @@ class DaemonSilent(DaemonError):
     retryable = True
 
 
+class DaemonBusy(DaemonError):
+    """Another process is starting or stopping the project's daemon, and did not finish. Fields: waited_s, path."""
+
+    code = "daemon-busy"
+    retryable = True
+
+
 class NoFreePort(DaemonError):
     """Every port that a daemon may have belongs to somebody else. Fields: first, end."""
 

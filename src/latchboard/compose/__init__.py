@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
     from latchboard.credential.handle import Credential
+    from latchboard.daemon.service import Daemon
     from latchboard.daemon_process import Daemons
     from latchboard.editing.conflicts import Conflicts
     from latchboard.editing.foreign import Foreign
@@ -174,6 +175,13 @@ class Latchboard:
         from latchboard.host.daemon_entry import DaemonEntry
 
         return Daemons(self.root, self.clock, self.host, self.settings, DaemonEntry(self.root))
+
+    @property
+    def daemon(self) -> Daemon:
+        """The project's daemon: see to it that it runs, end it, look at it, sweep what is left of others."""
+        from latchboard.compose import serving
+
+        return serving.build(self)
 
     @property
     def images(self) -> Images:

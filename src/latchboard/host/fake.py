@@ -189,6 +189,10 @@ class FakeHost:
         facts = self._machine.facts.get((identity["pid_ns"], identity["pid"], identity["start"]))
         return "" if facts is None else f"{facts.mounts}:{path}"
 
+    def listening(self, pid: int) -> list[tuple[str, int]] | None:
+        """Its processes have no sockets of which anything could be told."""
+        return None
+
     def grip(self, identity: Identity) -> Grip | None:
         self._machine.before_call("grip")
         with self._machine.lock:

@@ -136,6 +136,10 @@ if TYPE_CHECKING:
             """What identifies the folder at `path` as `process` sees it (None: this one); "" when that is not known."""
             ...
 
+        def listening(self, pid: int) -> list[tuple[str, int]] | None:
+            """Address and port of each TCP socket that it listens on; None where that cannot be told."""
+            ...
+
         def grip(self, identity: Identity) -> Grip | None:
             """A hold on that process; None unless it is there. Judge it again afterwards, before a signal is sent."""
             ...

@@ -99,6 +99,11 @@ class SystemHost:
             return ""
         return f"{found.st_dev}-{found.st_ino}"
 
+    def listening(self, pid: int) -> list[tuple[str, int]] | None:
+        from latchboard.host import listening
+
+        return listening.addresses(pid, has_proc=not _has_no_proc())
+
     def grip(self, identity: Identity) -> Grip | None:
         from latchboard.host.grip import SystemGrip
 

@@ -80,6 +80,17 @@ def stat_by_psutil(pid: int) -> Stat | None:
     return Stat(pid, "Z" if is_zombie else "R", 0, start)
 
 
+def addresses_by_psutil(pid: int) -> list[tuple[str, int]] | None:
+    """Where it listens for TCP connections; None where that is not for this user."""
+    import psutil
+
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return None
+    return [(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN]
+
+
 def _look_in_proc(pid: int, me: Identity) -> Process | None:
     before = read_stat(pid)
     if before is None:

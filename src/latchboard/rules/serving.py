@@ -15,9 +15,10 @@ from latchboard.rules.singleton import PID_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, Literal
 
+    Condition = Literal["running", "silent", "unrecorded", "elsewhere", "none"]
     Drift = Literal["", "older", "newer", "other"]
 
 PRODUCT = "latchboard"
@@ -284,3 +285,14 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     while numbers and not numbers[-1]:
         numbers.pop()
     return tuple(numbers)
+
+
+def allowed_hosts_in(argv: Sequence[str]) -> list[str]:
+    """The names that a daemon's command line allows besides this machine's (`--allowed-hosts A,B`)."""
+    text = ""
+    for at, word in enumerate(argv):
+        if word == "--allowed-hosts" and at + 1 < len(argv):
+            text = argv[at + 1]
+        elif word.startswith("--allowed-hosts="):
+            text = word.partition("=")[2]
+    return [name for name in text.split(",") if name]

@@ -36,6 +36,14 @@ VERBS = {
     "singleton status": "singleton",
     "singleton release": "singleton",
     "metrics": "metrics",
+    "serve": "serve",
+    "daemon start": "daemon_life",
+    "daemon stop": "daemon_life",
+    "daemon restart": "daemon_life",
+    "daemon status": "daemon_life",
+    "daemon open": "daemon_life",
+    "daemon orphans": "daemon_orphans",
+    "daemon sweep": "daemon_orphans",
     "daemon verify": "daemon",
     "daemon config": "daemon",
     "credential refresh": "credential",
@@ -50,7 +58,7 @@ VERBS = {
 GROUPS = {
     "conflict": "Held files that somebody else changed: list, show, restore.",
     "credential": "Refresh a credential of this user once for everybody, and tell how credentials stand.",
-    "daemon": "The daemon process of a project: verify it, and configure what may be ended.",
+    "daemon": "The daemon of a project: start, stop, look at, open, verify it; sweep what is left of others.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }

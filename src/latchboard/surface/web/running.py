@@ -37,7 +37,9 @@ from latchboard.rules.singleton import DAEMON
 from latchboard.surface.web.app import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from starlette.applications import Starlette
 
     from latchboard.compose import Latchboard
     from latchboard.singleton import Registration
@@ -62,9 +64,10 @@ class Options:
         allowed_hosts: Names by which it may be reached besides this machine's.
         idle_s_max: How long it may be idle before it retires, seconds; None: for ever.
         ready_fd: The pipe of whoever started it.
+        on_ready: Called with the address of its page.
     """
 
-    __slots__ = ("allowed_hosts", "host", "idle_s_max", "port", "ready_fd")
+    __slots__ = ("allowed_hosts", "host", "idle_s_max", "on_ready", "port", "ready_fd")
 
     def __init__(
         self,
@@ -74,12 +77,14 @@ class Options:
         allowed_hosts: tuple[str, ...] = (),
         idle_s_max: float | None = None,
         ready_fd: int | None = None,
+        on_ready: Callable[[str], None] = lambda url: None,
     ) -> None:
         self.host = host
         self.port = port
         self.allowed_hosts = allowed_hosts
         self.idle_s_max = idle_s_max
         self.ready_fd = ready_fd
+        self.on_ready = on_ready
 
 
 class Stop:
@@ -220,7 +225,7 @@ class _Daemon:
             on_stop=lambda: self._stop.say("asked to"),
             clock=self._board.clock,
         )
-        server = _Server(_config(app), self._stop, lambda: self._tell_ready(port))
+        server = _Server(app, self._stop, lambda: self._tell_ready(port))
         ticks = [
             asyncio.create_task(every(self._board.settings.daemon_tick_s, name, do, wait=self._stop.wait))
             for name, do in (("retirement", lambda: self._retire(retirement)), ("cleanup", self._clean_up))
@@ -247,10 +252,11 @@ class _Daemon:
         )
 
     def _tell_ready(self, port: int) -> None:
-        host = self._options.host
-        log.info("daemon.ready root=%s address=%s version=%s", self._board.root, probe.url(host, port), __version__)
+        host, url = self._options.host, probe.url(self._options.host, port)
+        log.info("daemon.ready root=%s address=%s version=%s", self._board.root, url, __version__)
         facts: dict[str, Any] = {"host": host, "port": port, "process": self._board.host.me()}
-        self._readiness.tell_ready({**facts, "allowed_hosts": list(self._options.allowed_hosts)})
+        self._readiness.tell_ready(facts)
+        self._options.on_ready(url)
 
     def _retire(self, retirement: Retirement) -> None:
         why = retirement.why()
@@ -265,8 +271,9 @@ class _Daemon:
 class _Server(uvicorn.Server):
     """uvicorn, but for its handlers of signals (a stop is no death by signal) and its ten wake-ups a second."""
 
-    def __init__(self, config: uvicorn.Config, stop: Stop, on_ready: Any) -> None:
-        super().__init__(config)
+    def __init__(self, app: Starlette, stop: Stop, on_ready: Callable[[], None]) -> None:
+        super().__init__(_config(app))
+        self._app = app
         self._stop = stop
         self._on_ready = on_ready
 
@@ -280,9 +287,12 @@ class _Server(uvicorn.Server):
             self._on_ready()
         await self._stop.wait()
         self.should_exit = True
+        stopping = getattr(self._app.state, "stopping", None)
+        if stopping is not None:
+            stopping.set()  # streams have no end of their own
 
 
-def _config(app: Any) -> uvicorn.Config:
+def _config(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",

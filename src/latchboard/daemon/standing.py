@@ -1,0 +1,135 @@
+"""Standing: how a project's daemon stands, by its record, its place, its process and its own word; changes nothing.
+
+Law 1. Whether it is ours is told by the process (`latchboard.daemon_process`); whether it works, by its answer.
+Law 2. Who listens is told by the kernel, where it can be: an answer that names a pid is that process's only if that
+process listens there.
+
+Protocol: protocol/health.md, "How a daemon stands".
+"""
+
+from __future__ import annotations
+
+from latchboard.daemon.probe import WITHIN_S, address, probe
+from latchboard.errors import HostError
+from latchboard.rules import serving
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.clock import Clock
+    from latchboard.daemon.state import StateFile
+    from latchboard.daemon_process import Daemons, Recorded
+    from latchboard.host.port import Machine
+
+
+class Standing:
+    """How it stands.
+
+    Attributes:
+        condition: `running` (recorded, ours, and answers), `silent` (recorded, ours, and does not answer),
+            `unrecorded` (ours and in the daemon's place, but in no record: it is starting, or was started by hand),
+            `elsewhere` (the place is held by a process that cannot be judged from here), `none`.
+        state: Which daemon that is; for an unrecorded one None until it answers; None when there is none.
+        process: Its identity; None as above, though not for an unrecorded one.
+        why: Why what is recorded is not the daemon; "" when it is, or nothing is recorded.
+        drift: What its version is to ours.
+        place: What the registry says.
+    """
+
+    __slots__ = ("condition", "drift", "place", "process", "state", "why")
+
+    def __init__(
+        self, condition: serving.Condition, place: Recorded, *, process: Any, state: serving.State | None, why: str
+    ) -> None:
+        self.condition = condition
+        self.place = place
+        self.process = process
+        self.state = state
+        self.why = why
+        self.drift: serving.Drift = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is recorded and answers."""
+        return self.condition == "running"
+
+
+class Looking:
+    """Looks.
+
+    Args:
+        root: The project's folder, absolute.
+        clock: For deadlines.
+        machine: Where processes are looked at.
+        daemons: Judge them.
+        state_file: The record.
+        version: Our own.
+    """
+
+    __slots__ = ("_clock", "_daemons", "_machine", "_root", "_state_file", "_version")
+
+    def __init__(
+        self, root: str, clock: Clock, machine: Machine, daemons: Daemons, state_file: StateFile, version: str
+    ) -> None:
+        self._root = root
+        self._clock = clock
+        self._machine = machine
+        self._daemons = daemons
+        self._state_file = state_file
+        self._version = version
+
+    def look(self, *, within_s: float = WITHIN_S) -> Standing:
+        """How the daemon stands now.
+
+        Args:
+            within_s: How long it may take to answer, seconds.
+        """
+        state, place = self._state_file.read(), self._daemons.verify()
+        why = self._daemons.why_not_recorded(state.pid, state.process) if state else ""
+        if state is not None and not why:
+            answers = self._health(state.pid, state.host, state.port, within_s)
+            found = Standing("running" if answers else "silent", place, process=state.process, state=state, why="")
+            found.drift = serving.drift(answers.version if answers else state.version, self._version)
+            return found
+        if place.state == "running" and place.pid is not None:
+            return self._unrecorded(place, place.pid, why, within_s)
+        condition: serving.Condition = "elsewhere" if place.state == "unknowable" else "none"
+        return Standing(condition, place, process=None, state=None, why=why)
+
+    def _unrecorded(self, place: Recorded, pid: int, why: str, within_s: float) -> Standing:
+        """The daemon in the place, which no record names: asked at every address at which it listens."""
+        try:
+            process = self._machine.look(pid)
+        except HostError:
+            process = None
+        if process is None:
+            return Standing("none", place, process=None, state=None, why=why)
+        found = Standing("unrecorded", place, process=process["identity"], state=None, why=why)
+        for host, port in self._machine.listening(pid) or []:
+            health = self._health(pid, host, port, within_s)
+            if health is None:
+                continue
+            found.drift = serving.drift(health.version, self._version)
+            found.state = serving.State(
+                process["identity"],
+                host=host,
+                port=port,
+                version=health.version,
+                protocol_version=health.protocol_version,
+                started_at=health.started_at or "unknown",
+                allowed_hosts=serving.allowed_hosts_in(process["argv"]),
+            )
+            break
+        return found
+
+    def _health(self, pid: int, host: str, port: int, within_s: float) -> serving.Health | None:
+        """What the process says at this address; None: nothing, or somebody else does."""
+        answer = probe([port], self._clock, host=host, within_s=within_s)[port]
+        is_its = answer.health is not None and answer.health.pid == pid and self.listens(pid, host, port)
+        return answer.health if is_its else None
+
+    def listens(self, pid: int, host: str, port: int) -> bool:
+        """Whether that process listens there, as far as the kernel tells."""
+        found = self._machine.listening(pid)
+        return found is None or any(port == at and address(host) == address(where) for where, at in found)
