@@ -274,6 +274,30 @@ class Mailbox:
         """
         return looking.thread(Reading(self.store), check_agent(agent), thread_id)
 
+    def conversations(self, *, limit: int = 100) -> dict[str, Any]:
+        """Everybody's mail by threads, the newest first; changes nothing. Costs what is kept of everybody's mail.
+
+        Returns:
+            See `conversations.threads`.
+
+        Protocol: protocol/http.md, "Conversations".
+        """
+        from latchboard.mailbox import conversations
+
+        _check_limit(limit)
+        return conversations.threads(Reading(self.store), limit)
+
+    def conversation(self, thread_id: str, *, limit: int = 200) -> dict[str, Any]:
+        """One thread, whoever takes part in it; as `conversations`.
+
+        Returns:
+            See `conversations.thread`.
+        """
+        from latchboard.mailbox import conversations
+
+        _check_limit(limit)
+        return conversations.thread(Reading(self.store), check_id(thread_id), limit)
+
     def overdue(self, now: Now | None = None) -> list[dict[str, Any]]:
         """Acknowledgements that are past their deadline, the longest first; changes nothing.
 

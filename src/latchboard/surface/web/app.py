@@ -16,14 +16,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from latchboard.errors import CoordinationError, from_os_error
-from latchboard.surface.web import failure
+from latchboard.surface.web import failure, openapi
+from latchboard.surface.web.acting import Acting
 from latchboard.surface.web.answer import answer
 from latchboard.surface.web.failure import HttpError
+from latchboard.surface.web.figures import Figures
 from latchboard.surface.web.gate import Gate
 from latchboard.surface.web.health import Health
+from latchboard.surface.web.pages import Pages
 from latchboard.surface.web.push import Hub
+from latchboard.surface.web.query import Query
 from latchboard.surface.web.reading import Reading
 from latchboard.surface.web.streaming import Streaming
+from latchboard.surface.web.tools import Tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -57,30 +62,48 @@ def build(
         raise ValueError("a token of fewer than 16 characters could be guessed")
     health = Health(clock or board.clock)
 
-    hub = Hub(board)
-    reading = Reading(board)
+    hosts = tuple(allowed_hosts)
+    hub, reading, pages, tools = Hub(board), Reading(board), Pages(), Tools(board, hosts)
+    figures = Figures(board, reading, hub)
 
-    async def get_health(_: Request) -> Response:
+    async def get_health(request: Request) -> Response:
+        Query(request, ())
         return answer(health.facts())
 
-    def get(path: str, endpoint: Endpoint) -> Route:
-        return Route(path, _answering(endpoint, board.root), methods=["GET"])
-
-    routes = [
-        get("/api/health", get_health),
-        get("/api/board", reading.board),
-        get("/api/events", Streaming(hub, on_activity).open),
-    ]
+    gets: dict[str, Endpoint] = {
+        "/api/health": get_health,
+        "/api/board": reading.board,
+        "/api/history": reading.history,
+        "/api/timeline": reading.timeline,
+        "/api/messages": reading.messages,
+        "/api/conflicts": reading.conflicts,
+        "/api/events": Streaming(hub, on_activity).open,
+        "/api/openapi.json": openapi.get,
+        "/metrics": figures.get,
+    }
+    posts = {f"/api/{name}": act for name, act in Acting(board, on_stop).endpoints().items()}
+    routes = pages.routes()
+    routes += [Route(path, _answering(endpoint, board.root), methods=["GET"]) for path, endpoint in gets.items()]
+    routes += [Route(path, _answering(endpoint, board.root), methods=["POST"]) for path, endpoint in posts.items()]
+    routes.append(Route("/mcp", tools))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await hub.close()
+        await tools.close()
 
-    gate = Middleware(Gate, token=token, public=(), allowed_hosts=tuple(allowed_hosts), on_activity=on_activity)
+    gate = Middleware(
+        Gate,
+        token=token,
+        public=pages.addresses,
+        allowed_hosts=hosts,
+        on_activity=on_activity,
+        on_answer=figures.count,
+    )
     app = Starlette(routes=routes, middleware=[gate], lifespan=lifespan, exception_handlers={HTTPException: _no_such})
     app.router.redirect_slashes = False  # a redirect would be built from what the client says its host is
-    app.state.stopping = Stopping(hub.end_streams)
+    app.state.stopping = Stopping(hub.end_streams, tools.end)
     return app
 
 

@@ -57,6 +57,7 @@ class Gate:
         public: Collection[str],
         allowed_hosts: Iterable[str] = (),
         on_activity: Callable[[], None],
+        on_answer: Callable[[int], None],
     ) -> None:
         """Stand before `app`.
 
@@ -66,19 +67,21 @@ class Gate:
             public: Paths that need no token.
             allowed_hosts: Further names by which the daemon may be reached: `NAME` at any port, or `NAME:PORT`.
             on_activity: Called for each request that somebody made who uses the daemon.
+            on_answer: Called with the status of each answer.
         """
         self._app = app
         self._token = token.encode()
         self._public = frozenset(public) | _QUIET
         self._names = frozenset(name.lower() for name in allowed_hosts)
         self._on_activity = on_activity
+        self._on_answer = on_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what may be served."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, _with_headers(send))
+            await self._serve(scope, receive, self._with_headers(send))
         else:  # a WebSocket: there are none here
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -99,6 +102,17 @@ class Gate:
             if watched.has_started:
                 raise
             await refusal(exc)(scope, receive, send)
+
+    def _with_headers(self, send: Send) -> Send:
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._on_answer(message["status"])
+                headers = message.get("headers", [])
+                present = {name.lower() for name, _ in headers}
+                message = {**message, "headers": [*headers, *(one for one in _RAW_HEADERS if one[0] not in present)]}
+            await send(message)
+
+        return wrapped
 
     def _check(self, scope: Scope) -> None:
         host = self._host(scope)
@@ -182,17 +196,6 @@ class _Started:
     async def send(self, message: Message) -> None:
         self.has_started = True
         await self._send(message)
-
-
-def _with_headers(send: Send) -> Send:
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = message.get("headers", [])
-            present = {name.lower() for name, _ in headers}
-            message = {**message, "headers": [*headers, *(one for one in _RAW_HEADERS if one[0] not in present)]}
-        await send(message)
-
-    return wrapped
 
 
 def _values(scope: Scope, wanted: bytes) -> list[str]:

@@ -12,7 +12,10 @@ from starlette.responses import Response
 
 from latchboard.aio import in_thread
 from latchboard.clock import iso
-from latchboard.surface.web.answer import FORMAT, to_text
+from latchboard.rules.foreign import described
+from latchboard.surface.web.answer import FORMAT, answer, to_text
+from latchboard.surface.web.failure import HttpError
+from latchboard.surface.web.openapi import COMMITS_COUNT_MAX, THREADS_COUNT_MAX
 from latchboard.surface.web.query import Query
 
 if TYPE_CHECKING:
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from latchboard.compose import Latchboard
+    from latchboard.rules.foreign import Conflict
 
+    Facts = dict[str, Any]
+
+_COMMITS_COUNT = 200
+_THREADS_COUNT = 100
 _READS_COUNT = 8
 """Readings at once: more threads would only stand in each other's way."""
 
@@ -37,20 +45,92 @@ class Reading:
 
     async def board(self, request: Request) -> Response:
         """The board as it is now, or was at a revision."""
-        Query(request, ())
-        return Response(await self._now.get(), media_type="application/json")
+        revision = Query(request, ("at",)).number("at")
+        if revision is None:
+            return Response(await self._now.get(), media_type="application/json")
+        facts = await self.read(lambda: self._replay.at(revision))
+        return answer({**self._where(), **facts})
+
+    async def history(self, request: Request) -> Response:
+        """What was committed, oldest first, and how far back that is known."""
+        query = Query(request, ("after", "limit"))
+        after, limit = query.number("after") or 0, query.number("limit", least=1, most=COMMITS_COUNT_MAX)
+
+        def read() -> Facts:
+            replay = self._replay
+            commits = replay.commits(after, limit or _COMMITS_COUNT)
+            oldest, newest = replay.span()
+            return {"oldest": oldest, "newest": newest, "commits": commits}
+
+        return answer(await self.read(read))
+
+    async def timeline(self, request: Request) -> Response:
+        """Commits at which to look at the board, spread over all that is kept."""
+        count = Query(request, ("count",)).number("count", least=1, most=COMMITS_COUNT_MAX) or _COMMITS_COUNT
+        return answer({"commits": await self.read(lambda: self._replay.timeline(count))})
+
+    async def messages(self, request: Request) -> Response:
+        """Conversations, or one of them."""
+        query = Query(request, ("thread", "limit"))
+        thread, limit = query.text("thread"), query.number("limit", least=1, most=THREADS_COUNT_MAX)
+        mailbox = self._board.mailbox
+        if thread is None:
+            return answer(await self.read(lambda: mailbox.conversations(limit=limit or _THREADS_COUNT)))
+        return answer(await self.read(lambda: mailbox.conversation(thread, limit=limit or _THREADS_COUNT)))
+
+    async def conflicts(self, request: Request) -> Response:
+        """Held files that somebody else changed, oldest first; or one such conflict, with its diffs."""
+        conflict_id = Query(request, ("id",)).text("id")
+        if conflict_id is None:
+            return answer(await self.read(self._conflicts))
+        return answer(await self.read(lambda: self._conflict(conflict_id)))
+
+    def _conflicts(self) -> Facts:
+        return {"conflicts": [_conflict(one) for one in self._board.conflicts.every()]}
+
+    def _conflict(self, conflict_id: str) -> Facts:
+        conflicts = self._board.conflicts
+        one = conflicts.get(conflict_id)
+        facts = _conflict(one)
+        for file, shown in zip(one["files"], facts["files"], strict=True):
+            shown["diff_text"] = conflicts.diff(file).decode("utf-8", "replace")
+        return facts
+
+    @property
+    def _replay(self) -> Any:
+        replay: Any = getattr(self._board, "replay", None)
+        if replay is None:
+            raise HttpError(501, "not-installed", "this version cannot look into the past")
+        return replay
+
+    def _where(self) -> Facts:
+        return {"root": self._board.root, "now": iso(self._board.clock.now().wall_s)}
 
     def _text(self) -> bytes:
         """status_board.json as it is now, with what a page needs besides. In a thread."""
         text = self._board.board.text()
-        now = iso(self._board.clock.now().wall_s)
-        head = to_text({"format": FORMAT, "root": self._board.root, "now": now})
+        head = to_text({"format": FORMAT, **self._where()})
         return head[:-1].encode() + b"," + text[1:]
 
     async def read(self, work: Callable[[], Any]) -> Any:
         """Run a reading in a thread, not too many at once."""
         async with self._reads:
             return await in_thread(work)
+
+
+def _conflict(one: Conflict) -> Facts:
+    files = [{**file, "what": described(file["before"], file["after"])} for file in one["files"]]
+    return {
+        "id": one["id"],
+        "kind": one["kind"],
+        "holder": one["holder"],
+        "by": one["by"],
+        "certain": one["certain"],
+        "also": one["also"],
+        "found_at": one["found"]["at"],
+        "files": files,
+        "restored": one.get("restored", []),
+    }
 
 
 class Shared:

@@ -1,0 +1,93 @@
+"""What a page reads: each answer is what its schema says, and what the command of the same name says."""
+
+from __future__ import annotations
+
+from latchboard.compose import Latchboard
+from tests.surface.web.harness import Served
+
+
+def test_health_names_product_and_both_versions_and_no_secret(served: Served) -> None:
+    found = served.get("/api/health", token=None).held_to("health")
+
+    assert (found["product"], found["version"], found["protocol_version"]) == ("latchboard", "0.1.0", 1)
+    assert set(found) == {"format", "product", "version", "protocol_version", "pid", "started_at"}
+
+
+def test_board_is_that_of_status_and_more(served: Served, board: Latchboard) -> None:
+    board.board.update("planner", "thinking", ["src/a.py"])
+    board.agent("planner").lock("src/a.py")
+
+    found = served.get("/api/board").held_to("http-board")
+
+    assert found["root"] == board.root
+    read = board.board.read()
+    assert {name: found[name] for name in read} == read
+    assert [(one["name"], one["agent"]) for one in found["active_locks"]] == [("src/a.py", "planner")]
+
+
+def test_board_of_a_project_without_a_store_is_empty_and_makes_none(served: Served, board: Latchboard) -> None:
+    found = served.get("/api/board").held_to("http-board")
+
+    assert (found["revision"], found["agents"], found["active_locks"]) == (0, {}, [])
+    assert not board.store.read("wide").revision
+
+
+def test_conversations_come_newest_first_and_one_of_them_whole(served: Served, board: Latchboard) -> None:
+    mail = board.mailbox
+    first = mail.send("planner", "builder", "is a.py done?", subject="a.py", ack="required")
+    mail.send("builder", "planner", "nearly", reply_to=mail.receive("builder")[0]["id"])
+    told = mail.broadcast("operator", "main is frozen")
+    mail.receive("planner")
+
+    listed = served.get("/api/messages").held_to("http-messages")
+    thread = served.get(f"/api/messages?thread={first['thread']}").held_to("http-messages")
+
+    assert [one["thread"] for one in listed["threads"]] == [told["thread"], first["thread"]]
+    talk = listed["threads"][1]
+    assert (talk["subject"], talk["agents"], talk["messages_count"]) == ("a.py", ["builder", "planner"], 2)
+    assert (talk["waiting_count"], talk["unacked_count"], talk["newest"]["excerpt"]) == (0, 1, "nearly")
+    assert [(m["from"], m["body"], m["deliveries"][0]["state"]) for m in thread["messages"]] == [
+        ("planner", "is a.py done?", "delivered"),
+        ("builder", "nearly", "taken"),
+    ]
+    frozen = served.get(f"/api/messages?thread={told['thread']}").json["messages"][0]
+    assert (frozen["to"], [(one["agent"], one["state"]) for one in frozen["deliveries"]]) == (
+        None,
+        [("planner", "taken")],
+    )
+
+
+def test_limits_of_conversations_say_how_much_is_left(served: Served, board: Latchboard) -> None:
+    for number in range(3):
+        board.mailbox.send("planner", "builder", f"number {number}", thread="one" if number else "two")
+
+    assert served.get("/api/messages?limit=1").held_to("http-messages")["left_count"] == 1
+    found = served.get("/api/messages?thread=one&limit=1").held_to("http-messages")
+    assert ([one["body"] for one in found["messages"]], found["left_count"]) == (["number 2"], 1)
+    assert served.get("/api/messages?thread=nobody").held_to("http-messages")["messages"] == []
+
+
+def test_conflicts_are_listed_and_one_that_is_not_there_is_refused(served: Served) -> None:
+    assert served.get("/api/conflicts").held_to("http-conflicts")["conflicts"] == []
+    served.get("/api/conflicts?id=nothing").failed(400, "usage")
+
+
+def test_metrics_are_the_project_s_and_the_daemon_s(served: Served) -> None:
+    served.get("/api/board")
+    served.get("/api/nothing")
+
+    found = served.get("/metrics", token=None)
+
+    assert found.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = found.body.decode().splitlines()
+    assert 'latchboard_http_answers_total{status="2xx"} 1' in lines
+    assert 'latchboard_http_answers_total{status="4xx"} 1' in lines
+    assert "latchboard_pages_open 0" in lines
+    assert "# TYPE latchboard_singleton_running gauge" in lines
+
+
+def test_parameters_are_read_strictly(served: Served) -> None:
+    for query in ("at=-1", "at=1e3", "at=", "at=1&at=2", "at=99999999999999999999", "now=1", "at=%00", "at=1%20"):
+        served.get(f"/api/board?{query}").failed(400, "usage")
+    for query in ("limit=0", "limit=1001", "thread=", "thread=a/b", "thread=" + "x" * 201):
+        served.get(f"/api/messages?{query}").failed(400, "usage")
