@@ -163,7 +163,7 @@ def test_doctor_finds_everything_well_and_does_not_touch_the_board(desk: Callabl
     ran = mine.board("doctor", "--hooks", "--json")
 
     answer = json.loads(ran.stdout)
-    validate("doctor", answer)
+    validate("doctor-hooks", answer)
     states = {(one["client"], one["state"]) for one in answer["findings"]}
     wanted = {
         ("claude", "ok"),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from latchboard.metrics import Metrics
     from latchboard.settings import Settings
     from latchboard.singleton import Singletons
+    from latchboard.store.files.store import FileStore
     from latchboard.store.port import Store
     from latchboard.watch import Stream
 
@@ -108,6 +109,11 @@ class Latchboard:
         self._locks: Locks | None = None
         self._board: Board | None = None
         _open.add(ref(self, _open.discard))
+
+    @property
+    def files(self) -> FileStore | None:
+        """The file store; None: shared state is kept by another engine."""
+        return self._files
 
     @property
     def locks(self) -> Locks:

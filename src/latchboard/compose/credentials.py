@@ -27,10 +27,7 @@ def build(board: Latchboard, name: str) -> Credential:
         known = ", ".join(tables) or "there is none"
         raise UsageError(f"no credential {name!r:.80} in latchboard.toml", hint=f"[credential.NAME]: {known}")
     profile = Profile(name, tables[name])
-    folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    path = f"{folder}/latchboard/credentials/{name}.json"
-    if profile.path:
-        path = os.path.join(board.root, os.path.expanduser(profile.path))
+    path = file_of(profile, board.root)
     return Credential(
         profile,
         building.store_of(profile, path),
@@ -39,6 +36,14 @@ def build(board: Latchboard, name: str) -> Credential:
         clock=board.clock,
         trace=lambda facts: board.trace(lambda store: leave_trace(store, facts)),
     )
+
+
+def file_of(profile: Profile, root: str) -> str:
+    """The file of a profile's grant, unless that is kept in a keyring; beside it lies its machine lock."""
+    if profile.path:
+        return os.path.join(root, os.path.expanduser(profile.path))
+    folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return f"{folder}/latchboard/credentials/{profile.name}.json"
 
 
 def names(root: str) -> list[str]:

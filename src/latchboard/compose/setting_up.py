@@ -13,7 +13,9 @@ from latchboard.rules import git_hook, probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from latchboard.doctor import HookDoctor
+    from collections.abc import Iterator
+
+    from latchboard.doctor import HookDoctor, Probed
 
 
 def installation(board: Latchboard, folder: str) -> Installation:
@@ -52,3 +54,15 @@ def _hold_for_a_probe(folder: str) -> None:
         board.agent(probe.HOLDER).lock(probe.HELD, bound="agent", reason="a probe")
     finally:
         board.close()
+
+
+def hooks_in_place(board: Latchboard, folder: str) -> Iterator[Probed]:
+    """What is wrong with the hooks of the project in `folder`, as far as that is seen without running anything."""
+    from latchboard.host.root import git_hooks_folder
+
+    installed = Installed()
+
+    def can_run(word: str) -> bool:
+        return os.access(word, os.X_OK) if "/" in word else bool(installed.program(word))
+
+    yield from hook_doctor(board, folder).look_only(can_run, git_hooks_folder(folder))

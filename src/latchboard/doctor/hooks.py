@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from latchboard.doctor.finding import Finding
+from latchboard.doctor.probed import Probed
 from latchboard.rules import git_hook, json_text, marked, probe
 from latchboard.rules import installation as rules
 from latchboard.rules.client import CLIENTS, Hook
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from latchboard.doctor.finding import Bench, Ran, State
+    from latchboard.doctor.probed import Bench, Ran, State
     from latchboard.installation import Installation
     from latchboard.rules.client import Client
 
@@ -49,7 +49,7 @@ class HookDoctor:
         self._bench = bench
         self._hold = hold
 
-    def look(self) -> Iterator[Finding]:
+    def look(self) -> Iterator[Probed]:
         """Every finding, as soon as it is known."""
         found = {one.client for one in self._installation.find() if one.sign}
         with self._bench.scratch() as folder:
@@ -64,15 +64,55 @@ class HookDoctor:
         if self._installation.files.has_repository():
             yield from self._git()
 
+    def look_only(self, can_run: Callable[[str], bool], git_hooks: str) -> Iterator[Probed]:
+        """What can be seen without running anything: nothing for what is well, and for what nobody wished for.
+
+        Args:
+            can_run: Whether a word is a program here.
+            git_hooks: The folder of git's hooks; "": none, or not to be told without git.
+        """
+        files = self._installation.files
+        for one in CLIENTS:
+            is_used = any(files.has(sign) for sign in one.signs)
+            if not one.hooks:
+                continue
+            entries: list[Entry] = []
+            yield from self._read(one, entries)
+            for file, event, matcher, entry, _ in entries:
+                program = _program(str(entry["command"]))
+                if not can_run(program):
+                    what, mend = f"{one.title} calls a program that is not here", f"latchboard init --client {one.name}"
+                    yield Probed(one.name, "broken", what, file=file, event=event, matcher=matcher, mend=mend)
+            if entries or is_used:
+                yield from self._missing(one, entries)
+        hooks = {name: self._bench.read(f"{git_hooks}/{name}") or b"" for name in git_hook.NAMES if git_hooks}
+        there = [name for name, data in hooks.items() if _GUARD in data]
+        for name in hooks if there else ():
+            if name not in there:
+                what = f"git's {name} does not run our guard"
+                yield Probed(_GIT, "missing", what, file=f"{git_hooks}/{name}", event=name, mend="latchboard init")
+
+    def _missing(self, one: Client, entries: list[Entry]) -> Iterator[Probed]:
+        mend = f"latchboard init --client {one.name}"
+        if not entries:
+            yield Probed(one.name, "missing", f"{one.title} is used here and has no hook of ours", mend=mend)
+            return
+        there = {(event, matcher) for _, event, matcher, _, _ in entries}
+        for hook in one.hooks:
+            if (hook.event, hook.matcher) not in there:
+                what = f"{one.title} does not tell us of {hook.event}{f' ({hook.matcher})' if hook.matcher else ''}"
+                file = entries[0][0]
+                yield Probed(one.name, "missing", what, file=file, event=hook.event, matcher=hook.matcher, mend=mend)
+
     # -- a client -----------------------------------------------------------------------------------------------------
 
-    def _client(self, one: Client, folder: str, *, is_used: bool) -> Iterator[Finding]:
+    def _client(self, one: Client, folder: str, *, is_used: bool) -> Iterator[Probed]:
         entries: list[Entry] = []
         yield from self._read(one, entries)
         mend = f"latchboard init --client {one.name}"
         if not entries:
             if is_used:
-                yield Finding(one.name, "missing", f"{one.title} is used here and has no hook of ours", mend=mend)
+                yield Probed(one.name, "missing", f"{one.title} is used here and has no hook of ours", mend=mend)
             return
         wanted = {(hook.event, hook.matcher): hook for hook in one.hooks}
         for file, event, matcher, entry, place in entries:
@@ -81,9 +121,9 @@ class HookDoctor:
         for hook in wanted.values():
             what = f"{one.title} does not tell us of {hook.event}{f' ({hook.matcher})' if hook.matcher else ''}"
             file = entries[0][0]
-            yield Finding(one.name, "missing", what, file=file, event=hook.event, matcher=hook.matcher, mend=mend)
+            yield Probed(one.name, "missing", what, file=file, event=hook.event, matcher=hook.matcher, mend=mend)
 
-    def _read(self, one: Client, entries: list[Entry]) -> Iterator[Finding]:
+    def _read(self, one: Client, entries: list[Entry]) -> Iterator[Probed]:
         """Collect our entries of every file of a client; findings are files that cannot be read."""
         names = [name for name in (one.hooks_file, one.local_file, f"~/{one.hooks_file}") if name]
         for shown in {self._bench.resolved(self._path(name)): name for name in reversed(names)}.values():
@@ -92,11 +132,11 @@ class HookDoctor:
                 off = probe.switched_off(one.name, self._settings(one, shown))
             except ValueError as exc:
                 what = f"it cannot be read by us, nor perhaps by {one.title}: {exc}"
-                yield Finding(one.name, "broken", what, file=shown, mend=f"look at {shown}")
+                yield Probed(one.name, "broken", what, file=shown, mend=f"look at {shown}")
                 continue
             if off:
                 what = f"no hook of ours runs: {off}"
-                yield Finding(one.name, "broken", what, file=shown, mend="take that setting out")
+                yield Probed(one.name, "broken", what, file=shown, mend="take that setting out")
 
     def _settings(self, one: Client, file: str) -> dict[str, Any]:
         """What switches hooks on and off: the same file, but in Codex, which has it beside it."""
@@ -114,16 +154,16 @@ class HookDoctor:
 
     def _probed(
         self, one: Client, hook: Hook, file: str, entry: dict[str, Any], place: tuple[int, int], folder: str
-    ) -> Finding:
+    ) -> Probed:
         """One hook, tried."""
         command = str(entry["command"])
         timeout = entry.get("timeout")
         limit = timeout / one.timeout_unit if isinstance(timeout, int | float) and timeout > 0 else _LATE_S
         slowest = 0.0
 
-        def finding(state: State, what: str, mend: str = "") -> Finding:
+        def finding(state: State, what: str, mend: str = "") -> Probed:
             about = {"file": file, "event": hook.event, "matcher": hook.matcher}
-            return Finding(one.name, state, what, **about, mend=mend, took_s=slowest)
+            return Probed(one.name, state, what, **about, mend=mend, took_s=slowest)
 
         for name in (probe.HELD, probe.FREE) if hook.says else (probe.FREE,):
             event = json.dumps(probe.event(one.name, hook, folder, name))
@@ -145,7 +185,7 @@ class HookDoctor:
         paths = {self._path(file), self._bench.resolved(self._path(file))}
         return probe.is_trusted(config, [probe.trust_key(one, event, *place) for one in paths])
 
-    def _aider(self) -> Finding:
+    def _aider(self) -> Probed:
         file = ".aider.conf.yml"
         try:
             text = self._text(file)
@@ -154,27 +194,27 @@ class HookDoctor:
         except ValueError:
             holds = False
         if holds:
-            return Finding("aider", "ok", "its commits run git's hooks", file=file)
+            return Probed("aider", "ok", "its commits run git's hooks", file=file)
         what = "its commits pass by git's hooks: git-commit-verify is not true"
-        return Finding("aider", "missing", what, file=file, mend="latchboard init --client aider")
+        return Probed("aider", "missing", what, file=file, mend="latchboard init --client aider")
 
     # -- git ----------------------------------------------------------------------------------------------------------
 
-    def _git(self) -> Iterator[Finding]:
+    def _git(self) -> Iterator[Probed]:
         folder = self._bench.hooks_folder(self._folder)
         hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in git_hook.NAMES}
         ours = {name: data for name, data in hooks.items() if _GUARD in data}
         for name in hooks:
             if name not in ours:
                 what = f"git's {name} does not run our guard"
-                yield Finding(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend="latchboard init")
+                yield Probed(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend="latchboard init")
         if "pre-commit" in ours:
             yield self._committed(folder, ours)
         for name in ours:
             if name != "pre-commit":
-                yield Finding(_GIT, "ok", "it is there", file=f"{folder}/{name}", event=name)
+                yield Probed(_GIT, "ok", "it is there", file=f"{folder}/{name}", event=name)
 
-    def _committed(self, hooks_folder: str, ours: dict[str, bytes]) -> Finding:
+    def _committed(self, hooks_folder: str, ours: dict[str, bytes]) -> Probed:
         """The guard, tried by two commits in a scratch repository."""
         file = f"{hooks_folder}/pre-commit"
         with self._bench.scratch() as folder:
@@ -194,9 +234,9 @@ class HookDoctor:
                     if name == probe.FREE:
                         what = f"a commit of a file that nobody holds is refused: {_end(ran.err)}"
                     mend = "latchboard init"
-                    return Finding(_GIT, "broken", what, file=file, event="pre-commit", mend=mend, took_s=took)
+                    return Probed(_GIT, "broken", what, file=file, event="pre-commit", mend=mend, took_s=took)
         what = "a commit of what is held is refused, of what is free is not"
-        return Finding(_GIT, "ok", what, file=file, event="pre-commit", took_s=took)
+        return Probed(_GIT, "ok", what, file=file, event="pre-commit", took_s=took)
 
 
 def _like(one: Client, event: str, matcher: str) -> Hook:
@@ -221,6 +261,16 @@ def _wrong(one: Client, hook: Hook, ran: Ran, name: str) -> str:
     if hook.says and not probe.is_silent(one.name, ran.out):
         return "it says something about a call that nothing is in the way of"
     return ""
+
+
+def _program(command: str) -> str:
+    """The program of a command line; the whole of it where that is none that a shell could read."""
+    import shlex
+
+    try:
+        return next(iter(shlex.split(command)), "")
+    except ValueError:
+        return command
 
 
 def _end(err: str) -> str:

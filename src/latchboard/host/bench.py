@@ -27,7 +27,7 @@ _NAMED = ("AGENT_ID", "CLAUDE_ENV_FILE", *_PROJECTS)
 
 
 class Ran:
-    """How a command ended; see doctor/finding.py."""
+    """How a command ended; see doctor/probed.py."""
 
     __slots__ = ("err", "out", "status", "took_s")
 
@@ -45,7 +45,7 @@ class ScratchBench:
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         try:
             folder = os.path.realpath(tempfile.mkdtemp(prefix="latchboard-doctor-"))
         except OSError as exc:
@@ -56,12 +56,12 @@ class ScratchBench:
             shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, command: str, folder: str, stdin: str, *, timeout_s: float) -> Ran:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         environment = {**_environment(), **dict.fromkeys(_PROJECTS, folder)}
         return self._timed(["/bin/sh", "-c", command], folder, stdin, timeout_s, environment)
 
     def git(self, folder: str, *words: str, agent: str = "") -> Ran:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         nobody = {f"GIT_{who}_{what}": "doctor" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         environment = {**_environment(), **nobody, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
         if agent:
@@ -69,7 +69,7 @@ class ScratchBench:
         return self._timed(["git", "-c", "init.templateDir=", *words], folder, "", GIT_S_MAX, environment)
 
     def hooks_folder(self, folder: str) -> str:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         try:
             words = ["git", "-C", folder, "rev-parse", "--git-path", "hooks"]
             done = subprocess.run(words, capture_output=True, check=False, env=_environment(), timeout=GIT_S_MAX)
@@ -79,7 +79,7 @@ class ScratchBench:
         return os.path.join(folder, said) if done.returncode == 0 and said else ""
 
     def read(self, path: str) -> bytes | None:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         try:
             with open(path, "rb") as file:
                 return file.read()
@@ -87,7 +87,7 @@ class ScratchBench:
             return None
 
     def write(self, path: str, data: bytes, *, is_program: bool = False) -> None:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
@@ -98,7 +98,7 @@ class ScratchBench:
             raise from_os_error(exc, "write", path) from exc
 
     def resolved(self, path: str) -> str:
-        """See doctor/finding.py."""
+        """See doctor/probed.py."""
         return os.path.realpath(os.path.expanduser(path))
 
     def _timed(

@@ -49,6 +49,16 @@ def shared_root(start: str | os.PathLike[str] = ".") -> str:
     return above if os.path.realpath(_git_folder(above)) == common else common
 
 
+def git_hooks_folder(worktree: str) -> str:
+    """The folder of git's hooks, by what lies in the repository; "" where there is none, or git alone could tell.
+
+    git is not run: a configuration that includes others, or that of the person, may say another folder.
+    """
+    common = _common_folder(worktree) or _git_folder(worktree)
+    config = _read(os.path.join(common, "config")).lower() if common else ""
+    return "" if not common or "hookspath" in config or "[include" in config else os.path.join(common, "hooks")
+
+
 def _folder(start: str | os.PathLike[str]) -> str:
     try:
         real = os.path.realpath(os.fspath(start))

@@ -83,6 +83,24 @@ class SecretFile:
         finally:
             _give_guard_back(guard)
 
+    def set_aside(self, to: str, *, still: Callable[[], bool]) -> bool:
+        """Rename the file, within its folder, if `still` says so while no other writer is at it.
+
+        Raises:
+            StoreError: The file is what it was.
+        """
+        guard = self._take_guard()
+        try:
+            if not still():
+                return False
+            os.link(self.path, to, follow_symlinks=False)  # unlike a rename, it writes over nothing
+            os.unlink(self.path)
+            return True
+        except OSError as exc:
+            raise from_os_error(exc, "set aside", self.path) from exc
+        finally:
+            _give_guard_back(guard)
+
     # -- inside
 
     def _make_folder(self) -> None:

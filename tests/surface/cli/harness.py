@@ -127,7 +127,10 @@ def hold_to_schema(words: tuple[str, ...], outcome: Outcome) -> None:
 
 def schema_of(words: tuple[str, ...]) -> str:
     name, own = catalogue.split(list(words))
-    return "inbox-ack" if name == "inbox" and "--ack" in own else name.replace(" ", "-")
+    options = {"inbox": "--ack", "doctor": "--hooks"}  # with these, another answer
+    if options.get(name) in own:
+        name += f" {options[name].removeprefix('--')}"
+    return name.replace(" ", "-")
 
 
 def validate(name: str, answer: object) -> None:

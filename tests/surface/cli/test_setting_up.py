@@ -186,15 +186,6 @@ def test_terminal_is_not_steered_by_what_a_file_says(cli: Cli) -> None:
     assert "\\x1b[31mred" in said
 
 
-def test_doctor_without_a_wish_says_what_it_can_do(cli: Cli) -> None:
-    assert cli.says("doctor") == (
-        "what can be looked at:\n"
-        "  latchboard doctor --hooks: "
-        "fire a made-up event through every hook that is installed, and see whether it holds\n"
-    )
-    assert cli("doctor", "--json").json["checks"] == ["hooks"]
-
-
 def test_doctor_of_a_project_without_clients_says_so(cli: Cli, tmp_path: Path) -> None:
     assert cli.says("doctor", "--hooks") == (
         "no hook of ours, and no client that is used here: `latchboard init` sets up those that it finds\n"

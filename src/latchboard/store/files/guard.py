@@ -150,16 +150,16 @@ def write_header(fd: int, header: Header) -> None:
     header.written = data
 
 
-def holders(fd: int) -> list[int]:
-    """Process ids that hold the kernel lock of this file, as far as this machine tells."""
+def holders(fd: int, *, exclusive: bool = False) -> list[int]:
+    """Process ids that hold the kernel lock of this file, as far as this machine tells; only for a commit, if asked."""
     inode = os.fstat(fd).st_ino
     try:
         with open("/proc/locks", encoding="ascii", errors="replace") as table:
             rows = [line.split() for line in table]
     except OSError:
         return []
-    ours = [r[4] for r in rows if "->" not in r and len(r) > 5 and r[1] == "FLOCK" and r[5].endswith(f":{inode}")]
-    return sorted({int(pid) for pid in ours})
+    ours = [r for r in rows if "->" not in r and len(r) > 5 and r[1] == "FLOCK" and r[5].endswith(f":{inode}")]
+    return sorted({int(r[4]) for r in ours if r[3] == "WRITE" or not exclusive})
 
 
 def _busy(fd: int, path: str, waited_s: float) -> StoreBusy:

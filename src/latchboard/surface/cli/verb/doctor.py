@@ -1,82 +1,163 @@
-"""doctor: does what is set up do what it is there for; each thing that does not, with the command that mends it.
+"""doctor: how everything stands, what is wrong, and the command that mends it; what the hooks really do.
 
-Protocol: protocol/cli.md, "doctor"; protocol/installation.md, "Probing".
+Protocol: protocol/cli.md, "doctor"; protocol/health.md, "Doctor"; protocol/installation.md, "Probing".
 """
 
 from __future__ import annotations
 
-from latchboard.surface.cli.answer import Answer, printable
-from latchboard.surface.cli.grammar import Verb, flag
-from latchboard.surface.cli.wording import listing, plural
+import os
+
+from latchboard.errors import CoordinationError, UsageError
+from latchboard.surface.cli import answer, kind
+from latchboard.surface.cli.answer import Answer
+from latchboard.surface.cli.grammar import Verb, flag, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from latchboard.doctor import Finding
+    from typing import Any
+
+    from latchboard.compose import Latchboard
+    from latchboard.doctor import DoctorReport
     from latchboard.surface.cli.call import Call
 
-CHECKS = {"hooks": "fire a made-up event through every hook that is installed, and see whether it holds"}
 BROKEN = 1
-"""Exit status when something is broken."""
+"""Exit status when a hook is broken."""
+THRESHOLD_S = 60.0
 
 
-def run(call: Call, *, hooks: bool) -> Answer:
-    """Look, and change nothing here."""
-    root = call.board.root
-    if not hooks:
-        lines = ["what can be looked at:", *(f"  latchboard doctor --{name}: {text}" for name, text in CHECKS.items())]
-        return Answer({"root": root, "checks": list(CHECKS), "checked": [], "findings": []}, lines)
+def run(call: Call, *, hooks: bool, stuck_threshold: float, **wishes: bool) -> Answer:
+    """Look; and do what was asked for, where there is a finding for it."""
+    if hooks:
+        if any(wishes.values()):
+            raise UsageError("--hooks tries hooks, and nothing else", hint="mend in a second call, without --hooks")
+        return _probe(call)
+    board, has_trouble = _board(call)
+    try:
+        return _examine(call, board, has_trouble, stuck_threshold, wishes)
+    finally:
+        board.close()
+
+
+def _examine(call: Call, board: Latchboard, has_trouble: bool, threshold_s: float, wishes: dict[str, bool]) -> Answer:
+    from latchboard.compose import doctoring
+    from latchboard.surface.cli.doctoring import deed_lines, report_lines
+
+    folder = board.root if has_trouble else call.own_root
+    agent = call.agent_if_any
+
+    def look() -> DoctorReport:
+        return doctoring.report(board, folder, agent=agent, trouble=has_trouble, threshold_s=threshold_s)
+
+    report, is_dry = look(), wishes["dry_run"] or not wishes["force"]
+    asked = [one for one in ("reset", "unstick-lock", "fix") if wishes[one.replace("-", "_")]]
+    deeds = []
+    for one in asked:
+        # A record that nobody stands behind is cleared by the next holder anyway: that needs no second word.
+        is_told = wishes["dry_run"] if one == "unstick-lock" else is_dry
+        deeds += doctoring.mend(board, one, threshold_s=threshold_s, dry_run=is_told)
+    if any(one.is_done for one in deeds):
+        report = look()
+    _show_mistakes(report)
+    facts = {**report.to_json(), "deeds": [one.to_json() for one in deeds]}
+    lines = deed_lines(deeds, asked=asked, is_dry=is_dry) if asked else []
+    return Answer(facts, [*lines, *report_lines(report)], status=report.exit_status)
+
+
+def _board(call: Call) -> tuple[Latchboard, bool]:
+    """The project's services; with settings that cannot be read, with the defaults, and True."""
+    try:
+        return call.board, False
+    except CoordinationError as exc:
+        root = call.named_root if call.named_root is not None else _nearest()
+        if root is None or not os.path.isdir(root) or not _is_of_settings(root):
+            raise exc
+        from latchboard.compose import Latchboard
+        from latchboard.settings import Settings
+
+        return Latchboard(root, settings=Settings(), publishes=False), True
+
+
+def _nearest() -> str | None:
+    from latchboard.host.root import root_of
+    from latchboard.surface.cli.call import current_folder
+
+    root = root_of(current_folder())
+    return root if any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")) else None
+
+
+def _is_of_settings(root: str) -> bool:
+    from latchboard.host.configuration import read_settings
+
+    try:
+        read_settings(root)
+    except CoordinationError:
+        return True
+    return False
+
+
+def _show_mistakes(report: DoctorReport) -> None:
+    """Where a check broke, for whoever asks by the variable; what the error says may have a secret in it."""
+    if not os.environ.get("LATCHBOARD_TRACEBACK"):
+        return
+    import traceback
+
+    for exc in report.traces:
+        if not isinstance(exc, CoordinationError | OSError):
+            frames = "".join(traceback.format_tb(exc.__traceback__))
+            answer.warn(f"{frames}{type(exc).__name__}")
+
+
+def _probe(call: Call) -> Answer:
+    """Try every hook."""
     from latchboard.compose.setting_up import hook_doctor
+    from latchboard.surface.cli.doctoring import hook_lines
 
-    findings = list(hook_doctor(call.board, call.own_root).look())
-    facts = {
-        "root": root,
-        "checks": list(CHECKS),
+    probed = list(hook_doctor(call.board, call.own_root).look())
+    facts: dict[str, Any] = {
+        "root": call.board.root,
+        "checks": ["hooks"],
         "checked": ["hooks"],
-        "findings": [one.to_json() for one in findings],
+        "findings": [one.to_json() for one in probed],
     }
-    is_broken = any(one.state == "broken" for one in findings)
-    return Answer(facts, _lines(findings), status=BROKEN if is_broken else 0)
-
-
-def _lines(findings: list[Finding]) -> list[str]:
-    """What is well in one line for each file, and every trouble by itself."""
-    if not findings:
-        return ["no hook of ours, and no client that is used here: `latchboard init` sets up those that it finds"]
-    lines = []
-    for client, file in dict.fromkeys((one.client, _place(one)) for one in findings if one.state == "ok"):
-        well = [one for one in findings if one.state == "ok" and (one.client, _place(one)) == (client, file)]
-        slowest = max((one.took_ms for one in well if one.took_ms is not None), default=None)
-        took = "" if slowest is None else f", {slowest:.0f} ms at most"
-        lines.append(f"ok         {client}: {plural(len(well), 'hook')} in {printable(file)}{took}")
-    troubles: dict[tuple[str, ...], list[str]] = {}
-    for one in findings:
-        if one.state != "ok":
-            event = f"{one.event}{f' ({one.matcher})' if one.matcher else ''}"
-            troubles.setdefault((one.state, one.client, one.file, one.what, one.mend), []).append(event)
-    for (state, client, file, what, mend), events in troubles.items():
-        lines.append(f"{state:<10} {client}: {printable(what)}")
-        if file:
-            lines.append(f"           in {printable(file)}{f': {listing(events)}' if any(events) else ''}")
-        if mend:
-            lines.append(f"           to mend it: {printable(mend)}")
-    return lines
-
-
-def _place(one: Finding) -> str:
-    """Where a finding belongs: a client's file, or git's folder of hooks."""
-    return one.file.rpartition("/")[0] if one.client == "git" else one.file
+    is_broken = any(one.state == "broken" for one in probed)
+    return Answer(facts, hook_lines(probed), status=BROKEN if is_broken else 0)
 
 
 VERBS = (
     Verb(
         "doctor",
         run,
-        summary="See whether the hooks that are installed hold.",
-        text="With --hooks, runs the very command of every hook of ours that stands in a client's file, and git's "
-        "guard, in a scratch project where another agent holds a file: it must be denied, a free one must not. The "
-        "board here is not touched. Each finding is ok, broken, missing or untrusted (Codex runs no hook that "
-        "you have not trusted), with the command that mends it. Exit status 1: something is broken.",
-        parameters=(flag("--hooks", "Try every hook."),),
-        examples=("latchboard doctor --hooks", "latchboard doctor --hooks --json"),
+        summary="Tell how everything stands, what is wrong, and the command that mends it.",
+        text="Seven sections: Identity, Tokens, Storage, Refresh Lock, Daemon, Orphans, Findings. It changes nothing, "
+        "takes no lock, speaks to this machine alone, shows no secret, and is done within 3 s: what hangs is told as "
+        "unfinished.\n\nWith --reset, --unstick-lock or --fix it does what a finding is about, and nothing where there "
+        "is none. --reset sets the record of a credential aside that cannot be read; --unstick-lock clears the record "
+        "of a machine lock whose holder is gone; --fix repairs the store by its own rules, after a copy of what it "
+        "changes. --reset and --fix only say what they would do, unless --force is given.\n\nWith --hooks, runs the "
+        "very command of every hook of ours that stands in a client's file, and git's guard, in a scratch project "
+        "where another agent holds a file: it must be denied, a free one must not. The board here is not touched.\n\n"
+        "Exit status 0: nothing is critical; 1: something is, or a hook is broken; 2: the doctor itself made a "
+        "mistake, and the report is a part.",
+        parameters=(
+            flag("--hooks", "Try every hook, instead of looking."),
+            flag("--reset", "Set records of credentials aside that cannot be read (F-001)."),
+            flag("--unstick-lock", "Clear records of machine locks whose holder is gone (F-003)."),
+            flag("--fix", "Repair the store (F-101 to F-106)."),
+            flag("--dry-run", "Only say what would be done."),
+            flag("--force", "Do what --reset and --fix say."),
+            option(
+                "--stuck-threshold",
+                "SECONDS",
+                "A machine lock that is older is stuck. Default: 60.",
+                kind=kind.seconds,
+                default=THRESHOLD_S,
+            ),
+        ),
+        examples=(
+            "latchboard doctor",
+            "latchboard doctor --json",
+            "latchboard doctor --fix --force",
+            "latchboard doctor --hooks",
+        ),
     ),
 )

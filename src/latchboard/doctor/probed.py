@@ -1,4 +1,4 @@
-"""Finding: one thing that was looked at, and how it stands; and the ports of whoever looks."""
+"""Probed: one hook that was tried, and how it stands; and the ports of whoever tries it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
             ...
 
 
-class Finding:
+class Probed:
     """One hook, and how it stands.
 
     Attributes:
@@ -87,8 +87,8 @@ class Finding:
         self.took_ms = None if took_s is None else round(took_s * 1000, 1)
 
     def __repr__(self) -> str:
-        return f"Finding({self.client!r}, {self.event!r}, {self.state!r}, {self.what!r})"
+        return f"Probed({self.client!r}, {self.event!r}, {self.state!r}, {self.what!r})"
 
     def to_json(self) -> dict[str, Any]:
-        """As `protocol/schema/doctor.json` has it."""
+        """As `protocol/schema/doctor-hooks.json` has it."""
         return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,162 @@
+"""Coordination: what stands in the records and should not stand there any more: what is over, overdue, not dealt with.
+
+Read without the guard. Where somebody commits all the time a look is not of one revision: then it is made twice, and
+what only one of the two saw is nothing.
+
+Protocol: protocol/health.md, "Doctor".
+"""
+
+from __future__ import annotations
+
+from latchboard.cleanup import Cleanup
+from latchboard.doctor.check import Check, Seen
+from latchboard.editing.conflicts import readable
+from latchboard.mailbox import Mailbox
+from latchboard.rules import foreign
+from latchboard.rules.finding import Finding, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
+    from latchboard.clock import Clock
+    from latchboard.host.port import Host
+    from latchboard.settings import Settings
+    from latchboard.store.port import Store
+
+    T = TypeVar("T")
+
+    class Glance(Store, Protocol):
+        """A store that is only looked at."""
+
+        is_settled: bool
+
+
+_SHOWN_COUNT = 3
+
+
+class _NoMail:
+    """Mail is looked at by itself."""
+
+    def sweep(self, *, dry_run: bool) -> dict[str, int]:
+        """Nothing to sweep."""
+        return {}
+
+
+def over(
+    root: str,
+    make: Callable[[], Glance],
+    clock: Clock,
+    host: Host,
+    settings: Settings,
+    *,
+    file_of: Callable[[str], str],
+) -> Check:
+    """Holds, waiters and leases that are over; and records that are no records of their kind."""
+
+    def look_once(store: Glance) -> dict[str, dict[str, Any]]:
+        report = Cleanup(store, clock, host, settings, _NoMail()).run(dry_run=True)
+        found = {f"hold {one['name']} {one['token']}": {"kind": "hold", **one} for one in report.locks}
+        found |= {f"waiter {one['request']}": {"kind": "waiter", **one} for one in report.waiters}
+        found |= {f"lease {one['lease']}": {"kind": "lease", **one} for one in report.leases}
+        wrong = [one["key"] for one in report.damaged if not _is_file(one["key"])]
+        return found | {f"damaged {key}": {"kind": "damaged", "key": key} for key in wrong}
+
+    def look(_: float) -> Seen:
+        found = list(_twice(make, look_once).values())
+        damaged = [one["key"] for one in found if one["kind"] == "damaged"]
+        findings = [_damaged(root, key, file_of(key)) for key in damaged[: _SHOWN_COUNT * 3]]
+        ended = {kind: [one for one in found if one["kind"] == kind] for kind in ("hold", "waiter", "lease")}
+        counts: dict[str, Any] = {f"{kind}_count": len(some) for kind, some in ended.items()}
+        if not any(counts.values()):
+            return Seen("every hold, waiter and lease is in force", findings, **counts)
+        text = ", ".join(f"{len(some)} {kind}s are over" for kind, some in ended.items() if some)
+        holds = [one["name"] for one in ended["hold"][:_SHOWN_COUNT]]
+        text += f" ({', '.join(holds)}{', ...' if len(ended['hold']) > len(holds) else ''})" if holds else ""
+        remedy = command("latchboard", "cleanup", "--root", root)
+        findings.append(Finding("F-117", f"{text}; whoever asks next takes over", remedy, names=holds, **counts))
+        return Seen(text, findings, **counts)
+
+    return Check("storage", "what is over", look)
+
+
+def _is_file(key: str) -> bool:
+    """Whether a record is told by its file, for it cannot even be read: that is the store's check."""
+    return key.endswith((".lock", ".json")) and not key.startswith("locks/")
+
+
+def _damaged(root: str, key: str, path: str) -> Finding:
+    """A record that can be read and is none of its kind: it counts as held, and a person decides."""
+    text = f"the record {key} is none of its kind. It counts as held, never as free"
+    remedy = command("cat", path)
+    if key.startswith("locks/"):
+        words = ["latchboard", "break", key.removeprefix("locks/"), "--reason", "damaged", "--agent", "operator"]
+        remedy = command(*words, "--root", root)
+    return Finding("F-105", text, remedy, key=key, path=path)
+
+
+def mail(root: str, make: Callable[[], Glance], clock: Clock, host: Host, settings: Settings) -> Check:
+    """Messages that demand an acknowledgement and did not get it in time."""
+
+    def look_once(store: Glance) -> dict[str, dict[str, Any]]:
+        return {f"{one['id']} {one['to']}": one for one in Mailbox(store, clock, host, settings).overdue()}
+
+    def look(_: float) -> Seen:
+        found = list(_twice(make, look_once).values())
+        whom = sorted({str(one["to"]) for one in found})
+        findings = []
+        for agent in whom:
+            late = [one for one in found if one["to"] == agent]
+            longest_s = max(one["overdue_s"] for one in late)
+            text = (
+                f"{agent} has not acknowledged {len(late)} messages that demand it, the longest {longest_s:.0f} s late"
+            )
+            remedy = command("latchboard", "inbox", "--peek", "--agent", agent, "--root", root)
+            ids = [one["id"] for one in late[:_SHOWN_COUNT]]
+            findings.append(Finding("F-118", text, remedy, agent=agent, count=len(late), ids=ids))
+        return Seen(
+            f"{len(found)} acknowledgements are overdue" if found else "no acknowledgement is overdue", findings
+        )
+
+    return Check("storage", "mail", look)
+
+
+def conflicts(root: str, make: Callable[[], Glance]) -> Check:
+    """Foreign changes of held files that nobody has dealt with."""
+
+    def look(_: float) -> Seen:
+        open_ones = [one for one in readable(make().read(foreign.CONFLICTS)) if not _is_dealt_with(one)]
+        findings = [
+            Finding(
+                "F-116",
+                f"held files of {one['holder']} were changed by others: {', '.join(_names(one)[:_SHOWN_COUNT])}",
+                command("latchboard", "conflict", "show", one["id"], "--root", root),
+                conflict=one["id"],
+                holder=one["holder"],
+                names=_names(one),
+            )
+            for one in open_ones
+        ]
+        return Seen(f"{len(open_ones)} conflicts" if open_ones else "no conflict", findings, count=len(open_ones))
+
+    return Check("storage", "conflicts", look)
+
+
+def _names(conflict: Any) -> list[str]:
+    return [str(file["name"]) for file in conflict["files"]]
+
+
+def _is_dealt_with(conflict: Any) -> bool:
+    restored = {one["name"] for one in conflict.get("restored", []) if "name" in one}
+    return restored.issuperset(_names(conflict))
+
+
+def _twice(make: Callable[[], Glance], look: Callable[[Glance], dict[str, T]]) -> dict[str, T]:
+    """What a look found; where it was not of one revision, what two looks found."""
+    first = make()
+    found = look(first)
+    if first.is_settled or not found:
+        return found
+    again = look(make())
+    return {name: one for name, one in again.items() if name in found}

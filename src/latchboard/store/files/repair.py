@@ -1,0 +1,242 @@
+"""Repair: what is damaged in a store made whole again, as its own rules say, with a copy of what was there before.
+
+Law 1. The copy comes first. Where it cannot be made, nothing is repaired.
+Law 2. Nothing is invented: a record is made what its last commit says, under the guard, after it was looked at again;
+the rest is the store's own recovery, which any commit would bring about.
+Law 3. A record that decides who may write, and that no journal has, is left alone: to take it away would free it.
+
+Protocol: protocol/health.md, "Repairs"; protocol/store.md, "Recovery".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from latchboard.errors import MalformedRecord, StoreFull, from_os_error
+from latchboard.store.files import guard, layout, records, recovery
+from latchboard.store.files.folder import Folder
+from latchboard.store.files.health import DECIDING
+from latchboard.store.files.journal_end import take
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from latchboard.store.files.damage import Damage
+    from latchboard.store.files.journal_end import Latest
+    from latchboard.store.files.store import FileStore
+
+BACKUPS = "backups"
+WHO = "doctor"
+_RECOVERED = ("torn", "unapplied", "journal", "copy")
+_LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
+
+class Step:
+    """One thing that is to be done, or was.
+
+    Attributes:
+        kind: `recover` (the store's own recovery), `format` (FORMAT is moved away, and made anew), `restore` (a record
+            is made what its last commit says), `aside` (a record that cannot be read is moved away).
+        where: The file, relative to the folder; "" for all of it.
+        key: Of the record.
+    """
+
+    __slots__ = ("key", "kind", "where")
+
+    def __init__(self, kind: str, where: str = "", key: str = "") -> None:
+        self.kind = kind
+        self.where = where
+        self.key = key
+
+    def to_json(self) -> dict[str, str]:
+        """As `--json` has it."""
+        return {"kind": self.kind, "where": self.where, "key": self.key}
+
+
+def plan(damage: Iterable[Damage]) -> list[Step]:
+    """What can be repaired, in the order in which it is done."""
+    damage = list(damage)
+    steps = [Step("format", one.where) for one in damage if one.kind == "format" and one.why == "unreadable"]
+    if any(one.kind in _RECOVERED or (one.kind == "format" and one.why != "unknown") for one in damage):
+        steps.append(Step("recover"))
+    steps += [Step("restore", one.where, one.key) for one in damage if one.kind == "record"]
+    steps += [Step("aside", one.where) for one in damage if one.kind == "unreadable" and _may_go(one.where, one.key)]
+    return steps
+
+
+def _may_go(where: str, collection: str) -> bool:
+    return "/" in where and collection not in DECIDING
+
+
+class Repairer:
+    """Repairs one store.
+
+    Args:
+        store: The store.
+        path: Its folder.
+        mode: Of its files.
+    """
+
+    __slots__ = ("_mode", "_path", "_store")
+
+    def __init__(self, store: FileStore, path: str, *, mode: int) -> None:
+        self._store = store
+        self._path = path
+        self._mode = mode
+
+    def apply(self, steps: list[Step], name: str) -> tuple[str, list[Step]]:
+        """Copy what will be changed, then repair.
+
+        Args:
+            steps: From `plan`.
+            name: Of the copy's folder: a time.
+
+        Returns:
+            Where the copy is, absolute, and the steps that were done: what was right by then is none of them.
+
+        Raises:
+            StoreError: The copy could not be made, and nothing was changed; or the store refused, with the copy there.
+        """
+        backup = f"{BACKUPS}/{name}"
+        try:
+            folder = os.open(self._path, _LOOK)
+        except OSError as exc:
+            raise from_os_error(exc, "open", self._path) from exc
+        try:
+            _copy_all(folder, steps, backup, self._mode)
+            done = []
+            for step in steps:
+                if step.kind == "format":
+                    _move(folder, step.where, f"{backup}/unreadable/{step.where}", self._mode)
+                    done.append(step)
+                elif step.kind == "recover":
+                    self._store.transact(lambda _: None, who=WHO)
+                    done.append(step)
+        except OSError as exc:
+            raise from_os_error(exc, "repair", self._path) from exc
+        finally:
+            os.close(folder)
+        return f"{self._path}/{backup}", [*done, *self._under_the_guard(steps, backup)]
+
+    def _under_the_guard(self, steps: list[Step], backup: str) -> list[Step]:
+        """What must not meet a commit."""
+        wanted = [step for step in steps if step.kind in ("restore", "aside")]
+        done: list[Step] = []
+
+        def repair() -> None:
+            folder = Folder(self._path, mode=self._mode, writing=True)
+            try:
+                latest = _folded(folder)
+                for step in wanted:
+                    if step.kind == "restore" and _restore(folder, step.key, latest):
+                        done.append(step)
+                    elif step.kind == "aside" and _is_unreadable(folder, step.where):
+                        _move(folder.fd, step.where, f"{backup}/unreadable/{step.where}", self._mode)
+                        done.append(step)
+            except OSError as exc:
+                raise from_os_error(exc, "repair", self._path) from exc
+            finally:
+                folder.close()
+
+        if wanted:
+            self._store.transact(lambda _: None, who=WHO, effect=repair)
+        return done
+
+
+def _folded(folder: Folder) -> Latest:
+    """The last commit of each record, of every journal that is kept; the guard is held."""
+    latest: Latest = {}
+    header = guard.read_header(folder.guard)
+    for base in recovery.bases(folder):
+        if header is not None and base <= header.base:
+            for entry in recovery.entries(folder, base):
+                take(entry, latest)
+    return latest
+
+
+def _restore(folder: Folder, key: str, latest: Latest) -> bool:
+    """Make a record what its last commit says. False: it is that already, or no journal has it any more."""
+    if key not in latest:
+        return False
+    revision, value = latest[key]
+    path = layout.record(key)
+    try:
+        data = records.read(folder.fd, path)
+        found = None if data is None else records.unpack(key, data, path)
+    except MalformedRecord:
+        found = (key, {}, -1)
+    if (found is None and value is None) or (found is not None and (found[1], found[2]) == (value, revision)):
+        return False
+    puts, deletes = ({}, [key]) if value is None else ({key: value}, [])
+    recovery.apply(folder, {"revision": revision, "puts": puts, "deletes": deletes})
+    return True
+
+
+def _is_unreadable(folder: Folder, path: str) -> bool:
+    try:
+        data = records.read(folder.fd, path)
+        return data is not None and layout.record(records.unpack(None, data, path)[0]) != path
+    except MalformedRecord:
+        return True
+
+
+# -- the copy ---------------------------------------------------------------------------------------------------------
+
+
+def _copy_all(folder: int, steps: list[Step], backup: str, mode: int) -> None:
+    """FORMAT, the journals, and every record that will be changed. Raises OSError, StoreFull."""
+    names = [layout.FORMAT, layout.GUARD, *(step.where for step in steps if step.where)]
+    try:
+        fd = os.open(layout.JOURNAL_FOLDER, _LOOK, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+    else:
+        try:
+            names += [
+                f"{layout.JOURNAL_FOLDER}/{one}" for one in os.listdir(fd) if layout.journal_base(one) is not None
+            ]
+        finally:
+            os.close(fd)
+    names = list(dict.fromkeys(names))
+    needed = 2 * sum(_size(folder, name) for name in names)
+    space = os.fstatvfs(folder)
+    if space.f_bavail * space.f_frsize < needed:
+        raise StoreFull(
+            f"a copy of what would be repaired needs {needed / 1e6:.1f} MB", hint="free some space; nothing was changed"
+        )
+    records.make_folders(folder, f"{backup}/x", mode)
+    for name in names:
+        _copy(folder, name, f"{backup}/{name}", mode)
+
+
+def _size(folder: int, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
+def _copy(folder: int, name: str, to: str, mode: int) -> None:
+    """One file; what is none (a link, a folder) has no bytes to keep, and is moved, not lost, where it must go."""
+    try:
+        data = records.read(folder, name)
+    except MalformedRecord:
+        return
+    if data is None:
+        return
+    records.make_folders(folder, to, mode)
+    fd = os.open(to, _NEW, mode, dir_fd=folder)
+    try:
+        records.write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _move(folder: int, name: str, to: str, mode: int) -> None:
+    records.make_folders(folder, to, mode)
+    os.rename(name, to, src_dir_fd=folder, dst_dir_fd=folder)
