@@ -14,12 +14,26 @@ from contextlib import contextmanager
 from fcntl import LOCK_UN
 from typing import TYPE_CHECKING, Any
 
-from latchboard.store.files import bell, commit, folder, guard, records, recovery, snapshot, store, view, watch
+from latchboard.store.files import (
+    beginning,
+    bell,
+    changes,
+    commit,
+    folder,
+    guard,
+    past,
+    records,
+    recovery,
+    snapshot,
+    store,
+    view,
+    watch,
+)
 
 if TYPE_CHECKING:
     import pytest
 
-MODULES = (bell, commit, folder, guard, records, recovery, snapshot, store, view, watch)
+MODULES = (*(beginning, bell, changes, commit, folder, guard, past, records, recovery, snapshot, store, view, watch),)
 CALLS = (
     *("open", "read", "write", "pread", "pwrite", "fstat", "stat", "unlink", "rename", "mkdir", "listdir", "ftruncate"),
     *("fsync", "fdatasync", "posix_fallocate", "mkfifo", "fchmod", "chmod"),

@@ -99,6 +99,9 @@ class Scene:
     def journal(self) -> Path:
         return self.path / layout.journal(self.header().base)
 
+    def beginning(self) -> Path:
+        return self.path / layout.beginning(self.header().base)
+
     def record(self, key: str) -> Path:
         return self.path / layout.record(key)
 

@@ -216,18 +216,21 @@ def test_short_write_and_then_a_full_disk_leaves_nothing__failure_3_14(
         error = quietly(partial(_commit, scene), StoreError)
 
         faults.reset()
-        assert error is not None
-        assert _check(scene, [before], newest) == before
+        if error is None:  # it was what a journal begins with, which nobody needs in order to commit
+            assert not scene.beginning().exists()
+        _check(scene, _allowed(before, error), newest)
         scene.store.close()
 
 
 @pytest.mark.parametrize("number", ERRNOS, ids=lambda number: errno.errorcode[number])
 def test_reading_fails_with_a_typed_error_or_not_at_all(memory_path: Path, faults: Faults, number: int) -> None:
     scene = Scene(memory_path)
-    scene.commit(BEFORE)
+    first = scene.commit(BEFORE)
+    scene.commit({"agents/later": {}})
     readings: list[Callable[[], object]] = [
         lambda: scene.open().read("locks/a").get("locks/a"),
         lambda: scene.open().read("locks/", "agents/").scan("locks/"),
+        lambda: scene.open().read("locks/", "agents/", at=first).scan("locks/"),
         scene.history,
     ]
 

@@ -12,9 +12,10 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from latchboard import Latchboard
-from latchboard.errors import ProtocolError, UsageError
+from latchboard.errors import Compacted, MalformedRecord, ProtocolError, UsageError
 from latchboard.store.files import guard, journal, layout
 from latchboard.store.files.store import FileStore
+from latchboard.store.port import REPLAYED
 from latchboard.testing import ManualClock
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
@@ -93,6 +94,28 @@ def test_the_next_commit_finds_the_folder_and_leaves_it_so(
     assert (store_id == "vectors") == (expect["store_id"] == "kept")
 
 
+@pytest.mark.parametrize(("given", "expect"), cases("past"))
+def test_what_there_was_at_a_revision(tmp_path: Path, given: dict[str, Any], expect: Any) -> None:
+    folder = make(tmp_path, given)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    store = FileStore(str(tmp_path), clock=ManualClock(boot="boot-1"))
+
+    if expect == "refused":
+        with pytest.raises(UsageError):
+            store.read(*REPLAYED, at=given["at"])
+    elif "compacted" in expect:
+        with pytest.raises(Compacted) as caught:
+            store.read(*REPLAYED, at=given["at"])
+        assert caught.value.fields == {"after": given["at"], "oldest": expect["compacted"]}
+    else:
+        damaged: list[MalformedRecord] = []
+        then = store.read(*REPLAYED, at=given["at"])
+        found = {key: value for prefix in REPLAYED for key, value in then.scan(prefix, damaged=damaged)}
+        assert (then.revision, found) == (expect["revision"], expect["records"])
+        assert sorted(exc.fields["path"] for exc in damaged) == expect.get("damaged", [])
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def make(root: Path, given: dict[str, Any]) -> Path:
     """The folder that a vector describes."""
     folder = root / layout.FOLDER
@@ -116,6 +139,8 @@ def make(root: Path, given: dict[str, Any]) -> Path:
         missing = FIRST_LINE_BYTES - len(journal.seal(json.dumps(first)[:-1]))
         line = journal.seal(json.dumps({**first, "pad": "." * missing})[:-1])
         (folder / layout.journal(each["base"])).write_bytes(line + each["lines"].encode())
+        if "beginning" in each:
+            (folder / layout.beginning(each["base"])).write_text(each["beginning"])
     for path, text in given["records"].items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
@@ -198,6 +223,8 @@ def test_everything_in_a_store_fits_its_schema(tmp_path: Path) -> None:
     (path,) = (folder / "journal").glob("*.jsonl")
     first, *commits = [json.loads(line) for line in path.read_text().splitlines()]
     validator("journal_first_line").validate(first)
+    for line in (folder / layout.beginning(int(path.stem))).read_text().splitlines():
+        validator("journal_records").validate(json.loads(line))
     for commit in commits:
         validator("journal_line").validate(commit)
     board.close()

@@ -18,6 +18,7 @@ from latchboard.codec import decode
 from latchboard.errors import Compacted, StoreError, UsageError, from_os_error
 from latchboard.settings import Settings
 from latchboard.store.checks import check_collection, check_commit, check_key, check_value, check_who
+from latchboard.store.past import PastSnapshot, check_past, compacted, too_late
 from latchboard.store.port import TRACE_PREFIX, Change, Committed, Properties, belongs
 from latchboard.store.wakeup import Wakeup
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from latchboard.clock import Clock, Now
     from latchboard.errors import MalformedRecord
-    from latchboard.store.port import Entries, Value, View
+    from latchboard.store.port import Entries, Snapshot, Value, View
 
 T = TypeVar("T")
 _Commit = tuple[int, str, str, dict[str, str | None]]
@@ -41,21 +42,27 @@ class _State:
         self.last = 0
         self.next = first
         self.forgotten = 0  # revision of the newest commit that the journal no longer has
+        self.beginning: dict[str, str] = {}  # the records as they were then
         self.journal: deque[_Commit] = deque()
         self.commits_kept_count = commits_kept_count
         self.watches: set[MemoryWatch] = set()
         self.bells: set[MemoryBell] = set()
 
     def commit(self, at: str, who: str, changes: dict[str, str | None]) -> None:
-        for key, text in changes.items():
-            if text is None:
-                self.records.pop(key, None)
-            elif not key.startswith(TRACE_PREFIX):
-                self.records[key] = text
+        _apply(self.records, changes)
         self.last, self.next = self.next, self.next + 1
         self.journal.append((self.last, at, who, changes))
         while len(self.journal) > self.commits_kept_count:
-            self.forgotten = self.journal.popleft()[0]
+            self.forgotten, _, _, oldest = self.journal.popleft()
+            _apply(self.beginning, oldest)
+
+
+def _apply(records: dict[str, str], changes: dict[str, str | None]) -> None:
+    for key, text in changes.items():
+        if text is None:
+            records.pop(key, None)
+        elif not key.startswith(TRACE_PREFIX):
+            records[key] = text
 
 
 class MemoryStore:
@@ -108,16 +115,35 @@ class MemoryStore:
                 _ring(state, changes)
             return Committed(value, state.last)
 
-    def read(self, *wanted: str) -> MemorySnapshot:
+    def read(self, *wanted: str, at: int | None = None) -> Snapshot:
         self._refuse_nesting("read")
         for name in wanted:
             check_key(name)
         with self._state.mutex:
+            if at is not None:
+                return self._read_past(wanted, at)
             records = self._state.records
             found = {key: records[key] for key in wanted if key in records}
             for prefix in [name for name in wanted if name.endswith("/")]:
                 found.update({key: text for key, text in records.items() if belongs(key, prefix)})
             return MemorySnapshot(self._state.last, found, wanted)
+
+    def _read_past(self, wanted: tuple[str, ...], at: int) -> PastSnapshot:
+        """Every commit up to that revision on top of what the journal begins with."""
+        check_past(wanted, at)
+        state = self._state
+        if at > state.last:
+            raise too_late(at, state.last)
+        if 0 < at < state.forgotten:
+            raise compacted(at, state.forgotten, "its commits are not kept any more")
+        records, revision = dict(state.beginning), state.forgotten
+        for commit, _, _, changes in state.journal:
+            if commit > at:
+                break
+            _apply(records, changes)
+            revision = commit
+        found = {k: decode(text) for k, text in records.items() if any(k == n or belongs(k, n) for n in wanted)}
+        return PastSnapshot(revision, found, wanted)
 
     def watch(self, prefix: str, *, after: int) -> MemoryWatch:
         return MemoryWatch(self._state, prefix, after)

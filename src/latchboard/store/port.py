@@ -5,7 +5,7 @@ Promises every backend keeps (`latchboard.testing.StoreSuite` holds it to them):
 1. A commit is all or nothing, over any crash; commits have one order.
 2. Revisions only grow; none is given twice, whatever restarts.
 3. A snapshot is of one revision. Readers never write.
-4. A watch is ordered and gapless from the revision asked for, or says `Compacted`.
+4. A watch is ordered and gapless from the revision asked for, or says `Compacted`; so is what was at a revision exact.
 5. A damaged record is `MalformedRecord`, never absent.
 
 Not promised: that a bell rings once, or only when something changed. It is a hint to look again.
@@ -111,12 +111,21 @@ if TYPE_CHECKING:
             """
             ...
 
-        def read(self, *wanted: str) -> Snapshot:
+        def read(self, *wanted: str, at: int | None = None) -> Snapshot:
             """Keys, and collections that end in `/`, all of one revision.
 
             The snapshot answers for these alone and refuses others (UsageError). What ends in `/` may be a key too: a
-            lock's name
-            may be a folder (`locks/src/`).
+            lock's name may be a folder (`locks/src/`).
+
+            Args:
+                wanted: What to read.
+                at: Read it as it was when this was the newest revision (`REPLAYED` collections alone); 0: as it was
+                    before the oldest commit that can be read on from. The snapshot has the revision of the last commit
+                    in it.
+
+            Raises:
+                Compacted: What was then is not known any more; `oldest` is the revision from which on it is.
+                UsageError: There is no such revision yet.
             """
             ...
 
@@ -200,6 +209,9 @@ class Properties:
 
 TRACE_PREFIX = "log/"
 """Keys below it are traces: put only, seen by watchers and in the history, never kept as a record."""
+
+REPLAYED = ("agents/", "leases/", "locks/", "waiters/")
+"""Collections that can be read as they were at an earlier revision."""
 
 FOLDERS_PER_OWNER = ("messages/", "archive/")
 """Collections of collections: `messages/<owner>/<name>`, where an owner may have slashes in it and a name has none."""

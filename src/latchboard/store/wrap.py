@@ -58,9 +58,9 @@ class FaultyStore:
             raise StoreUnavailable("injected after the commit: the outcome is unknown", hint="look, then try again")
         return done
 
-    def read(self, *wanted: str) -> Snapshot:
+    def read(self, *wanted: str, at: int | None = None) -> Snapshot:
         self._next()
-        return self.inner.read(*wanted)
+        return self.inner.read(*wanted, at=at)
 
     def watch(self, prefix: str, *, after: int) -> Watch:
         self._next()

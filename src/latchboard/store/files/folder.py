@@ -46,6 +46,7 @@ class Folder:
         header: As this process last saw it.
         spares: Files that records have left, to be used again.
         is_copy: The journal was written for another guard: this folder is a copy of the one it came from.
+        keeps_past: Whoever began the journal kept what the records were.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Folder:
         "header",
         "is_copy",
         "journal",
+        "keeps_past",
         "mode",
         "path",
         "spares",
@@ -82,6 +84,7 @@ class Folder:
         self.base = 0
         self.store_id = ""
         self.is_copy = False
+        self.keeps_past = True
         self.header: Header | None = None
         self.spares = Spares()
         self._sound: set[str] = {""}
@@ -225,6 +228,7 @@ class Folder:
                 return False
             _check_format(first.get("format"), f"{self.path}/{layout.journal(base)}")
             self.is_copy = any(first.get(name) != mark for name, mark in self.marks().items())
+            self.keeps_past = "records" in first
             self.journal, fd = fd, -1
             self.base = base  # last: who sees it finds the rest done
             return True

@@ -37,9 +37,12 @@ def commit_line(revision: int, at: str, who: str, puts: dict[str, str], deletes:
 
 
 def first_line(*, base: int, previous: int, store_id: str, boot: str, marks: dict[str, int], at: str) -> bytes:
-    """The line that opens a journal; `marks` tells the folder it was written in from any copy of it."""
+    """The line that opens a journal; `marks` tells the folder it was written in from any copy of it.
+
+    `records` says that its writer kept what the records were (`beginning`), if there was room for it.
+    """
     head = {"format": 1, "base": base, "previous": previous, "store_id": store_id, "boot": boot, **marks, "at": at}
-    return seal(encode(head)[:-1])
+    return seal(encode({**head, "records": True})[:-1])
 
 
 def unpack(line: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@
       FORMAT                     format and store id; unknown format: do not operate
       journal/guard              the one guard, with the header; never unlinked, never replaced
       journal/<base>.jsonl       one line per commit: redo log, watch stream and history
+      journal/<base>.records     the records as they were when that journal began
       <slug>-<hash>.lock         one record per locked name (keys `locks/...`)
       <collection>/<name>.json   every other record; messages and archive have a folder per recipient
       bells/<name>               FIFOs of processes that wait for a key
@@ -57,10 +58,15 @@ def journal(base: int) -> str:
     return f"{JOURNAL_FOLDER}/{base:020d}.jsonl"
 
 
-def journal_base(file_name: str) -> int | None:
-    """The base of a journal's file name; None for any other file."""
-    stem, dot, ending = file_name.partition(".")
-    return int(stem) if dot and ending == "jsonl" and len(stem) == 20 and stem.isascii() and stem.isdigit() else None
+def beginning(base: int) -> str:
+    """The records as they were when the journal with this base began."""
+    return f"{JOURNAL_FOLDER}/{base:020d}.records"
+
+
+def journal_base(file_name: str, ending: str = "jsonl") -> int | None:
+    """The base in a journal's file name, or in that of its beginning ("records"); None for any other file."""
+    stem, _, found = file_name.partition(".")
+    return int(stem) if found == ending and len(stem) == 20 and stem.isascii() and stem.isdigit() else None
 
 
 _paths: dict[str, str] = {}

@@ -15,7 +15,7 @@ import os
 from latchboard.clock import STAND_IN_PREFIX, iso
 from latchboard.codec import encode
 from latchboard.errors import MalformedRecord
-from latchboard.store.files import journal, layout, records
+from latchboard.store.files import beginning, journal, layout, records
 from latchboard.store.files.guard import Header, write_header
 from latchboard.store.port import TRACE_PREFIX
 
@@ -164,12 +164,16 @@ def rotate(folder: Folder, header: Header, now: Now, settings: Settings, *, gap:
     if folder.journal >= 0:
         os.fdatasync(folder.journal)
     name = layout.journal(base)
-    records.publish(folder.fd, records.stage(folder.fd, name, line, folder.mode, replaces=False), name)
+    staged = records.stage(folder.fd, name, line, folder.mode, replaces=False)
+    beginning.keep(folder, base, header.last)  # behind the staging: it must not take the last space
+    records.publish(folder.fd, staged, name)
     _sync_folder(folder)
     header = Header(base, len(line), header.last, boot_word(now.boot))
     write_header(folder.guard, header)
-    for old in _too_old(sizes, settings):
-        records.discard(folder.fd, layout.journal(old))
+    old = _too_old(sizes, settings)
+    for each in old:
+        records.discard(folder.fd, layout.journal(each))
+    beginning.drop_but(folder, {base, *sizes}.difference(old))
     return header
 
 

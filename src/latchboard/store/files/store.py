@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from latchboard.clock import Clock, Now
     from latchboard.store.files.guard import Header
+    from latchboard.store.files.past import Past
     from latchboard.store.files.watch import FileWatch
     from latchboard.store.port import Bell, Snapshot, View
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _CARRIED_COUNT_MAX = 32
 _REOPENED_COUNT_MAX = 100
+_WITHOUT_PAST_BYTES_MAX = 65536  # what no beginning was kept for is rotated soon, so that it is kept for the next
 _open_stores: set[ref[FileStore]] = set()  # a WeakSet would load modules that a hook has no time for
 
 
@@ -66,6 +68,7 @@ class FileStore:
         self._mutex = RLock()
         self._thread = get_ident()
         self._beside: _Reader | None = None  # made when a second thread comes
+        self._past: Past | None = None
         self._carried_at = (0, 0)
         self._carried: dict[str, str | None] = {}
         self.properties = Properties(
@@ -112,8 +115,10 @@ class FileStore:
                 return Committed(value, header.last)
             raise self._replaced_again_and_again()
 
-    def read(self, *wanted: str) -> Snapshot:
+    def read(self, *wanted: str, at: int | None = None) -> Snapshot:
         self._refuse_nesting("read")
+        if at is not None:
+            return self._read_past(wanted, at)
         since_s = monotonic()
         from latchboard.store.files import snapshot
 
@@ -133,6 +138,13 @@ class FileStore:
                     if self._lock(folder, since_s, shared=True):
                         return self._read_many(folder, wanted)
             raise self._replaced_again_and_again()
+
+    def _read_past(self, wanted: tuple[str, ...], at: int) -> Snapshot:
+        if self._past is None:
+            from latchboard.store.files.past import Past
+
+            self._past = Past(self.path)
+        return self._past.read(wanted, at, self.read)
 
     def watch(self, prefix: str, *, after: int) -> FileWatch:
         from latchboard.store.files.watch import FileWatch
@@ -222,6 +234,7 @@ class FileStore:
         """In a forked child: the descriptors and the mutex are the parent's."""
         self._mutex = RLock()
         self._thread = get_ident()
+        self._past = None  # a thread that is not here may hold its mutex
         self._drop()
         beside, self._beside = self._beside, None
         if beside is not None:
@@ -270,7 +283,7 @@ class FileStore:
 
             if recovery.is_other_boot(header.boot, now.boot):
                 return self._resettled(folder, header, now)
-        if header.applied > settings.journal_bytes_max:
+        if header.applied > (settings.journal_bytes_max if folder.keeps_past else _WITHOUT_PAST_BYTES_MAX):
             from latchboard.store.files import recovery
 
             header = recovery.rotate(folder, header, now, settings)

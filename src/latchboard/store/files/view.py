@@ -73,7 +73,7 @@ class FileView:
 
     def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
         check_collection(prefix)
-        for path in _files(self._folder.fd, prefix):
+        for path in files(self._folder.fd, prefix):
             if path in self._overlaid:
                 continue  # the file may be half of what a dead writer had committed
             try:
@@ -90,7 +90,7 @@ class FileView:
         if data is None:
             return
         key, value, _ = records.unpack(None, data, path)
-        if not _is_path_of(key, path):
+        if not is_path_of(key, path):
             raise records.malformed(path, path, f"it says that it is the record {key!r}")
         if key.startswith(prefix):
             self.known[key] = True
@@ -110,30 +110,31 @@ class FileView:
         self.changes[key] = None
 
 
-def _is_path_of(key: str, path: str) -> bool:
+def is_path_of(key: str, path: str) -> bool:
+    """Whether a record with this key belongs into that file."""
     try:
         return layout.record(key) == path
     except UsageError:
         return False
 
 
-def _files(folder: int, prefix: str) -> list[str]:
+def files(folder: int, prefix: str) -> list[str]:
     """The record files of a collection."""
     where, ending, deeper = layout.scan_folder(prefix)
     if not deeper:
         return _listed(folder, where, ending, prefix)
-    owners = [f"{where}/{owner}" for owner in _names(folder, where)]
+    owners = [f"{where}/{owner}" for owner in names(folder, where)]
     return [path for owner in owners for path in _listed(folder, owner, ending, prefix)]
 
 
 def _listed(folder: int, where: str, ending: str, prefix: str) -> list[str]:
     front = "" if where == "." else f"{where}/"
     return [
-        f"{front}{name}" for name in _names(folder, where) if name.endswith(ending) and layout.may_hold(name, prefix)
+        f"{front}{name}" for name in names(folder, where) if name.endswith(ending) and layout.may_hold(name, prefix)
     ]
 
 
-def _names(folder: int, where: str) -> list[str]:
+def names(folder: int, where: str) -> list[str]:
     """What lies in a folder; nothing in one that is not there."""
     try:
         fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)

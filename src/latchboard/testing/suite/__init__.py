@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from latchboard.testing.suite import kit as kit  # first: it has the asserts of the others explained when they fail
 from latchboard.testing.suite.commits import Commits
+from latchboard.testing.suite.pasts import Pasts
 from latchboard.testing.suite.snapshots import Snapshots
 from latchboard.testing.suite.values import Values
 from latchboard.testing.suite.watches import Watches
@@ -24,5 +25,5 @@ from latchboard.testing.suite.watches import Watches
 __all__ = ["StoreSuite"]
 
 
-class StoreSuite(Commits, Snapshots, Values, Watches):
+class StoreSuite(Commits, Pasts, Snapshots, Values, Watches):
     """Every promise of the store port."""

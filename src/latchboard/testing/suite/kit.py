@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "Pairs", "fails", "hypothesis", "is_readable", "put", "pytest", "strategies"]
 
-for _chapter in ("commits", "snapshots", "values", "watches"):
+for _chapter in ("commits", "pasts", "snapshots", "values", "watches"):
     pytest.register_assert_rewrite(f"latchboard.testing.suite.{_chapter}")
 
 NOTIFIED_WITHIN_S = 10.0
