@@ -5,6 +5,7 @@ from __future__ import annotations
 from latchboard import __version__
 from latchboard.daemon.orphans import Orphans
 from latchboard.daemon.service import Daemon
+from latchboard.daemon.spawning import START_WAIT_S
 from latchboard.daemon.standing import Looking
 from latchboard.daemon.starting import Starting
 from latchboard.daemon.state import StateFile, Token
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from latchboard.compose import Latchboard
 
 
-def build(board: Latchboard, *, version: str = __version__) -> Daemon:
+def build(board: Latchboard, *, version: str = __version__, start_wait_s: float = START_WAIT_S) -> Daemon:
     """The daemon of one project; nothing is opened.
 
     Args:
         board: The project.
         version: Ours, to which that of a running daemon is compared.
+        start_wait_s: How long a daemon may take until it is ready, seconds.
     """
     registry = Registry(board.root, wait_s_max=board.settings.guard_wait_s_max, look_at_mount=warn_if_network)
 
@@ -42,6 +44,7 @@ def build(board: Latchboard, *, version: str = __version__) -> Daemon:
         token=token,
         settings=board.settings,
         make_folder=make_folder,
+        start_wait_s=start_wait_s,
     )
     orphans = Orphans(
         clock=clock,

@@ -52,7 +52,7 @@ class Readiness:
                 raise UsageError(f"--ready-fd {fd} is no pipe", hint=hint)
             os.set_inheritable(fd, False)
             os.set_blocking(fd, False)  # who does not read must not stop it
-        except OSError as exc:
+        except (OSError, OverflowError) as exc:
             raise UsageError(
                 f"--ready-fd {fd} is not open", hint="leave it out: programs that start one set it"
             ) from exc

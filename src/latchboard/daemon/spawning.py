@@ -152,12 +152,12 @@ def take_back(child: Child, machine: Machine, clock: Clock) -> None:
         end_process(machine, clock, child.identity)
 
 
-def failed(root: str, child: Child, waited_s: float) -> DaemonFailed:
-    """What is to be said about a daemon that did not become ready."""
+def failed(root: str, child: Child, *, late_s: float | None) -> DaemonFailed:
+    """What is to be said about a daemon that did not become ready: it ended, or (`late_s`) took too long for that."""
     status = child.status(1.0)
     path = f"{root}/{FOLDER}/{LOG}"
-    if status is None:
-        what = f"was not ready within {waited_s:g} s, and was ended"
+    if late_s is not None or status is None:
+        what = f"was not ready within {late_s:g} s, and was ended" if late_s else "said nothing that could be read"
     elif status < 0:
         what = f"was ended by signal {-status} before it was ready"
     else:

@@ -98,6 +98,7 @@ class Starting:
         token: What a request to end must show.
         settings: `daemon_idle_s_max`.
         make_folder: Makes the registry.
+        start_wait_s: How long a daemon may take until it is ready, or answers, seconds.
     """
 
     def __init__(  # noqa: PLR0913 - made once, by compose
@@ -112,6 +113,7 @@ class Starting:
         token: Token,
         settings: Settings,
         make_folder: Callable[[], None],
+        start_wait_s: float = START_WAIT_S,
     ) -> None:
         self._root = root
         self._clock = clock
@@ -122,6 +124,7 @@ class Starting:
         self._token = token
         self._settings = settings
         self._make_folder = make_folder
+        self._start_wait_s = start_wait_s
 
     # -- starting
 
@@ -150,7 +153,7 @@ class Starting:
 
     def _ensure(self, host: str | None, allowed_hosts: Sequence[str] | None) -> Running:
         """In one's turn."""
-        deadline_s = self._clock.now().mono_s + START_WAIT_S
+        deadline_s = self._clock.now().mono_s + self._start_wait_s
         before = self._state_file.read()
         how: How = "started"
         while True:
@@ -182,7 +185,7 @@ class Starting:
                 hint="if it is stopped, let it go on (kill -CONT); else replace it with `latchboard daemon restart`",
                 pid=pid,
                 port=standing.state.port if standing.state else None,
-                waited_s=START_WAIT_S,
+                waited_s=self._start_wait_s,
             )
         self._clock.wait([], _LOOK_S)
 
@@ -201,9 +204,11 @@ class Starting:
         started_s = self._clock.now().mono_s
         child, reader = spawn(self._root, options, self._machine, os.environ)
         try:
-            line = heard(reader, self._clock, START_WAIT_S)
+            line = heard(reader, self._clock, self._start_wait_s)
             ready = line.get("ready") if line else None
             refused = line.get("refused") if line else None
+            if refused is not None:
+                child.status(STOP_WAIT_S)  # it is on its way out; what is told below is then true
             if isinstance(refused, dict) and refused.get("code") == AlreadyRunning.code:
                 if standing.condition == "elsewhere":
                     raise self._elsewhere(refused)
@@ -211,8 +216,9 @@ class Starting:
             if isinstance(refused, dict):
                 raise _refused(self._root, refused)
             if not isinstance(ready, dict):
+                is_late = self._clock.now().mono_s - started_s >= self._start_wait_s
                 take_back(child, self._machine, self._clock)
-                raise failed(self._root, child, self._clock.now().mono_s - started_s)
+                raise failed(self._root, child, late_s=self._start_wait_s if is_late else None)
         except CoordinationError:
             raise
         except BaseException:  # a signal, while it was waited for
@@ -220,7 +226,7 @@ class Starting:
             raise
         finally:
             os.close(reader)
-        found = self._looking.look(within_s=START_WAIT_S)
+        found = self._looking.look(within_s=self._start_wait_s)
         if found.condition != "unrecorded" or found.state is None or found.state.pid != ready["process"]["pid"]:
             return None  # it is gone again already, or somebody's force has put another one in its place
         self._state_file.write(found.state)
@@ -295,7 +301,7 @@ class Starting:
             return
         question = request("POST", "/api/stop", state.host, state.port, token=token)
         answer, _ = exchange({state.port: question}, self._clock, state.host, min(_ASK_S, wait_s))[state.port]
-        if serving.body_of(answer) is None:
+        if serving.status_of(answer) // 100 != 2:
             return
         stopped.path.append("http")
         stopped.is_gone = self.has_ended(state.process, wait_s)

@@ -88,17 +88,24 @@ def parse_health(value: object) -> Health | None:
     )
 
 
+def status_of(answer: bytes) -> int:
+    """The status of an HTTP/1 answer whose head is whole; 0: it is none."""
+    head, blank, _ = answer.partition(b"\r\n\r\n")
+    words = head.split(b"\r\n")[0].split(b" ", 2)
+    if not blank or len(words) < 2 or words[0] not in (b"HTTP/1.0", b"HTTP/1.1"):
+        return 0
+    return int(words[1]) if len(words[1]) == 3 and words[1].isdigit() else 0
+
+
 def body_of(answer: bytes) -> bytes | None:
     """The body of an HTTP/1 answer of status 200; None for everything else, redirects among it.
 
     With a `Content-Length` it is that long, or else (None) not all there; without one it is what came before the end.
     """
-    head, blank, body = answer.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    status = lines[0].split(b" ", 2)
-    if not blank or len(status) < 2 or status[0] not in (b"HTTP/1.0", b"HTTP/1.1") or status[1] != b"200":
+    if status_of(answer) != 200:
         return None
-    for line in lines[1:]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
             digits = value.strip()

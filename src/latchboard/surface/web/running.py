@@ -264,7 +264,7 @@ class _Daemon:
             self._stop.say(why)
 
     def _clean_up(self) -> None:
-        if os.path.isdir(f"{self._board.root}/data/.agent_locks"):  # a daemon alone is no reason to make a store
+        if os.path.isdir(f"{self._board.root}/data/.agent_locks"):  # who wiped it needs no new one
             self._board.cleanup.run()
 
 

@@ -140,7 +140,7 @@ VERBS = (
         start,
         summary="See to it that the project's daemon runs, in the background.",
         text="Any number of processes may say so at once: there is one daemon, and all get its port. One that runs "
-        "stays, unless its version is older: then it is replaced. It ends by itself when nobody has used it for four hours "
+        "stays, unless its version is older: then it is replaced. It ends by itself when nobody used it for four hours "
         "(setting daemon_idle_s_max).\n\nNeeds latchboard[board].",
         parameters=(_HOST, _ALLOWED),
         examples=("latchboard daemon start", "latchboard daemon start --json"),
