@@ -74,7 +74,8 @@ class Served:
         options = {"on_stop": lambda: self.stops.append("asked to"), "on_activity": self._note, **options}
         self.app = build(board, TOKEN, **options)
         self.server = uvicorn.Server(door.config(self.app))
-        self.loop = asyncio.new_event_loop()
+        self._runner = asyncio.Runner()
+        self.loop = self._runner.get_loop()
         self._thread = threading.Thread(target=self._run, name="served")
         self._thread.start()
 
@@ -82,11 +83,8 @@ class Served:
         self.activities += 1
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        try:
-            self.loop.run_until_complete(self.server.serve(sockets=[self._listener]))
-        finally:
-            self.loop.close()
+        with self._runner:
+            self._runner.run(self.server.serve(sockets=[self._listener]))
 
     def close(self) -> None:
         """End it as a daemon is ended: streams first."""

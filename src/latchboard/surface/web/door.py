@@ -10,10 +10,13 @@ Protocol: protocol/http.md, "Limits".
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from latchboard.surface.web.gate import HEAD_BYTES_MAX
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -25,7 +28,8 @@ IDLE_S = 30
 """How long a connection is kept for another request."""
 STALL_S = 60.0
 """How long a reader may leave what is sent to it where it is."""
-HEAD_BYTES_MAX = 32 * 1024
+SEND_BYTES = 128 * 1024
+"""What the kernel keeps for a reader that is slow; left alone, it lets that grow to megabytes for each."""
 ENDING_S = 1
 """How long a server that stops waits for answers; whole seconds."""
 BACKLOG_COUNT = 2048
@@ -60,6 +64,9 @@ class Connection(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._idle_since_s = self.loop.time()
         if len(self.connections) > CONNECTIONS_COUNT_MAX:
             self._make_room()

@@ -26,6 +26,8 @@ BODY_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX_OF = {"/mcp": 4 * 1024 * 1024}
 """As the MCP server has it (protocol/mcp.md, "Transport")."""
 
+HEAD_BYTES_MAX = 32 * 1024
+
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _QUIET = frozenset(("/api/health", "/metrics"))
 """Asked by programs that look after daemons: that is no sign that anybody uses this one."""
@@ -88,8 +90,8 @@ class Gate:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = _Body(scope, receive)
             self._check(scope)
+            body = _Body(scope, receive)
         except HttpError as exc:
             await refusal(exc)(scope, receive, send)
             return
@@ -155,21 +157,18 @@ class Gate:
 
 
 class BodyTooLarge(HttpError):
-    """More than is read; the connection is closed, for the rest would have to be read as well."""
+    """More than is kept: the rest is thrown away as it comes, for so long (door.py), that the answer may be read."""
 
     def __init__(self, bytes_max: int) -> None:
-        super().__init__(
-            413,
-            "too-large",
-            f"a request has at most {bytes_max} bytes here",
-            headers={"connection": "close"},
-        )
+        super().__init__(413, "too-large", f"a request has at most {bytes_max} bytes here")
 
 
 class _Body:
-    """The body of a request, as far as it is read."""
+    """The body of a request, as far as it is read. Raises HttpError where what is said of it is too much already."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
+        if len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+            raise HttpError(431, "too-large", f"the head of a request has at most {HEAD_BYTES_MAX} bytes here")
         self._receive = receive
         self._bytes_max = BODY_BYTES_MAX_OF.get(scope["path"], BODY_BYTES_MAX)
         self._bytes = 0

@@ -1,0 +1,199 @@
+"""The server's limits: what a connection may keep it busy with, and for how long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from latchboard.compose import Latchboard
+from latchboard.surface.web import door
+from latchboard.surface.web.gate import HEAD_BYTES_MAX
+from tests.surface.web.harness import TOKEN, WAIT_S_MAX, Served
+
+
+def connect(served: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S_MAX)
+
+
+def head(served: Served, path: str = "/api/health", *more: str) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{served.port}", f"Authorization: Bearer {TOKEN}", *more]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other end closes it, in good time."""
+    try:
+        while connection.recv(65536):
+            continue
+    except ConnectionResetError:
+        return True
+    return True
+
+
+def test_a_thousand_idle_connections_keep_nobody_out(served: Served) -> None:
+    with ExitStack() as stack:
+        page = stack.enter_context(served.listen())
+        page.next()
+        idle = [stack.enter_context(connect(served)) for _ in range(1000)]
+
+        assert served.get("/api/health").status == 200
+        assert len(served.server.server_state.connections) <= door.CONNECTIONS_COUNT_MAX
+        # The oldest of them had to go, and the page, which is no idle one, did not.
+        assert is_closed(idle[0])
+        revision = served.board.store.transact(lambda view: view.put("log/write", {}), who="planner").revision
+        assert page.next()[1]["revision"] == revision
+
+
+def test_when_every_connection_is_busy_a_further_one_is_refused(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "CONNECTIONS_COUNT_MAX", 2)
+    with served.listen() as one, served.listen() as two:
+        one.next(), two.next()
+        with connect(served) as third:
+            assert is_closed(third)
+    assert served.get("/api/health").status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"G",
+        b"GET /api/health HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 999,
+    ],
+)
+def test_who_does_not_say_what_it_wants_is_not_waited_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(door, "HEAD_S", 0.1)
+    with connect(served) as connection:
+        connection.sendall(said)
+        assert is_closed(connection)
+
+
+def test_nor_is_one_that_stops_in_the_middle_of_its_second_request(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "HEAD_S", 0.3)
+    with connect(served) as connection:
+        connection.sendall(head(served))
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        connection.sendall(head(served)[:20])
+        assert is_closed(connection)
+
+
+def test_one_connection_serves_several_requests_also_when_they_come_at_once(served: Served) -> None:
+    found = served.raw(head(served) * 3)
+
+    assert found.count(b"HTTP/1.1 200 OK") == 3 and found.count(b'"product":"latchboard"') == 3
+
+
+def test_a_reader_that_takes_nothing_is_cut_off(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "STALL_S", 0.2)
+    for number in range(60):
+        board.board.update(f"agent {number}", "x" * 10_000)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        slow.sendall(head(served, "/api/board") * 2)
+        with served.listen() as page:  # others go on meanwhile
+            page.next()
+            for number in range(3):
+                board.board.update("planner", f"number {number}")
+                page.next()
+        _ended(served)
+        assert len(board.board.text()) > 500_000
+
+
+def _ended(served: Served) -> None:
+    """Wait until no answer is under way: a stalled one has been cut off."""
+    done = threading.Event()
+
+    def look() -> None:
+        if all(one.is_idle for one in served.server.server_state.connections):
+            done.set()
+        else:
+            served.loop.call_later(0.02, look)
+
+    served.loop.call_soon_threadsafe(look)
+    assert done.wait(WAIT_S_MAX)
+
+
+# -- heads that are too much ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["X-A: " + "a" * 100_000],
+        [f"X-{number}: a" for number in range(10_000)],
+        ["X-A: " + "a" * (HEAD_BYTES_MAX - 100)],
+    ],
+)
+def test_a_head_that_is_too_large_is_refused(served: Served, more: list[str]) -> None:
+    with connect(served) as connection:
+        try:
+            connection.sendall(head(served, "/api/health", *more))
+        except (BrokenPipeError, ConnectionResetError):  # it has closed already
+            return
+        assert connection.recv(13) in (b"HTTP/1.1 400 ", b"HTTP/1.1 431 ")
+    assert served.get("/api/health").status == 200
+
+
+def test_many_headers_within_the_limit_are_read(served: Served) -> None:
+    more = [f"X-{number}: a" for number in range(1000)]
+
+    assert served.raw(head(served, "/api/health", *more, "Connection: close")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /api/health HTTP/1.1 x",
+        b"GET  /api/health HTTP/1.1",
+        b"GET /api/ health HTTP/1.1",
+        b"GET /api/\x00health HTTP/1.1",
+        b"GET /api/\xffhealth HTTP/1.1",
+        b"GET /api/health HTTP/2.0",
+        b"GET /api/health HTTP/9.9",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0",
+        b"\r\n\r\n\r\nX",
+        b"G\x00T / HTTP/1.1",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1",
+    ],
+)
+def test_what_is_no_request_is_refused(served: Served, line: bytes) -> None:
+    with connect(served) as connection:
+        connection.sendall(line + b"\r\nHost: 127.0.0.1\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536)[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 421 ", b"HTTP/1.1 431 ")
+    assert served.get("/api/health").status == 200
+
+
+@pytest.mark.parametrize(
+    "target", [b"*", b"http://evil.example/", b"//evil.example/api/health", b"/api/health?" + b"&" * 9999]
+)
+def test_strange_targets_lead_nowhere(served: Served, target: bytes) -> None:
+    data = b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % served.port
+
+    assert served.raw(data)[9:12] in (b"200", b"400", b"401")
+
+
+def test_two_lengths_or_a_length_with_pieces_are_refused(served: Served) -> None:
+    start = head(served, "/api/stop", "Content-Type: application/json").replace(b"GET", b"POST").rstrip(b"\r\n")
+    twice, coded = b"Content-Length: 2\r\nContent-Length: 3", b"Transfer-Encoding: "
+    for more in (twice, coded + b"chunked, identity", coded + b"gzip"):
+        assert served.raw(start + b"\r\n" + more + b"\r\n\r\n{}")[9:10] in (b"4", b"5")
+    smuggled = b"\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + head(served)
+    served.raw(start + smuggled)
+    assert served.stops == [] or len(served.stops) == 1  # one request, whatever it was taken for
+    assert served.get("/api/health").status == 200
