@@ -4,7 +4,7 @@ Law 1. Whether it is ours is told by the process (`latchboard.daemon_process`); 
 Law 2. Who listens is told by the kernel, where it can be: an answer that names a pid is that process's only if that
 process listens there.
 
-Protocol: protocol/health.md, "How a daemon stands".
+Protocol: protocol/health.md, "State record".
 """
 
 from __future__ import annotations

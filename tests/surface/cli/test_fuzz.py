@@ -15,7 +15,8 @@ from latchboard.surface.cli import catalogue, dispatch
 from tests.surface.cli.harness import Cli
 
 STATUSES = {0, 2, 3, 10, 11, 12, 13}
-SELF_CONTAINED = ("run", "singleton run", "demo", "bench")  # these start processes: tests/surface/cli/test_run.py
+# These start processes: tests/surface/cli/test_run.py, tests/process/test_serve_starting.py.
+SELF_CONTAINED = ("run", "singleton run", "demo", "bench", "serve", "daemon start", "daemon restart", "daemon open")
 
 _WORDS = [
     *(
