@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from latchboard.credential import RefreshOutcome as RefreshOutcome
     from latchboard.credential import RefreshResult as RefreshResult
     from latchboard.credential import run_refresh_transaction as run_refresh_transaction
+    from latchboard.daemon.orphans import OrphanDaemon as OrphanDaemon
+    from latchboard.daemon.orphans import SweepReport as SweepReport
+    from latchboard.doctor import DoctorReport as DoctorReport
     from latchboard.errors import CoordinationError as CoordinationError
     from latchboard.errors import HoldCeilingReached as HoldCeilingReached
     from latchboard.errors import HoldLost as HoldLost
@@ -27,13 +30,17 @@ if TYPE_CHECKING:
     from latchboard.errors import Refused as Refused
     from latchboard.errors import StoreError as StoreError
     from latchboard.errors import WaitEnded as WaitEnded
+    from latchboard.founding import DAEMON_TICK_SECONDS as DAEMON_TICK_SECONDS
     from latchboard.founding import SINGLETON_AGENTS as SINGLETON_AGENTS
     from latchboard.founding import AgentAlreadyRunningError as AgentAlreadyRunningError
     from latchboard.founding import acquire_lock as acquire_lock
+    from latchboard.founding import assemble_report as assemble_report
     from latchboard.founding import check_conflicts as check_conflicts
     from latchboard.founding import cleanup_singleton as cleanup_singleton
     from latchboard.founding import cleanup_stale_locks as cleanup_stale_locks
     from latchboard.founding import enforce_singleton as enforce_singleton
+    from latchboard.founding import ensure_running as ensure_running
+    from latchboard.founding import enumerate_orphans as enumerate_orphans
     from latchboard.founding import find_all_daemon_processes as find_all_daemon_processes
     from latchboard.founding import get_container_indicators as get_container_indicators
     from latchboard.founding import is_container_environment as is_container_environment
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
     from latchboard.founding import read_messages as read_messages
     from latchboard.founding import release_lock as release_lock
     from latchboard.founding import send_message as send_message
+    from latchboard.founding import sweep_orphans as sweep_orphans
     from latchboard.founding import update_status_board as update_status_board
     from latchboard.founding import verify_daemon_process as verify_daemon_process
     from latchboard.locks import Hold as Hold
@@ -57,6 +65,8 @@ _HOMES = {
     "AgentAlreadyRunningError": "founding",
     "AsyncAgent": "aio",
     "CoordinationError": "errors",
+    "DAEMON_TICK_SECONDS": "founding",
+    "DoctorReport": "doctor",
     "Hold": "locks",
     "HoldCeilingReached": "errors",
     "HoldLost": "errors",
@@ -67,6 +77,7 @@ _HOMES = {
     "LockRecord": "machine_lock",
     "MachineFileLock": "machine_lock",
     "MachineHold": "machine_lock",
+    "OrphanDaemon": "daemon.orphans",
     "RefreshOutcome": "credential",
     "RefreshResult": "credential",
     "Refusal": "locks",
@@ -74,12 +85,16 @@ _HOMES = {
     "SINGLETON_AGENTS": "founding",
     "Settings": "settings",
     "StoreError": "errors",
+    "SweepReport": "daemon.orphans",
     "WaitEnded": "errors",
     "acquire_lock": "founding",
+    "assemble_report": "founding",
     "check_conflicts": "founding",
     "cleanup_singleton": "founding",
     "cleanup_stale_locks": "founding",
     "enforce_singleton": "founding",
+    "ensure_running": "founding",
+    "enumerate_orphans": "founding",
     "find_all_daemon_processes": "founding",
     "find_root": "compose",
     "force_release": "machine_lock",
@@ -91,6 +106,7 @@ _HOMES = {
     "release_lock": "founding",
     "run_refresh_transaction": "credential",
     "send_message": "founding",
+    "sweep_orphans": "founding",
     "update_status_board": "founding",
     "verify_daemon_process": "founding",
 }

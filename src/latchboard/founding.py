@@ -29,18 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from latchboard.daemon.orphans import OrphanDaemon, SweepReport
+    from latchboard.doctor import DoctorReport
     from latchboard.rules.container import Indicator
     from latchboard.singleton import Registration
 
 __all__ = [
+    "DAEMON_TICK_SECONDS",
     "SINGLETON_AGENTS",
     "UNKNOWN_AGENT",
     "AgentAlreadyRunningError",
     "acquire_lock",
+    "assemble_report",
     "check_conflicts",
     "cleanup_singleton",
     "cleanup_stale_locks",
     "enforce_singleton",
+    "ensure_running",
+    "enumerate_orphans",
     "find_all_daemon_processes",
     "get_container_indicators",
     "is_container_environment",
@@ -48,6 +54,7 @@ __all__ = [
     "read_messages",
     "release_lock",
     "send_message",
+    "sweep_orphans",
     "update_status_board",
     "verify_daemon_process",
 ]
@@ -55,6 +62,8 @@ __all__ = [
 UNKNOWN_AGENT = "unknown_agent"
 SINGLETON_AGENTS: tuple[str, ...] = Settings().singleton_types
 """Agent types of which one process runs, unless the setting `singleton_types` says otherwise."""
+DAEMON_TICK_SECONDS: float = Settings().daemon_tick_s
+"""How often a daemon looks whether it is one too many, unless the setting `daemon_tick_s` says otherwise."""
 _boards: dict[str, Latchboard] = {}
 
 
@@ -210,6 +219,60 @@ def verify_daemon_process(pid: int) -> bool:
     if recorded.pid == pid:
         return recorded.state == "running"
     return type(pid) is int and not daemons.why_not(pid)
+
+
+def assemble_report(
+    root: str | os.PathLike[str] | None = None, *, stuck_threshold_s: float = 60.0, deadline_s: float = 2.5
+) -> DoctorReport:
+    """How everything stands, what is wrong, and the command that mends it; changes nothing, and shows no secret.
+
+    Args:
+        root: The project. Default: the one around the current folder.
+        stuck_threshold_s: A machine lock that is older is stuck, seconds.
+        deadline_s: For all of it; what is not seen by then is told as unfinished.
+
+    Raises:
+        UsageError: `root` is no folder. Nothing that is found is raised.
+    """
+    from latchboard.compose import doctoring
+    from latchboard.host.root import root_of
+
+    board, has_trouble = doctoring.patient(os.fspath(root) if root is not None else root_of(os.getcwd()))
+    try:
+        return doctoring.report(board, trouble=has_trouble, threshold_s=stuck_threshold_s, deadline_s=deadline_s)
+    finally:
+        board.close()
+
+
+def ensure_running(*, root: str | os.PathLike[str] | None = None) -> int:
+    """See to it that the project's daemon runs; any number of processes may ask at once, and all get one answer.
+
+    Returns:
+        Its port, on 127.0.0.1. It answers there.
+
+    Raises:
+        DaemonError: It is not ready, does not answer, or runs where it cannot be reached.
+        StoreError: The registry cannot be used.
+    """
+    return _board(root).daemon.ensure_running().state.port
+
+
+def enumerate_orphans(*, root: str | os.PathLike[str] | None = None) -> list[OrphanDaemon]:
+    """Daemons of the project that are not its daemon, by port: `port`, `pid`, `version`, `protocol_version`, ...
+
+    Raises:
+        HostError: Processes cannot be listed.
+    """
+    return _board(root).daemon.orphans()
+
+
+def sweep_orphans(*, root: str | os.PathLike[str] | None = None) -> SweepReport:
+    """End them: asked, SIGTERM after a second, SIGKILL after one more. Tells of each what became of it.
+
+    Raises:
+        HostError: Processes cannot be listed; nothing was done.
+    """
+    return _board(root).daemon.sweep()
 
 
 def _agent(agent_id: str | None) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import latchboard
 from latchboard import Latchboard
 from latchboard.settings import Settings
 from tests.process.nursery import until
@@ -290,3 +291,22 @@ def test_a_scan_changes_nothing(yard: Yard) -> None:
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in yard.root.rglob("*") if path.is_file()}
     assert (after, yard.pids()) == (before, pids)
     until(lambda: yard.pids() == pids, "nobody ends")
+
+
+def test_the_founding_names_do_it_for_the_project_around_the_current_folder(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = yard.orphan(yard.first)
+    monkeypatch.chdir(yard.root)
+
+    port = latchboard.ensure_running()
+
+    assert ask(port)["product"] == "latchboard"
+    assert latchboard.DAEMON_TICK_SECONDS == 30
+    assert [(type(one), one.pid, one.port) for one in latchboard.enumerate_orphans()] == [
+        (latchboard.OrphanDaemon, orphan, yard.first)
+    ]
+    report = latchboard.sweep_orphans(root=yard.root)
+    assert isinstance(report, latchboard.SweepReport)
+    assert [one["pid"] for one in report.swept] == [orphan]
+    assert latchboard.ensure_running(root=yard.root) == port

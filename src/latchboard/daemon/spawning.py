@@ -103,7 +103,7 @@ def spawn(root: str, options: Sequence[str], machine: Machine, environ: Mapping[
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={name: value for name, value in environ.items() if name not in _NOT_INHERITED},
+                env=_environment(environ),
                 pass_fds=(writer,),
                 start_new_session=True,
             )
@@ -117,6 +117,14 @@ def spawn(root: str, options: Sequence[str], machine: Machine, environ: Mapping[
     finally:
         os.close(writer)
     return Child(process, machine), reader
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a daemon is to know; a path for modules that is relative to the current folder would lead nowhere there."""
+    kept = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
+    if "PYTHONPATH" in kept:
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(one) for one in kept["PYTHONPATH"].split(os.pathsep) if one)
+    return kept
 
 
 def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:

@@ -125,9 +125,10 @@ class Looking:
 
     def _health(self, pid: int, host: str, port: int, within_s: float) -> serving.Health | None:
         """What the process says at this address; None: nothing, or somebody else does."""
+        if not self.listens(pid, host, port):  # first: a record may name any address, and nobody is to be led there
+            return None
         answer = probe([port], self._clock, host=host, within_s=within_s)[port]
-        is_its = answer.health is not None and answer.health.pid == pid and self.listens(pid, host, port)
-        return answer.health if is_its else None
+        return answer.health if answer.health is not None and answer.health.pid == pid else None
 
     def listens(self, pid: int, host: str, port: int) -> bool:
         """Whether that process listens there, as far as the kernel tells."""
