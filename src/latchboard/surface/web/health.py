@@ -1,6 +1,6 @@
 """Health: which program answers here, since when. No secret is in it, for whoever asks is told.
 
-Protocol: protocol/http.md, "Health".
+Protocol: protocol/health.md, "Health answer".
 """
 
 from __future__ import annotations
