@@ -43,7 +43,7 @@ def main() -> int:
 
 def benchmarks(share: float) -> list[tuple[str, Any]]:
     """Name and action of each benchmark, in order."""
-    from benchmarks import credential, crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended
+    from benchmarks import credential, crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended, web
 
     seconds = max(1.0, 5 * share)
     # Who deletes files by the thousand comes late: some file systems make new ones more slowly for a while after that.
@@ -57,6 +57,8 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("machine_lock", lambda: machine_lock.machine_lock(int(3000 * share))),
         ("singleton", lambda: singleton.register(max(300, int(1000 * share)))),
         ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),
+        ("push", lambda: web.push(int(300 * share) + 10)),
+        ("large_board", lambda: web.large_board(int(100 * share) + 10)),
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
