@@ -43,7 +43,19 @@ def main() -> int:
 
 def benchmarks(share: float) -> list[tuple[str, Any]]:
     """Name and action of each benchmark, in order."""
-    from benchmarks import credential, crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended, web
+    from benchmarks import (
+        credential,
+        crowd,
+        daemon,
+        growth,
+        machine_lock,
+        mail,
+        process,
+        serving,
+        singleton,
+        uncontended,
+        web,
+    )
 
     seconds = max(1.0, 5 * share)
     # Who deletes files by the thousand comes late: some file systems make new ones more slowly for a while after that.
@@ -59,6 +71,8 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),
         ("push", lambda: web.push(int(300 * share) + 10)),
         ("large_board", lambda: web.large_board(int(100 * share) + 10)),
+        ("idle_daemon", lambda: serving.idle(60 * share + 5)),
+        ("orphans", lambda: serving.orphans(int(5 * share) + 2)),
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
