@@ -19,7 +19,7 @@ from latchboard.host.secret_file import SecretFile
 from latchboard.rules import doctor as rules
 from latchboard.rules.credential import check_name
 from latchboard.rules.daemon import state_of
-from latchboard.store.files import health, journal_end, layout, mount, repair
+from latchboard.store.files import damage, health, journal_end, layout, mount, repair
 from latchboard.store.files.glance import Glance
 
 TYPE_CHECKING = False
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from latchboard.doctor.check import Check
     from latchboard.doctor.mending import Deed
     from latchboard.rules.serving import Health, State
-    from latchboard.store.files.damage import Damage
     from latchboard.store.files.store import FileStore
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "")
@@ -50,7 +49,7 @@ class _Place(place_of_host.Place):
 class _Shelf:
     """The store's folder, for who only looks."""
 
-    deciding: tuple[str, ...] = health.DECIDING
+    deciding: tuple[str, ...] = damage.DECIDING
 
     def __init__(self, board: Latchboard, store: FileStore) -> None:
         self.path = store.path
@@ -79,13 +78,13 @@ class _Shop:
 
     def __init__(self, board: Latchboard, store: FileStore) -> None:
         self._shelf = _Shelf(board, store)
-        self._repairer = repair.Repairer(store, store.path, mode=0o660 if board.settings.shared else 0o600)
+        self._repairer = repair.Repairer(store, board.clock, board.settings)
 
     def look(self) -> Any:
         return self._shelf.look()
 
-    def plan(self, damage: list[Damage]) -> list[repair.Step]:
-        return repair.plan(damage)
+    def plan(self, found: list[damage.Damage]) -> list[repair.Step]:
+        return repair.plan(found)
 
     def apply(self, steps: list[repair.Step], name: str) -> tuple[str, list[repair.Step]]:
         return self._repairer.apply(steps, name)
@@ -161,6 +160,23 @@ class _Server:
     def orphans(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         found = self._board.daemon.scan()
         return [one.to_json() for one in found.orphans], found.skipped
+
+
+def patient(root: str) -> tuple[Latchboard, bool]:
+    """The services of a project for its doctor; and whether its settings cannot be read, so that these are defaults.
+
+    Raises:
+        UsageError: `root` is no folder.
+    """
+    from latchboard.compose import Latchboard
+    from latchboard.settings import Settings
+
+    if not os.path.isdir(root):
+        raise UsageError(f"{root!r:.200} is no folder", hint="name the project's folder")
+    try:
+        return Latchboard(root, publishes=False), False
+    except CoordinationError:
+        return Latchboard(root, settings=Settings(), publishes=False), True
 
 
 def kept(root: str) -> list[_Kept]:

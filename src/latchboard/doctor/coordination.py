@@ -11,6 +11,7 @@ from __future__ import annotations
 from latchboard.cleanup import Cleanup
 from latchboard.doctor.check import Check, Seen
 from latchboard.editing.conflicts import readable
+from latchboard.errors import ProtocolError
 from latchboard.mailbox import Mailbox
 from latchboard.rules import foreign
 from latchboard.rules.finding import Finding, command
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN_COUNT = 3
+_UNREADABLE = "not looked at: what is stored cannot be read (see the store)"
 
 
 class _NoMail:
@@ -64,7 +66,10 @@ def over(
         return found | {f"damaged {key}": {"kind": "damaged", "key": key} for key in wrong}
 
     def look(_: float) -> Seen:
-        found = list(_twice(make, look_once).values())
+        try:
+            found = list(_twice(make, look_once).values())
+        except ProtocolError:
+            return Seen(_UNREADABLE)
         damaged = [one["key"] for one in found if one["kind"] == "damaged"]
         findings = [_damaged(root, key, file_of(key)) for key in damaged[: _SHOWN_COUNT * 3]]
         ended = {kind: [one for one in found if one["kind"] == kind] for kind in ("hold", "waiter", "lease")}
@@ -103,7 +108,10 @@ def mail(root: str, make: Callable[[], Glance], clock: Clock, host: Host, settin
         return {f"{one['id']} {one['to']}": one for one in Mailbox(store, clock, host, settings).overdue()}
 
     def look(_: float) -> Seen:
-        found = list(_twice(make, look_once).values())
+        try:
+            found = list(_twice(make, look_once).values())
+        except ProtocolError:
+            return Seen(_UNREADABLE)
         whom = sorted({str(one["to"]) for one in found})
         findings = []
         for agent in whom:
@@ -126,7 +134,10 @@ def conflicts(root: str, make: Callable[[], Glance]) -> Check:
     """Foreign changes of held files that nobody has dealt with."""
 
     def look(_: float) -> Seen:
-        open_ones = [one for one in readable(make().read(foreign.CONFLICTS)) if not _is_dealt_with(one)]
+        try:
+            open_ones = [one for one in readable(make().read(foreign.CONFLICTS)) if not _is_dealt_with(one)]
+        except ProtocolError:
+            return Seen(_UNREADABLE)
         findings = [
             Finding(
                 "F-116",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
             """What is wrong now."""
             ...
 
-        def plan(self, damage: list[Any]) -> list[Any]:
+        def plan(self, found: list[Any]) -> list[Any]:
             """What would be done about it."""
             ...
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _STEPS = {
     "recover": "the store recovers by itself, as at its next commit",
     "format": "FORMAT is moved away, and made anew",
+    "rotate": "a new journal is begun, and the damaged one stays as an older one",
     "restore": "the record {key} is made what its last commit says",
     "aside": "the record in {where}, which cannot be read, is moved away",
 }

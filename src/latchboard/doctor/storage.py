@@ -29,7 +29,14 @@ _HOW = {
     "changed": "it says something else than its last commit",
     "unreadable": "it cannot be read",
 }
-_JOURNAL = {"torn": "F-101", "unapplied": "F-102", "journal": "F-103", "older-journal": "F-124", "copy": "F-123"}
+_JOURNAL = {
+    "torn": "F-101",
+    "unapplied": "F-102",
+    "journal": "F-103",
+    "line": "F-103",
+    "older-journal": "F-124",
+    "copy": "F-123",
+}
 
 
 def store(root: str, shelf: Shelf, place: Place) -> Check:
@@ -84,7 +91,8 @@ def _finding(root: str, shelf: Shelf, one: Damage, place: Place) -> Finding:
     fix = command("latchboard", "doctor", "--fix", "--root", root)
     about: dict[str, Any] = {"path": path, "why": one.why}
     if one.kind in _JOURNAL:
-        return Finding(_JOURNAL[one.kind], _journal_text(one, path), fix, **about, count=one.count)
+        remedy = command("latchboard", "history", "--root", root) if one.kind == "older-journal" else fix
+        return Finding(_JOURNAL[one.kind], _journal_text(one, path), remedy, **about, count=one.count)
     if one.kind == "guard":
         pid = one.pids[0]
         is_stopped = place.is_stopped(pid)
@@ -122,6 +130,8 @@ def _journal_text(one: Damage, path: str) -> str:
         return f"{path} has {one.count} commits that their writer did not take into the records. {next_one}"
     if one.kind == "copy":
         return "the folder is a copy, or a restored backup: the next commit gives it an identity of its own"
+    if one.kind == "line":
+        return f"{path}: {one.why}. History and watchers end there; no record depends on it"
     if one.kind == "older-journal":
         return f"{path}: {one.why}. What happened before cannot be followed; no record depends on it"
     return f"{path}: {one.why}. The next commit begins again from the journals that can be read"
@@ -131,28 +141,33 @@ def permissions(root: str, shelf: Shelf, place: Place) -> Check:
     """Who may use the folder, and who else."""
 
     def look(_: float) -> Seen:
+        findings = _open_registry(f"{root}/data/.agent_pids", place)
         found = place.mode(shelf.path)
         if found is None:
-            return Seen("no store yet", is_there=False)
+            return Seen("no store yet", findings, is_there=False)
         mode, uid, kind = found
         facts = {"mode": f"{mode:04o}", "uid": uid, "is_shared": shelf.is_shared}
         if kind != "folder":
             text = f"{shelf.path} is no folder but a {kind}"
-            return Seen(text, [Finding("F-122", text, command("ls", "-ld", shelf.path), path=shelf.path)], **facts)
-        findings = []
+            findings.append(Finding("F-122", text, command("ls", "-ld", shelf.path), path=shelf.path))
+            return Seen(text, findings, **facts)
         if rules.is_too_open(mode, is_shared=shelf.is_shared):
             text = f"others than its users may use {shelf.path} (mode {mode:04o})"
             remedy = command("chmod", "2770" if shelf.is_shared else "700", shelf.path)
             findings.append(Finding("F-108", text, remedy, path=shelf.path, mode=f"{mode:04o}"))
-        registry = place.mode(f"{root}/data/.agent_pids")
-        if registry is not None and registry[0] & 0o022:
-            text = f"others may change the registry {root}/data/.agent_pids (mode {registry[0]:04o})"
-            remedy = command("chmod", "go-w", f"{root}/data/.agent_pids")
-            findings.append(Finding("F-108", text, remedy, path=f"{root}/data/.agent_pids", mode=f"{registry[0]:04o}"))
         findings += _unusable(root, shelf, place)
         return Seen(f"mode {mode:04o}, user {uid}", findings, **facts)
 
     return Check("storage", "permissions", look)
+
+
+def _open_registry(path: str, place: Place) -> list[Finding]:
+    """The registry of singletons is there to be read; whoever may write to it can end a registration."""
+    found = place.mode(path)
+    if found is None or not found[0] & 0o022:
+        return []
+    text = f"others may change the registry {path} (mode {found[0]:04o})"
+    return [Finding("F-108", text, command("chmod", "go-w", path), path=path, mode=f"{found[0]:04o}")]
 
 
 def _unusable(root: str, shelf: Shelf, place: Place) -> list[Finding]:

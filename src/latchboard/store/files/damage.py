@@ -10,12 +10,31 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+COLLECTIONS = (
+    "agents",
+    "archive",
+    "broadcasts",
+    "bypasses",
+    "calls",
+    "conflicts",
+    "cursors",
+    "images",
+    "leases",
+    "messages",
+    "waiters",
+)
+"""Where records lie, besides the locks."""
+DECIDING = ("locks/", "leases/", "waiters/", "calls/", "images/")
+"""Records that decide who may write: one that cannot be read counts as held, and nobody moves it away unasked."""
+
+
 class Damage:
     """One thing that is not what the protocol says.
 
     Attributes:
-        kind: `format`, `guard`, `journal`, `older-journal`, `torn`, `unapplied`, `record` (not what the journal says),
-            `unreadable` (a record that no journal has), `copy`, `planted`.
+        kind: `format`, `guard`, `journal`, `line` (of the current journal, behind its first), `older-journal`, `torn`,
+            `unapplied`, `record` (not what the journal says), `unreadable` (a record that no journal has), `copy`,
+            `planted`.
         where: The file, relative to the folder.
         why: A word or a few, never of the file's content.
         key: Of the record.
@@ -58,3 +77,8 @@ class Health:
         self.damage: list[Damage] = []
         self.facts: dict[str, Any] = {}
         self.last_commit_s: float | None = None
+
+
+def collection_of(path: str) -> str:
+    """What kind of record a file is, as the beginning of a key."""
+    return "locks/" if "/" not in path else f"{path.partition('/')[0]}/"

@@ -20,8 +20,8 @@ from latchboard.clock import parse_iso
 from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.store.files import guard, journal, layout, records, recovery
-from latchboard.store.files.damage import Damage, Health
-from latchboard.store.files.journal_end import Tail, take
+from latchboard.store.files.damage import COLLECTIONS, Damage, Health, collection_of
+from latchboard.store.files.journal_end import Rotated, Tail, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,23 +33,6 @@ if TYPE_CHECKING:
 
 FORMAT_KNOWN = 1
 _IN_THE_ROOT = ("wide.json", "newest_broadcast.json")
-COLLECTIONS = (
-    "agents",
-    "archive",
-    "broadcasts",
-    "bypasses",
-    "calls",
-    "conflicts",
-    "cursors",
-    "images",
-    "leases",
-    "messages",
-    "waiters",
-)
-"""Where records lie, besides the locks."""
-DECIDING = ("locks/", "leases/", "waiters/", "calls/", "images/")
-"""Records that decide who may write: one that cannot be read counts as held, and nobody moves it away unasked."""
-
 _PER_OWNER = ("messages", "archive")
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -96,8 +79,13 @@ class Inspector:
             self._wrong("planted", ".", "something that is no folder")
             return self._found
         try:
-            self._found.is_there = True
-            self._look()
+            for _ in range(_AGAIN_COUNT_MAX):
+                self._begin()
+                try:
+                    self._look()
+                    break
+                except Rotated:  # what was read is not of one journal
+                    self._begin()
         except _Late:
             self._found.is_whole_look = False
         finally:
@@ -105,6 +93,16 @@ class Inspector:
             if self._guard >= 0:
                 os.close(self._guard)
         return self._found
+
+    def _begin(self) -> None:
+        """Nothing was seen yet."""
+        self._found = Health()
+        self._found.is_there = True
+        self._found.facts["is_compared"] = False
+        self._pending = set()
+        guard_fd, self._guard = self._guard, -1
+        if guard_fd >= 0:
+            os.close(guard_fd)
 
     def _look(self) -> None:
         has_format = self._look_at_format()
@@ -119,7 +117,7 @@ class Inspector:
         latest: Latest = {}
         tail = self._look_at_journals(bases, latest, is_made=has_format)
         # What the next commit settles is not compared: the journal itself is in doubt, or the machine was restarted.
-        is_in_doubt = tail is None or any(one.kind in ("journal", "copy") for one in self._found.damage)
+        is_in_doubt = tail is None or any(one.kind in ("journal", "line", "copy") for one in self._found.damage)
         is_in_doubt = is_in_doubt or (tail is not None and recovery.is_other_boot(tail.header.boot, self._boot))
         self._found.facts["is_compared"] = not is_in_doubt
         wrong = list(self._look_at_records(latest, is_in_doubt=is_in_doubt))
@@ -183,6 +181,8 @@ class Inspector:
         for base in bases:
             data = self._journal(base)
             if data is None:
+                if header is not None and not self._is_there(layout.journal(base)):
+                    raise Rotated
                 continue
             sizes[base] = len(data)
             if header is None or base < header.base:  # a later one is of a writer that died while rotating
@@ -192,6 +192,8 @@ class Inspector:
             return None
         self._found.facts["revision"] = header.last
         if header.base not in sizes:
+            if header.base not in bases and self._is_there(layout.journal(header.base)):
+                raise Rotated
             self._wrong("journal", layout.journal(header.base), "the header names it, and it cannot be had")
             return None
         tail = Tail(self._fd, self._guard, header)
@@ -199,6 +201,13 @@ class Inspector:
         self._fold(tail.data[: tail.header.applied], latest, current=True, base=header.base)
         self._look_at_end(tail)
         return tail
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _header(self, is_expected: bool) -> Header | None:
         try:
@@ -237,7 +246,8 @@ class Inspector:
                 self._wrong("format", name, "unknown")
             if entry is None or (number == 1 and entry.get("base") != base):
                 if not is_told:
-                    self._wrong(kind, name, f"line {number} is damaged", count=number)
+                    told = "line" if current and number > 1 else kind
+                    self._wrong(told, name, f"line {number} is damaged", count=number)
                 is_told = True
                 continue
             take(entry, latest)
@@ -250,7 +260,8 @@ class Inspector:
         """What is behind `applied`, now that it stands still."""
         name, header, size = layout.journal(tail.header.base), tail.header, len(tail.data)
         first = journal.unpack(tail.data.split(b"\n", 1)[0])
-        if first is not None and first.get("base") == header.base and self._is_copy(first):
+        has_format = not any(one.kind == "format" for one in self._found.damage)  # else its marks are others anyway
+        if has_format and first is not None and first.get("base") == header.base and self._is_copy(first):
             self._wrong("copy", layout.JOURNAL_FOLDER, "its marks are those of another folder")
         if tail.pids:
             self._wrong("guard", layout.GUARD, "held", pids=tail.pids)
@@ -366,11 +377,6 @@ class Inspector:
             one.why = self._against_journal(one.key, one.where, latest[one.key])
             return bool(one.why)
         return bool(self._alone(one.where))
-
-
-def collection_of(path: str) -> str:
-    """What kind of record a file is, as the beginning of a key."""
-    return "locks/" if "/" not in path else f"{path.partition('/')[0]}/"
 
 
 def _seconds(text: str) -> float | None:

@@ -30,6 +30,10 @@ _MOVING_S_MAX = 1.0
 _PAUSE_S = 0.02
 
 
+class Rotated(Exception):
+    """Another journal is the current one by now: look again."""
+
+
 class Tail:
     """The current journal.
 
@@ -49,11 +53,17 @@ class Tail:
         self.data = b""
 
     def wait_until_still(self) -> None:
-        """Read it; what is behind `applied`, and who has the guard, counts where it stands still for half a second."""
+        """Read it; what is behind `applied`, and who has the guard, counts where it stands still for half a second.
+
+        Raises:
+            Rotated: Another journal is the current one by now.
+        """
         began_s = since_s = monotonic()
         first: tuple[bytes, int, tuple[int, ...]] | None = None
         while True:
             seen = (self._look(), self._load(), tuple(guard.holders(self._guard, exclusive=True)))
+            if self.is_over():
+                raise Rotated
             now_s = monotonic()
             if seen[1] == self.header.applied and not seen[2]:
                 return
@@ -70,6 +80,11 @@ class Tail:
     def _load(self) -> int:
         self.data = records.read(self._folder, layout.journal(self.header.base)) or b""
         return len(self.data)
+
+    def is_over(self) -> bool:
+        """Whether another journal is the current one by now."""
+        header = guard.peek_header(self._guard)
+        return header is not None and header.base != self.header.base
 
     def _look(self) -> bytes:
         """What the header says now; it is taken over where the journal is still the same."""

@@ -15,14 +15,16 @@ import os
 
 from latchboard.errors import MalformedRecord, StoreFull, from_os_error
 from latchboard.store.files import guard, layout, records, recovery
+from latchboard.store.files.damage import DECIDING
 from latchboard.store.files.folder import Folder
-from latchboard.store.files.health import DECIDING
 from latchboard.store.files.journal_end import take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from latchboard.clock import Clock
+    from latchboard.settings import Settings
     from latchboard.store.files.damage import Damage
     from latchboard.store.files.journal_end import Latest
     from latchboard.store.files.store import FileStore
@@ -38,8 +40,9 @@ class Step:
     """One thing that is to be done, or was.
 
     Attributes:
-        kind: `recover` (the store's own recovery), `format` (FORMAT is moved away, and made anew), `restore` (a record
-            is made what its last commit says), `aside` (a record that cannot be read is moved away).
+        kind: `recover` (the store's own recovery), `format` (FORMAT is moved away, and made anew), `rotate` (a new
+            journal is begun), `restore` (a record is made what its last commit says), `aside` (a record that cannot be
+            read is moved away).
         where: The file, relative to the folder; "" for all of it.
         key: Of the record.
     """
@@ -62,6 +65,7 @@ def plan(damage: Iterable[Damage]) -> list[Step]:
     steps = [Step("format", one.where) for one in damage if one.kind == "format" and one.why == "unreadable"]
     if any(one.kind in _RECOVERED or (one.kind == "format" and one.why != "unknown") for one in damage):
         steps.append(Step("recover"))
+    steps += [Step("rotate", one.where) for one in damage if one.kind == "line"]
     steps += [Step("restore", one.where, one.key) for one in damage if one.kind == "record"]
     steps += [Step("aside", one.where) for one in damage if one.kind == "unreadable" and _may_go(one.where, one.key)]
     return steps
@@ -76,16 +80,18 @@ class Repairer:
 
     Args:
         store: The store.
-        path: Its folder.
-        mode: Of its files.
+        clock: For the time of a new journal.
+        settings: Of the store.
     """
 
-    __slots__ = ("_mode", "_path", "_store")
+    __slots__ = ("_clock", "_mode", "_path", "_settings", "_store")
 
-    def __init__(self, store: FileStore, path: str, *, mode: int) -> None:
+    def __init__(self, store: FileStore, clock: Clock, settings: Settings) -> None:
         self._store = store
-        self._path = path
-        self._mode = mode
+        self._path = store.path
+        self._clock = clock
+        self._settings = settings
+        self._mode = 0o660 if settings.shared else 0o600
 
     def apply(self, steps: list[Step], name: str) -> tuple[str, list[Step]]:
         """Copy what will be changed, then repair.
@@ -123,19 +129,14 @@ class Repairer:
 
     def _under_the_guard(self, steps: list[Step], backup: str) -> list[Step]:
         """What must not meet a commit."""
-        wanted = [step for step in steps if step.kind in ("restore", "aside")]
+        wanted = [step for step in steps if step.kind in ("rotate", "restore", "aside")]
         done: list[Step] = []
 
         def repair() -> None:
             folder = Folder(self._path, mode=self._mode, writing=True)
             try:
                 latest = _folded(folder)
-                for step in wanted:
-                    if step.kind == "restore" and _restore(folder, step.key, latest):
-                        done.append(step)
-                    elif step.kind == "aside" and _is_unreadable(folder, step.where):
-                        _move(folder.fd, step.where, f"{backup}/unreadable/{step.where}", self._mode)
-                        done.append(step)
+                done.extend(step for step in wanted if self._is_done(folder, step, latest, backup))
             except OSError as exc:
                 raise from_os_error(exc, "repair", self._path) from exc
             finally:
@@ -144,6 +145,25 @@ class Repairer:
         if wanted:
             self._store.transact(lambda _: None, who=WHO, effect=repair)
         return done
+
+    def _is_done(self, folder: Folder, step: Step, latest: Latest, backup: str) -> bool:
+        """Do it, if there still is need; the guard is held."""
+        if step.kind == "rotate":
+            return self._rotate(folder, step.where)
+        if step.kind == "restore":
+            return _restore(folder, step.key, latest)
+        if not _is_unreadable(folder, step.where):
+            return False
+        _move(folder.fd, step.where, f"{backup}/unreadable/{step.where}", self._mode)
+        return True
+
+    def _rotate(self, folder: Folder, name: str) -> bool:
+        """Begin a new journal, if the damaged one is still the current one: records do not depend on it."""
+        header = guard.read_header(folder.guard)
+        if header is None or layout.journal(header.base) != name or not folder.open_journal(header.base):
+            return False
+        recovery.rotate(folder, header, self._clock.now(), self._settings)
+        return True
 
 
 def _folded(folder: Folder) -> Latest:

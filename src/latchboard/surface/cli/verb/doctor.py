@@ -65,34 +65,27 @@ def _examine(call: Call, board: Latchboard, has_trouble: bool, threshold_s: floa
 
 def _board(call: Call) -> tuple[Latchboard, bool]:
     """The project's services; with settings that cannot be read, with the defaults, and True."""
+    from latchboard.compose import doctoring
+
     try:
         return call.board, False
     except CoordinationError as exc:
         root = call.named_root if call.named_root is not None else _nearest()
-        if root is None or not os.path.isdir(root) or not _is_of_settings(root):
+        if not root or not os.path.isdir(root):
             raise exc
-        from latchboard.compose import Latchboard
-        from latchboard.settings import Settings
+        board, has_trouble = doctoring.patient(root)
+        if not has_trouble:
+            raise exc
+        return board, True
 
-        return Latchboard(root, settings=Settings(), publishes=False), True
 
-
-def _nearest() -> str | None:
+def _nearest() -> str:
+    """The project around the current folder; "" where there is none."""
     from latchboard.host.root import root_of
     from latchboard.surface.cli.call import current_folder
 
     root = root_of(current_folder())
-    return root if any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")) else None
-
-
-def _is_of_settings(root: str) -> bool:
-    from latchboard.host.configuration import read_settings
-
-    try:
-        read_settings(root)
-    except CoordinationError:
-        return True
-    return False
+    return root if any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")) else ""
 
 
 def _show_mistakes(report: DoctorReport) -> None:
