@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from _thread import RLock
 
-from latchboard.board.fold import Fold
+from latchboard.board.fold import SPAN_BYTES, Fold
 from latchboard.board.sheet import Sheet
 from latchboard.errors import Compacted, MalformedRecord, UsageError
 from latchboard.locks.hold import holder_tag
@@ -223,6 +223,17 @@ class Board:
         limit = self.settings.board_history_count if limit is None else limit
         return self._newest(limit, lambda event: _concerns(event, path, agent))
 
+    def lately(self, limit: int) -> list[dict[str, Any]]:
+        """The newest events of every kind, oldest first, as far as the last 512 KiB of the journal tell of them.
+
+        As cheap as a start: for whoever begins to look, and hears of the rest by the stream.
+
+        Returns:
+            Events (protocol/schema/event.json); what began before that is told as watch.md, "Starting in the middle".
+        """
+        back = 0 if self._journal is None else self._journal.place_back(SPAN_BYTES)
+        return self._newest(limit, lambda event: True, after=back)
+
     def conflicts(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Where two sides met, both named, oldest first, as far back as the journal is kept.
 
@@ -232,14 +243,14 @@ class Board:
         limit = self.settings.board_history_count if limit is None else limit
         return [rules.conflict(event) for event in self._newest(limit, rules.is_conflict)]
 
-    def _newest(self, limit: int, is_wanted: Callable[[Event], bool]) -> list[Event]:
-        """The last events in the whole journal that are wanted, oldest first."""
+    def _newest(self, limit: int, is_wanted: Callable[[Event], bool], *, after: int = 0) -> list[Event]:
+        """The last events in the journal behind a revision that are wanted, oldest first; 0: in the whole of it."""
         from collections import deque
 
         if limit < 1:
             raise UsageError(f"a limit is a number from 1, not {limit}")
         for _ in range(_TRIES):
-            watch = self.store.watch("", after=0)
+            watch = self.store.watch("", after=after)
             known = Known()
             found: deque[Event] = deque(maxlen=limit)
             try:

@@ -25,6 +25,7 @@ VERBS = {
     "conflict show": "conflict",
     "conflict restore": "conflict",
     "status": "status",
+    "top": "top",
     "agents": "agents",
     "update": "update",
     "history": "history",

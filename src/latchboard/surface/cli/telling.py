@@ -17,9 +17,27 @@ if TYPE_CHECKING:
 
 def line(event: Event, now: Now) -> str:
     """When, and what happened."""
+    return f"{wording.moment(event['at'], now)}  {what(event)}"
+
+
+def what(event: Event) -> str:
+    """What happened."""
     told = _TOLD.get(event["event"])
-    what = told(event) if told else f"{printable(event['event'])} by {_name(event, 'who')}"
-    return f"{wording.moment(event['at'], now)}  {what}"
+    return told(event) if told else f"{printable(event['event'])} by {_name(event, 'who')}"
+
+
+def brief(event: Event) -> str:
+    """What happened, without the tokens: for whoever looks on."""
+    return what({**event, "token": None})
+
+
+def _token(event: Event) -> str:
+    return f"token {event['token']}" if event["token"] is not None else ""
+
+
+def _bracketed(*notes: str) -> str:
+    said = ", ".join(filter(None, notes))
+    return f" ({said})" if said else ""
 
 
 def _name(event: Event, field: str) -> str:
@@ -48,10 +66,10 @@ def _for(seconds: object, word: str) -> str:
 
 def _acquired(event: Event) -> str:
     how = "shares" if event["mode"] == "shared" else "acquired"
-    granted = f", granted by {printable(event['granted_by'])}" if event.get("granted_by") else ""
+    granted = f"granted by {printable(event['granted_by'])}" if event.get("granted_by") else ""
     waited = _for(event.get("waited_s"), "in line")
-    token = f" (token {event['token']}{granted})"
-    return f"{_name(event, 'agent')} {how} {_name(event, 'name')}{waited}{token}{_why(event.get('reason'))}"
+    notes = _bracketed(_token(event), granted)
+    return f"{_name(event, 'agent')} {how} {_name(event, 'name')}{waited}{notes}{_why(event.get('reason'))}"
 
 
 def _released(event: Event) -> str:
@@ -91,7 +109,7 @@ def _deadlock(event: Event) -> str:
 
 
 def _upgraded(event: Event) -> str:
-    return f"{_name(event, 'agent')} made its hold of {_name(event, 'name')} exclusive (token {event['token']})"
+    return f"{_name(event, 'agent')} made its hold of {_name(event, 'name')} exclusive{_bracketed(_token(event))}"
 
 
 def _refused(event: Event) -> str:
@@ -144,5 +162,5 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "message.taken": lambda e: _message(e, "took"),
     "message.acked": lambda e: _message(e, "acknowledged"),
     "message.dead": lambda e: f"{_name(e, 'id')} from {_name(e, 'from')} expired before {_name(e, 'to')} read it",
-    "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')} (token {e['token']})",
+    "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')}{_bracketed(_token(e))}",
 }
