@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from latchboard.errors import Compacted, ProtocolError, StoreError
 from latchboard.settings import Settings
+from latchboard.store.files import layout
 from latchboard.store.files.folder import Folder
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 State = dict[str, dict[str, Any]]
 
 KEYS = ["locks/a/b_c", "locks/a_b/c", "locks/A", "agents/a", "agents/.b", "messages/a/1", "messages/a/b/1", "wide"]
+PAST = ("locks/", "agents/")
 COLLECTIONS = ("locks/", "agents/", "messages/", "messages/a/")
 IN_COLLECTION = {
     "locks/": [key for key in KEYS if key.startswith("locks/")],
@@ -161,6 +163,30 @@ class StoreMachine(RuleBasedStateMachine):
             assert got == expected[len(expected) - len(got) :]
         self.watches.append((watch, len(self.commits), self.happened))
 
+    @precondition(lambda self: self.commits)
+    @rule(number=which, back=st.integers(0, 12), between=st.booleans())
+    def read_the_past(self, number: int, back: int, between: bool) -> None:
+        index = max(0, len(self.commits) - 1 - back)
+        asked = revision = self.commits[index][0]
+        if between and index + 1 < len(self.commits):
+            asked = self.commits[index + 1][0] - 1
+        try:
+            then = self.stores[number].read(*PAST, at=asked)
+        except Compacted as exc:
+            assert index + 1 < len(self.commits), "the newest is known"
+            assert exc.fields["oldest"] > asked
+            assert self.may_be_unknown(revision), exc
+            return
+        assert then.revision == revision
+        assert {key: value for prefix in PAST for key, value in then.scan(prefix)} == self.state_at(revision)
+
+    @rule(number=which)
+    def read_the_oldest(self, number: int) -> None:
+        then = self.stores[number].read(*PAST, at=0)
+
+        assert then.revision in (0, *[revision for revision, _ in self.commits])
+        assert {key: value for prefix in PAST for key, value in then.scan(prefix)} == self.state_at(then.revision)
+
     # -- the world ----------------------------------------------------------------------------------------------------
 
     @rule(seconds=st.integers(-100, 100))
@@ -203,6 +229,20 @@ class StoreMachine(RuleBasedStateMachine):
         for key in deletes:
             self.state.pop(key, None)
 
+    def state_at(self, revision: int) -> State:
+        """What there was then in the collections whose past can be read."""
+        state: State = {}
+        for commit, changed in self.commits:
+            if commit <= revision:
+                state.update((key, value or {}) for key, value in changed.items() if key.startswith(PAST))
+                for key in [key for key, value in changed.items() if value is None]:
+                    state.pop(key, None)
+        return state
+
+    def may_be_unknown(self, revision: int) -> bool:
+        """Whether the store may not know any more what there was then."""
+        return False
+
     puts_first = False
     """Whether a watch tells the puts of a commit before its deletions."""
 
@@ -239,6 +279,13 @@ class FileMachine(StoreMachine):
 
     def may_forget(self, told: int, happened: int) -> bool:
         return len(self.commits) - told > 3 or self.happened - happened > 3
+
+    def may_be_unknown(self, revision: int) -> bool:
+        """Only what is older than the oldest journal, or in one whose beginning could not be written."""
+        folder = self.place / layout.FOLDER
+        bases = [int(path.stem) for path in sorted((folder / "journal").glob("*.jsonl"))]
+        inside = [base for base in bases if base <= revision]
+        return not inside or not (folder / layout.beginning(inside[-1])).exists()
 
     @rule(number=which, changed=changes, at=st.integers(0, 60), error=st.sampled_from(ERRNOS), lasts=st.booleans())
     def fail_a_system_call(

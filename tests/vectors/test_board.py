@@ -12,7 +12,7 @@ import pytest
 import referencing
 
 from latchboard.clock import Now
-from latchboard.rules import board
+from latchboard.rules import board, replay
 from tests.vectors.test_watch import commit
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
@@ -45,6 +45,13 @@ def test_the_board_after_some_commits(given: dict[str, Any], expect: dict[str, A
 @pytest.mark.parametrize(("given", "expect"), cases("head"))
 def test_the_beginning_of_a_board_is_a_hint_or_nothing(given: dict[str, Any], expect: int | None) -> None:
     assert board.read_head(given["data"].encode()) == expect
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("replay"))
+def test_the_time_at_which_a_board_of_the_past_is_shown(given: list[Any], expect: dict[str, Any] | None) -> None:
+    now = replay.time_of([change for one in given for change in commit(one)])
+
+    assert now == (None if expect is None else Now(**expect))
 
 
 def test_chapter_and_schema_have_the_same_fields() -> None:

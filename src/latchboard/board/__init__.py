@@ -1,4 +1,4 @@
-"""Board: who does what, from records and journal; status_board.json. Protocol: protocol/board.md."""
+"""Board: who does what, from records and journal; status_board.json; what it was. Protocol: protocol/board.md."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.board.publisher import Publisher as Publisher
+    from latchboard.board.replay import Replay as Replay
     from latchboard.board.service import Board as Board
 
-__all__ = ["Board", "Publisher"]
+__all__ = ["Board", "Publisher", "Replay"]
 
-_HOMES = {"Board": "service", "Publisher": "publisher"}
+_HOMES = {"Board": "service", "Publisher": "publisher", "Replay": "replay"}
 
 
 def __getattr__(name: str) -> Any:

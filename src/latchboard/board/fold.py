@@ -130,24 +130,8 @@ class Fold:
         return state
 
     def _begun(self, snapshot: Snapshot, changes: list[Change]) -> State:
-        """The state at the end of `changes`, which began before the snapshot was taken and may go on after it.
-
-        What a record was before its first change among them is not known: such records join when they are put. At the
-        snapshot's revision the records are the snapshot's, whatever the journal said.
-        """
-        state = rules.State(self._history_count)
-        records, damaged = _records(snapshot)
-        earlier = [change for change in changes if change.revision <= snapshot.revision]
-        changed = {change.key for change in earlier}
-        state.learn((key, value) for key, value in records.items() if key not in changed)
-        for commit in by_commit(earlier):
-            rules.apply(state, commit)
-        state.learn((key, records.get(key)) for key in changed if key.startswith(rules.COLLECTIONS))
-        state.known.seen = None
-        for commit in by_commit(changes[len(earlier) :]):
-            rules.apply(state, commit)
-        self._note_damage(state, damaged)
-        state.revision = max(state.revision, snapshot.revision)
+        """The state at the end of `changes`, which began before the snapshot was taken and may go on after it."""
+        state, self._damaged = begun(snapshot, changes, self._history_count)
         if state.revision and not state.at:
             state.at = iso(self._clock.now().wall_s)
         return state
@@ -166,6 +150,31 @@ class Fold:
     def _look_at_damage(self, state: State) -> None:
         """Record files that could not be read may be whole again: which record they are, only a snapshot tells."""
         self._note_damage(state, _records(self._snapshot())[1])
+
+
+def begun(snapshot: Snapshot, changes: list[Change], history_count: int) -> tuple[State, dict[str, str]]:
+    """The state at the end of `changes`, which began before the snapshot was taken and may go on after it.
+
+    What a record was before its first change among them is not known: such records join when they are put. At the
+    snapshot's revision the records are the snapshot's, whatever the journal said.
+
+    Returns:
+        The state, and what is wrong with the records in the snapshot that cannot be read.
+    """
+    state = rules.State(history_count)
+    records, damaged = _records(snapshot)
+    earlier = [change for change in changes if change.revision <= snapshot.revision]
+    changed = {change.key for change in earlier}
+    state.learn((key, value) for key, value in records.items() if key not in changed)
+    for commit in by_commit(earlier):
+        rules.apply(state, commit)
+    state.learn((key, records.get(key)) for key in changed if key.startswith(rules.COLLECTIONS))
+    state.known.seen = None
+    for commit in by_commit(changes[len(earlier) :]):
+        rules.apply(state, commit)
+    state.known.damaged.update(damaged)
+    state.revision = max(state.revision, snapshot.revision)
+    return state, damaged
 
 
 def _all_there_is(watch: Watch) -> list[Change]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latchboard.agent import Agent
-    from latchboard.board import Board, Publisher
+    from latchboard.board import Board, Publisher, Replay
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
     from latchboard.credential.handle import Credential
@@ -158,6 +158,17 @@ class Latchboard:
             published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
             journal=Tail(path),
         )
+
+    @property
+    def replay(self) -> Replay:
+        """The board as it was at an earlier revision."""
+        from latchboard.board import Replay
+
+        if self._files is None:
+            return Replay(self.store, self.clock, self.settings)
+        from latchboard.store.files.history import History
+
+        return Replay(self.store, self.clock, self.settings, journal=History(self._files))
 
     @property
     def cleanup(self) -> Cleanup:

@@ -88,3 +88,10 @@ def compacted(at: int, oldest: int, why: str) -> Compacted:
         after=at,
         oldest=oldest,
     )
+
+
+def spread(of: int, count: int) -> list[int]:
+    """At most `count` numbers below `of`, evenly spread; the last one always, and the first one if there are two."""
+    if of <= count:
+        return list(range(of))
+    return [of - 1] if count == 1 else [(of - 1) * n // (count - 1) for n in range(count)]

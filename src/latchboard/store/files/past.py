@@ -24,7 +24,7 @@ from latchboard.store.files.beginning import Beginning
 from latchboard.store.files.changes import Changes
 from latchboard.store.files.folder import Folder
 from latchboard.store.files.trouble import raise_typed
-from latchboard.store.past import PastSnapshot, check_past, compacted, too_late
+from latchboard.store.past import PastSnapshot, check_past, compacted, spread, too_late
 from latchboard.store.port import belongs
 
 TYPE_CHECKING = False
@@ -70,6 +70,38 @@ class Past:
                 if found is not None:
                     return found
         raise StoreUnavailable(f"the journals in {self._path} go away while they are read", hint="try again")
+
+    def marks(self, count: int) -> list[tuple[int, str]]:
+        """Revision and time of at most `count` commits, evenly spread over those that can be read, oldest first."""
+        with self._mutex:
+            try:
+                folder = Folder(self._path, mode=0o600, writing=False)
+            except FileNotFoundError:
+                return []
+            try:
+                return self._marks(folder, count)
+            except OSError as exc:
+                raise_typed(exc, "read the journals in", self._path)
+            finally:
+                folder.close()
+
+    def _marks(self, folder: Folder, count: int) -> list[tuple[int, str]]:
+        header = guard.peek_header(folder.guard)
+        bases = [base for base in recovery.bases(folder) if header is not None and base <= header.base]
+        oldest = _oldest(folder, bases)
+        if header is None or oldest is None:
+            return []
+        journals = [c for base in bases if base >= oldest and (c := self._changes(folder, header, base)) is not None]
+        wanted = spread(sum(len(changes.commits) for changes in journals), count)
+        found: list[tuple[int, str]] = []
+        behind = 0
+        for changes in journals:
+            inside = [number - behind for number in wanted if 0 <= number - behind < len(changes.commits)]
+            behind += len(changes.commits)
+            if inside and folder.open_journal(changes.base):
+                lines = [changes.line(folder.journal, changes.commits[number]) for number in inside]
+                found += [(line["revision"], line["at"]) for line in lines if line is not None]
+        return found
 
     def _try(self, wanted: Wanted, at: int, read_now: Callable[..., Snapshot]) -> Snapshot | None:
         """None: what was looked for has gone away, or come, in this very moment."""

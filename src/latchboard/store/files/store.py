@@ -118,7 +118,7 @@ class FileStore:
     def read(self, *wanted: str, at: int | None = None) -> Snapshot:
         self._refuse_nesting("read")
         if at is not None:
-            return self._read_past(wanted, at)
+            return self.past().read(wanted, at, self.read)
         since_s = monotonic()
         from latchboard.store.files import snapshot
 
@@ -139,12 +139,13 @@ class FileStore:
                         return self._read_many(folder, wanted)
             raise self._replaced_again_and_again()
 
-    def _read_past(self, wanted: tuple[str, ...], at: int) -> Snapshot:
+    def past(self) -> Past:
+        """What there was at earlier revisions, as far as this store has looked."""
         if self._past is None:
             from latchboard.store.files.past import Past
 
             self._past = Past(self.path)
-        return self._past.read(wanted, at, self.read)
+        return self._past
 
     def watch(self, prefix: str, *, after: int) -> FileWatch:
         from latchboard.store.files.watch import FileWatch

@@ -112,7 +112,7 @@ class FileWatch:
             while (chunk := self._read_on()) is not None:
                 read_bytes += chunk[0]
                 for entry in chunk[1]:
-                    found += _changes(entry, self._prefix)
+                    found += changes_of(entry, self._prefix)
                 if found and (read_bytes >= _BATCH_BYTES or len(found) >= _BATCH_COUNT):
                     self._wakeup.ring()  # there may be more: nobody shall wait before hearing it
                     break
@@ -295,7 +295,8 @@ class FileWatch:
         self._wakeup.ring()  # the first poll subscribes anew
 
 
-def _changes(entry: dict[str, Any], prefix: str) -> Iterator[Change]:
+def changes_of(entry: dict[str, Any], prefix: str) -> Iterator[Change]:
+    """What one commit of the journal changed of the keys that start with `prefix`."""
     revision, at, who = entry["revision"], entry["at"], entry["who"]
     for key, value in entry["puts"].items():
         if key.startswith(prefix):

@@ -1,13 +1,14 @@
-"""status: who does what: agents, locks, waiters, and what cannot be read; changes nothing.
+"""status: who does what, or did: agents, locks, waiters, and what cannot be read; changes nothing.
 
 Protocol: protocol/cli.md, "status".
 """
 
 from __future__ import annotations
 
-from latchboard.surface.cli import wording
+from latchboard.clock import Now, parse_iso
+from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
-from latchboard.surface.cli.grammar import Verb
+from latchboard.surface.cli.grammar import Verb, option
 from latchboard.surface.cli.table import table
 
 TYPE_CHECKING = False
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
 
 
-def run(call: Call) -> Answer:
-    """Read the board, and leave out what does not concern --agent."""
-    board = call.board.board.read()
+def run(call: Call, *, at: int | None) -> Answer:
+    """Read the board, as it is or as it was, and leave out what does not concern --agent."""
+    board = call.board.board.read() if at is None else call.board.replay.at(at)
     facts = {
         "root": call.board.root,
         "revision": board["revision"],
@@ -35,7 +36,7 @@ def run(call: Call) -> Answer:
     }
     if call.named_agent is not None:
         _only(facts, call.named_agent)
-    return Answer(facts, [] if call.as_json else lines(call, facts))
+    return Answer(facts, [] if call.as_json else lines(call, facts, is_past=at is not None))
 
 
 def _only(facts: Facts, agent: str) -> None:
@@ -50,18 +51,20 @@ def _only(facts: Facts, agent: str) -> None:
     ]
 
 
-def lines(call: Call, facts: Facts) -> list[str]:
-    """The board for people."""
+def lines(call: Call, facts: Facts, *, is_past: bool = False) -> list[str]:
+    """The board for people; of one of the past, ages are as they were then."""
+    now = _then(facts, call.now) if is_past else call.now
     counts = [
         wording.plural(len(facts["agents"]), "agent"),
         wording.plural(len(facts["active_locks"]), "lock"),
         f"{len(facts['waiters'])} waiting",
     ]
     whose = "" if call.named_agent is None else f", of {printable(call.named_agent)} alone"
-    found = [f"{printable(facts['root'])}{whose}: {', '.join(counts)}"]
-    found += table("Agents", ("agent", "status", "holds", "waits for", "last update"), _agents(call, facts))
-    found += table("Locks", ("path", "holder", "since", "until", "waiting", "what for"), _locks(call, facts))
-    found += table("In line", ("agent", "for", "since", "behind", "what for"), _waiters(call, facts))
+    when = f", as it was at revision {facts['revision']} ({printable(facts['last_updated'])})" if is_past else ""
+    found = [f"{printable(facts['root'])}{whose}{when}: {', '.join(counts)}"]
+    found += table("Agents", ("agent", "status", "holds", "waits for", "last update"), _agents(now, facts))
+    found += table("Locks", ("path", "holder", "since", "until", "waiting", "what for"), _locks(now, facts))
+    found += table("In line", ("agent", "for", "since", "behind", "what for"), _waiters(now, facts))
     ended = [(printable(e["name"]), printable(e["agent"]), e["why"]) for e in facts["ended_locks"]]
     found += table("Over, and free to take", ("path", "last holder", "why"), ended)
     damaged = [(printable(one["key"]), printable(one["reason"])) for one in facts["damaged"]]
@@ -69,10 +72,17 @@ def lines(call: Call, facts: Facts) -> list[str]:
     return found
 
 
-def _agents(call: Call, facts: Facts) -> list[tuple[str, ...]]:
+def _then(facts: Facts, now: Now) -> Now:
+    try:
+        return Now(parse_iso(facts["last_updated"]), 0.0, "")
+    except ValueError:
+        return now
+
+
+def _agents(now: Now, facts: Facts) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for agent, entry in facts["agents"].items():
-        seen = wording.age(entry["heartbeat_at"], call.now) if entry["heartbeat_at"] else "never"
+        seen = wording.age(entry["heartbeat_at"], now) if entry["heartbeat_at"] else "never"
         quiet = ", quiet" if entry["quiet"] else ""
         rows.append(
             (
@@ -86,13 +96,13 @@ def _agents(call: Call, facts: Facts) -> list[tuple[str, ...]]:
     return rows
 
 
-def _locks(call: Call, facts: Facts) -> list[tuple[str, ...]]:
+def _locks(now: Now, facts: Facts) -> list[tuple[str, ...]]:
     return [
         (
             printable(one["name"]),
             printable(one["agent"]) + (" (shared)" if one["mode"] == "shared" else ""),
-            wording.moment(one["since"], call.now),
-            wording.moment(one["expires_at"], call.now) if one["expires_at"] else "?",
+            wording.moment(one["since"], now),
+            wording.moment(one["expires_at"], now) if one["expires_at"] else "?",
             str(one["waiters_count"] or ""),
             printable(one["reason"]),
         )
@@ -100,12 +110,12 @@ def _locks(call: Call, facts: Facts) -> list[tuple[str, ...]]:
     ]
 
 
-def _waiters(call: Call, facts: Facts) -> list[tuple[str, ...]]:
+def _waiters(now: Now, facts: Facts) -> list[tuple[str, ...]]:
     return [
         (
             printable(one["agent"]),
             wording.listing(one["names"]),
-            wording.age(one["since"], call.now),
+            wording.age(one["since"], now),
             wording.listing(one["blocked_by"]),
             printable(one["reason"]),
         )
@@ -118,7 +128,11 @@ VERBS = (
         "status",
         run,
         summary="Show who holds what, who waits, and what every agent says it is doing.",
-        text="--agent shows one agent alone. The same board lies in data/.agent_locks/status_board.json.",
-        examples=("latchboard status", "latchboard status --agent planner", "latchboard status --json"),
+        text="--agent shows one agent alone. With --at, the board as it was when that revision was the newest "
+        "(`latchboard history --json` tells revisions). The same board lies in data/.agent_locks/status_board.json.",
+        parameters=(
+            option("--at", "REVISION", "The board as it was then; 0: the oldest that is kept.", kind=kind.number),
+        ),
+        examples=("latchboard status", "latchboard status --agent planner", "latchboard status --at 0 --json"),
     ),
 )
