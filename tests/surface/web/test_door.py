@@ -197,3 +197,12 @@ def test_two_lengths_or_a_length_with_pieces_are_refused(served: Served) -> None
     served.raw(start + smuggled)
     assert served.stops == [] or len(served.stops) == 1  # one request, whatever it was taken for
     assert served.get("/api/health").status == 200
+
+
+def test_a_connection_sends_at_once_and_the_kernel_keeps_little_for_it(served: Served) -> None:
+    with served.listen() as page:
+        page.next()
+        (connection,) = served.server.server_state.connections
+        connected = connection.transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * door.SEND_BYTES

@@ -34,6 +34,7 @@ from latchboard.daemon.ticks import Retirement, every
 from latchboard.errors import CoordinationError, NoFreePort, UsageError
 from latchboard.rules import serving
 from latchboard.rules.singleton import DAEMON
+from latchboard.surface.web import door
 from latchboard.surface.web.app import build
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ log = logging.getLogger("latchboard.daemon")
 
 STOP_S_MAX = 5.0
 """From the word to the end of the process."""
-_CONNECTIONS_S = 1
-"""Of it for connections to end by themselves; whole seconds."""
 _FILES_COUNT = 65536
 _BACKLOG_COUNT = 2048
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -272,7 +271,7 @@ class _Server(uvicorn.Server):
     """uvicorn, but for its handlers of signals (a stop is no death by signal) and its ten wake-ups a second."""
 
     def __init__(self, app: Starlette, stop: Stop, on_ready: Callable[[], None]) -> None:
-        super().__init__(_config(app))
+        super().__init__(door.config(app))
         self._app = app
         self._stop = stop
         self._on_ready = on_ready
@@ -287,25 +286,7 @@ class _Server(uvicorn.Server):
             self._on_ready()
         await self._stop.wait()
         self.should_exit = True
-        stopping = getattr(self._app.state, "stopping", None)
-        if stopping is not None:
-            stopping.set()  # streams have no end of their own
-
-
-def _config(app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # nobody in front may say who asks
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=_CONNECTIONS_S,
-        backlog=_BACKLOG_COUNT,
-    )
+        self._app.state.stopping.set()  # streams have no end of their own
 
 
 @contextlib.contextmanager
