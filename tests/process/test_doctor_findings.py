@@ -367,6 +367,15 @@ def old_damage(ward: Ward) -> None:
     oldest.write_bytes(data)
 
 
+def damaged_beginning(ward: Ward) -> None:
+    board = ward.board(journal_bytes_max=600)
+    for number in range(6):
+        board.mailbox.send("planner", "builder", f"letter {number}")
+    board.close()
+    newest = max((ward.store / "journal").glob("*.records"))
+    newest.write_bytes(newest.read_bytes()[:-20])
+
+
 SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-001", no_grant, True),
     ("F-001", ended_grant, True),
@@ -409,6 +418,7 @@ SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-122", link_for_the_folder, False),
     ("F-123", copied, True),
     ("F-124", old_damage, False),
+    ("F-124", damaged_beginning, False),
 ]
 """What is found, how it comes about, and whether its remedy mends it or shows what does."""
 

@@ -95,6 +95,9 @@ def _damaged(root: str, key: str, path: str) -> Finding:
     """A record that can be read and is none of its kind: it counts as held, and a person decides."""
     text = f"the record {key} is none of its kind. It counts as held, never as free"
     remedy = command("cat", path)
+    if key.startswith("agents/"):
+        text = f"the record {key} is none of its kind. What that agent says next replaces it"
+        remedy = command("latchboard", "update", "here", "--agent", key.removeprefix("agents/"), "--root", root)
     if key.startswith("locks/"):
         words = ["latchboard", "break", key.removeprefix("locks/"), "--reason", "damaged", "--agent", "operator"]
         remedy = command(*words, "--root", root)

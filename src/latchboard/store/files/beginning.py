@@ -134,15 +134,21 @@ def load(folder: Folder, base: int, *, but: set[str]) -> Beginning | None:
         data = records.read(folder.fd, layout.beginning(base))
     except MalformedRecord:
         return None
-    if data is None or (head := _head(data[:_HEAD_BYTES_MAX], base)) is None:
-        return None
-    body = data[data.find(b"\n") + 1 :]
-    if len(body) != head["bytes"] or f"{crc32(body):08x}" != head["body"]:
+    if data is None or not is_whole(data, base):
         return None
     found = Beginning()
-    for line in body.split(b"\n")[:-1]:
+    for line in data[data.find(b"\n") + 1 :].split(b"\n")[:-1]:
         _take(found, line, but)
     return found
+
+
+def is_whole(data: bytes, base: int) -> bool:
+    """Whether it is a journal's beginning, all of it, and as it was written."""
+    head = _head(data[:_HEAD_BYTES_MAX], base)
+    if head is None:
+        return False
+    body = data[data.find(b"\n") + 1 :]
+    return len(body) == head["bytes"] and f"{crc32(body):08x}" == head["body"]
 
 
 def _head(data: bytes, base: int) -> dict[str, Any] | None:

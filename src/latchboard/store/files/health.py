@@ -19,7 +19,7 @@ from time import monotonic
 from latchboard.clock import parse_iso
 from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
-from latchboard.store.files import guard, journal, layout, records, recovery
+from latchboard.store.files import beginning, guard, journal, layout, records, recovery
 from latchboard.store.files.damage import COLLECTIONS, Damage, Health, collection_of
 from latchboard.store.files.journal_end import Rotated, Tail, take
 
@@ -185,6 +185,7 @@ class Inspector:
                     raise Rotated
                 continue
             sizes[base] = len(data)
+            self._look_at_beginning(base)
             if header is None or base < header.base:  # a later one is of a writer that died while rotating
                 self._fold(data, latest, current=False, base=base)
         self._found.facts |= {"journal_count": len(bases), "journal_bytes": sum(sizes.values())}
@@ -233,6 +234,17 @@ class Inspector:
         except (MalformedRecord, StoreError):
             self._wrong("older-journal", name, "something that is no file, or cannot be read")
             return None
+
+    def _look_at_beginning(self, base: int) -> None:
+        """What the past is read from; a journal may have none."""
+        name = layout.beginning(base)
+        try:
+            data = self._read(name)
+            is_whole = data is None or beginning.is_whole(data, base)
+        except (MalformedRecord, StoreError):
+            is_whole = False
+        if not is_whole:
+            self._wrong("older-journal", name, "the records with which that journal began are damaged")
 
     def _fold(self, data: bytes, latest: Latest, *, current: bool, base: int) -> None:
         """Take in every whole line; say which is the first that is none."""

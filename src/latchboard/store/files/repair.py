@@ -233,6 +233,10 @@ def _copy_all(folder: int, steps: list[Step], backup: str, mode: int) -> None:
         _copy(folder, name, f"{backup}/{name}", mode)
 
 
+def _is_of_a_journal(name: str) -> bool:
+    return any(layout.journal_base(name, ending) is not None for ending in ("jsonl", "records"))
+
+
 def _size(folder: int, name: str) -> int:
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
