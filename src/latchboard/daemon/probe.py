@@ -145,9 +145,9 @@ def exchange(questions: Mapping[int, bytes], clock: Clock, host: str, within_s: 
                     selector.register(call.socket, selectors.EVENT_WRITE, (port, call))
             while selector.get_map():
                 left_s = deadline_s - clock.now().mono_s
-                if left_s <= 0:
+                if left_s <= 0 or not clock.wait([selector], left_s):  # epoll, kqueue
                     break
-                for key, _ in selector.select(left_s):
+                for key, _ in selector.select(0):
                     port, call = key.data
                     call.go_on()
                     if call.is_over:

@@ -123,7 +123,9 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What a daemon is to know; a path for modules that is relative to the current folder would lead nowhere there."""
     kept = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
     if "PYTHONPATH" in kept:
-        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(one) for one in kept["PYTHONPATH"].split(os.pathsep) if one)
+        kept["PYTHONPATH"] = os.pathsep.join(
+            os.path.abspath(one) for one in kept["PYTHONPATH"].split(os.pathsep) if one
+        )
     return kept
 
 
