@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 from latchboard.compose import Latchboard
+from latchboard.settings import Settings
 from tests.surface.web.harness import Served
 
 
@@ -91,3 +95,52 @@ def test_parameters_are_read_strictly(served: Served) -> None:
         served.get(f"/api/board?{query}").failed(400, "usage")
     for query in ("limit=0", "limit=1001", "thread=", "thread=a/b", "thread=" + "x" * 201):
         served.get(f"/api/messages?{query}").failed(400, "usage")
+
+
+def test_the_board_is_shown_as_it_was(served: Served, board: Latchboard) -> None:
+    revisions = []
+    for number in range(5):
+        board.board.update("planner", f"number {number}")
+        revisions.append(board.store.read("wide").revision)
+
+    then = served.get(f"/api/board?at={revisions[2]}").held_to("http-board")
+    assert (then["revision"], then["agents"]["planner"]["status"]) == (revisions[2], "number 2")
+    assert served.get("/api/board?at=0").json["revision"] == revisions[0]
+    assert then["root"] == board.root
+    served.get(f"/api/board?at={revisions[-1] + 1}").failed(400, "usage")
+
+
+def test_history_tells_how_far_back_it_goes_and_what_was_committed(served: Served, board: Latchboard) -> None:
+    assert served.get("/api/history").held_to("http-history") == {
+        "format": 1,
+        "oldest": 0,
+        "newest": 0,
+        "commits": [],
+    }
+    assert served.get("/api/timeline").held_to("http-timeline")["commits"] == []
+    revisions = []
+    for number in range(10):
+        board.board.update("planner", f"number {number}")
+        revisions.append(board.store.read("wide").revision)
+
+    found = served.get(f"/api/history?after={revisions[3]}&limit=4").held_to("http-history")
+    assert (found["oldest"], found["newest"]) == (revisions[0], revisions[-1])
+    assert [one["revision"] for one in found["commits"]] == revisions[4:8]
+    assert [event["status"] for one in found["commits"] for event in one["events"]] == [
+        f"number {number}" for number in range(4, 8)
+    ]
+    times = served.get("/api/timeline?count=4").held_to("http-timeline")["commits"]
+    assert (times[0]["revision"], times[-1]["revision"], len(times)) == (revisions[0], revisions[-1], 4)
+
+
+def test_what_is_not_kept_any_more_is_told_as_that(tmp_path: Path) -> None:
+    short = Settings(journal_bytes_max=20_000, journals_kept_count=1)
+    with closing(Latchboard(tmp_path, settings=short, publishes=False)) as board, closing(Served(board)) as served:
+        board.board.update("planner", "first")
+        first = board.store.read("wide").revision
+        for number in range(200):
+            board.board.update("planner", f"number {number}")
+
+        assert served.get("/api/history").held_to("http-history")["oldest"] > first
+        assert served.get(f"/api/history?after={first}").failed(410, "compacted")["oldest"] > first
+        served.get(f"/api/board?at={first}").failed(410, "compacted")

@@ -109,7 +109,7 @@ class Hub:
         if after > journal.last:
             await self._reach(after)
         number = journal.find(after)
-        if number is None and after < journal.floor:
+        if number is None and 0 < after < journal.floor:
             async with self._reaching_back:  # fifty pages that come back at once are one reading
                 number = journal.find(after)
                 if number is None and (why := await self._reach_back(after)):
@@ -143,18 +143,22 @@ class Hub:
         return ""
 
     def _read_between(self, after: int, until: int, room: tuple[int, int]) -> list[Entry] | None:
-        """The commits behind one revision up to another one; None: they are too many to be kept. In a thread."""
+        """The commits behind one revision up to another one; None: they are too many to be kept. In a thread.
+
+        Raises:
+            Compacted: There is no such revision in this store, or not any more: what the page knows may be of another.
+        """
+        with self._board.stream.changes(after=after, timeout_s=0) as feed:
+            next(feed, None)
         found: list[Entry] = []
         size = 0
-        with self._board.stream.commits(after=after, timeout_s=0) as feed:
-            for commit in feed:
-                if commit["revision"] > until:
-                    break
-                found.append(log.entry(commit))
-                size += len(found[-1][1])
-                if len(found) > room[0] or size > room[1]:
-                    return None
-        return found
+        for commit in self._board.replay.commits(after, room[0] + 1):
+            if commit["revision"] > until:
+                break
+            found.append(log.entry(commit))
+            size += len(found[-1][1])
+        is_whole = bool(found) and found[-1][0] == until
+        return found if is_whole and len(found) <= room[0] and size <= room[1] else None
 
     # -- the reader ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from latchboard.aio import in_thread
 from latchboard.clock import iso
 from latchboard.rules.foreign import described
 from latchboard.surface.web.answer import FORMAT, answer, to_text
-from latchboard.surface.web.failure import HttpError
 from latchboard.surface.web.openapi import COMMITS_COUNT_MAX, THREADS_COUNT_MAX
 from latchboard.surface.web.query import Query
 
@@ -48,7 +47,7 @@ class Reading:
         revision = Query(request, ("at",)).number("at")
         if revision is None:
             return Response(await self._now.get(), media_type="application/json")
-        facts = await self.read(lambda: self._replay.at(revision))
+        facts = await self.read(lambda: self._board.replay.at(revision))
         return answer({**self._where(), **facts})
 
     async def history(self, request: Request) -> Response:
@@ -57,7 +56,7 @@ class Reading:
         after, limit = query.number("after") or 0, query.number("limit", least=1, most=COMMITS_COUNT_MAX)
 
         def read() -> Facts:
-            replay = self._replay
+            replay = self._board.replay
             commits = replay.commits(after, limit or _COMMITS_COUNT)
             oldest, newest = replay.span()
             return {"oldest": oldest, "newest": newest, "commits": commits}
@@ -67,7 +66,7 @@ class Reading:
     async def timeline(self, request: Request) -> Response:
         """Commits at which to look at the board, spread over all that is kept."""
         count = Query(request, ("count",)).number("count", least=1, most=COMMITS_COUNT_MAX) or _COMMITS_COUNT
-        return answer({"commits": await self.read(lambda: self._replay.timeline(count))})
+        return answer({"commits": await self.read(lambda: self._board.replay.timeline(count))})
 
     async def messages(self, request: Request) -> Response:
         """Conversations, or one of them."""
@@ -95,13 +94,6 @@ class Reading:
         for file, shown in zip(one["files"], facts["files"], strict=True):
             shown["diff_text"] = conflicts.diff(file).decode("utf-8", "replace")
         return facts
-
-    @property
-    def _replay(self) -> Any:
-        replay: Any = getattr(self._board, "replay", None)
-        if replay is None:
-            raise HttpError(501, "not-installed", "this version cannot look into the past")
-        return replay
 
     def _where(self) -> Facts:
         return {"root": self._board.root, "now": iso(self._board.clock.now().wall_s)}
