@@ -117,7 +117,7 @@ def test_repairs_do_nothing_without_a_word_more(ward: Ward) -> None:
         assert done.returncode == 1
         assert "--fix: would be done: the record locks/src/1.py is made what its last commit says" in done.stdout
         assert "--reset: would be done: the record of the credential github is set aside" in done.stdout
-        assert "nothing was changed" in done.stdout
+        assert "\nto do it: latchboard doctor --reset" in done.stdout
 
     assert ward.files() == before
 

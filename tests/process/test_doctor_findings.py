@@ -443,9 +443,8 @@ def test_damage_is_found_and_its_remedy_is_a_command(
 
     if mends:
         for one in found:
-            remedy = one.remedy if "--force" in one.remedy else one.remedy.replace(" --fix ", " --fix --force ")
-            done = ward.run(remedy)
-            assert done.returncode in (0, 1), (remedy, done)
+            done = ward.mend(one.remedy)
+            assert done.returncode in (0, 1), (one.remedy, done)
         again = ward.look()
         assert [one for one in again.findings if one.id == finding_id] == []
         assert [one for one in again.findings if one.id != "F-124"] == [], "of the damaged journal the history is lost"
@@ -479,7 +478,7 @@ def test_a_damaged_credential_keeps_a_log_in_out_until_it_is_reset(ward: Ward) -
     (found,) = ward.found("F-001")
     assert found.about["state"] == "damaged"
 
-    assert ward.run(found.remedy).returncode == 1, "it is missing now"
+    assert ward.mend(found.remedy).returncode == 1, "it is missing now"
 
     (found,) = ward.found("F-001")
     assert found.about["state"] == "missing"

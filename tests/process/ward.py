@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,12 @@ class Ward:
         """A command line, as it is pasted into a shell."""
         words = ["bash", "-c", command]
         return subprocess.run(words, cwd=self.root, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+    def mend(self, remedy: str) -> subprocess.CompletedProcess[str]:
+        """A remedy; where it says first what it would do, the command that it names then."""
+        done = self.run(remedy)
+        named = re.search(r"^to do it: (.+)$", done.stdout, re.MULTILINE)
+        return self.run(named[1]) if named else done
 
     def doctor(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """The command itself."""

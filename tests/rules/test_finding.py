@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latchboard.rules.finding import Finding, command, exit_status, ordered
+from latchboard.rules.finding import Finding, command, counted, exit_status, ordered
 
 
 def finding(finding_id: str) -> Finding:
@@ -45,6 +45,11 @@ def test_a_finding_is_told_whole() -> None:
         "about": {"count": 2},
     }
     assert repr(one) == "Finding('F-002', 'two of them', 'latchboard daemon sweep')"
+
+
+def test_one_is_no_many() -> None:
+    assert [counted(0, "lock"), counted(1, "lock"), counted(2, "lock")] == ["0 locks", "1 lock", "2 locks"]
+    assert counted(2, "more record", "more records") == "2 more records"
 
 
 @pytest.mark.parametrize(

@@ -59,4 +59,6 @@ def test_the_chapter_the_vectors_and_the_catalogue_have_the_same_findings() -> N
     said = {row[0]: (row[1], None if row[2] == "that of the check" else row[2]) for row in rows}
 
     assert said == {name: (severity, section) for name, (severity, section, _) in CATALOGUE.items()}
+    page = (PROTOCOL.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    assert [name for name in CATALOGUE if name not in page] == []
     assert [case["given"]["id"] for case in vector("findings")["cases"]] == list(CATALOGUE)

@@ -14,7 +14,7 @@ from latchboard.editing.conflicts import readable
 from latchboard.errors import ProtocolError
 from latchboard.mailbox import Mailbox
 from latchboard.rules import foreign
-from latchboard.rules.finding import Finding, command
+from latchboard.rules.finding import Finding, command, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def over(
         counts: dict[str, Any] = {f"{kind}_count": len(some) for kind, some in ended.items()}
         if not any(counts.values()):
             return Seen("every hold, waiter and lease is in force", findings, **counts)
-        text = ", ".join(f"{len(some)} {kind}s are over" for kind, some in ended.items() if some)
+        text = ", ".join(counted(len(some), kind) for kind, some in ended.items() if some) + " over"
         holds = [one["name"] for one in ended["hold"][:_SHOWN_COUNT]]
         text += f" ({', '.join(holds)}{', ...' if len(ended['hold']) > len(holds) else ''})" if holds else ""
         remedy = command("latchboard", "cleanup", "--root", root)
@@ -120,15 +120,13 @@ def mail(root: str, make: Callable[[], Glance], clock: Clock, host: Host, settin
         for agent in whom:
             late = [one for one in found if one["to"] == agent]
             longest_s = max(one["overdue_s"] for one in late)
-            text = (
-                f"{agent} has not acknowledged {len(late)} messages that demand it, the longest {longest_s:.0f} s late"
-            )
+            many = counted(len(late), "message")
+            text = f"{agent} has not acknowledged {many} in time, the first {longest_s:.0f} s late"
             remedy = command("latchboard", "inbox", "--peek", "--agent", agent, "--root", root)
             ids = [one["id"] for one in late[:_SHOWN_COUNT]]
             findings.append(Finding("F-118", text, remedy, agent=agent, count=len(late), ids=ids))
-        return Seen(
-            f"{len(found)} acknowledgements are overdue" if found else "no acknowledgement is overdue", findings
-        )
+        text = f"{counted(len(found), 'acknowledgement')} overdue" if found else "no acknowledgement is overdue"
+        return Seen(text, findings, count=len(found))
 
     return Check("storage", "mail", look)
 
@@ -152,7 +150,7 @@ def conflicts(root: str, make: Callable[[], Glance]) -> Check:
             )
             for one in open_ones
         ]
-        return Seen(f"{len(open_ones)} conflicts" if open_ones else "no conflict", findings, count=len(open_ones))
+        return Seen(counted(len(open_ones), "conflict") if open_ones else "no conflict", findings, count=len(open_ones))
 
     return Check("storage", "conflicts", look)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from latchboard import __version__
 from latchboard.doctor.check import Check, Seen
 from latchboard.rules import doctor as rules
-from latchboard.rules.finding import Finding, command
+from latchboard.rules.finding import Finding, command, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def orphans(root: str, server: Server) -> Check:
         found, skipped = server.orphans()
         if not found:
             return Seen("none", orphans=[], skipped=skipped)
-        text = f"{len(found)} daemons of this project are not the recorded one: "
+        text = f"{counted(len(found), 'daemon')} of this project beside the recorded one: "
         text += ", ".join(f"process {one['pid']} at port {one['port']}" for one in found)
         remedy = command("latchboard", "daemon", "sweep", "--root", root)
         return Seen(text, [Finding("F-002", text, remedy, orphans=found)], orphans=found, skipped=skipped)

@@ -12,7 +12,7 @@ from latchboard.doctor.check import Check, Seen
 from latchboard.rules import container
 from latchboard.rules import doctor as rules
 from latchboard.rules import singleton as singletons
-from latchboard.rules.finding import Finding, command
+from latchboard.rules.finding import Finding, command, counted
 from latchboard.rules.serving import PROTOCOL_VERSION
 
 TYPE_CHECKING = False
@@ -91,7 +91,8 @@ def registry(root: str, types: Iterable[str], host: Machine, place: Place) -> Ch
                 running.append({"agent_type": one, "pid": pid})
             elif state == "stale":
                 stale.append(one)
-        text = f"{len(running)} singletons run" if running else "no singleton runs"
+        words = ", ".join(one["agent_type"] for one in running)
+        text = f"{words} running" if running else "no singleton runs"
         findings = [
             Finding(
                 "F-119",
@@ -137,7 +138,7 @@ def hooks(root: str, look_only: Callable[[], Iterable[Probed]]) -> Check:
         for one in look_only():
             found.setdefault((one.client, one.state), []).append(one)
         findings = [_hooks_finding(root, client, state, some) for (client, state), some in found.items()]
-        text = f"{len(findings)} clients have hooks that are not in place" if findings else "every hook is in place"
+        text = f"{counted(len(findings), 'finding')}" if findings else "every hook is in place"
         return Seen(f"{text} (looked at, not run: latchboard doctor --hooks)", findings)
 
     return Check("identity", "hooks", look)

@@ -10,7 +10,7 @@ import errno
 from latchboard.doctor.check import Check, Seen
 from latchboard.errors import StoreForbidden
 from latchboard.rules import doctor as rules
-from latchboard.rules.finding import Finding, command
+from latchboard.rules.finding import Finding, command, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def store(root: str, shelf: Shelf, place: Place) -> Check:
             remedy = command("latchboard", "doctor", "--root", root)
             findings.append(Finding("F-100", text, remedy, section="storage", check="store"))
         facts = health.facts
-        text = f"{facts.get('record_count', 0)} records, {facts.get('journal_count', 0)} journals"
-        text += f" of {facts.get('journal_bytes', 0) / 1e6:.1f} MB, revision {facts.get('revision', 0)}"
+        size = f"{facts.get('journal_bytes', 0) / 1e6:.1f} MB"
+        text = f"{counted(facts.get('record_count', 0), 'record')}, "
+        text += f"{counted(facts.get('journal_count', 0), 'journal')} of {size}, revision {facts.get('revision', 0)}"
         return Seen(text, findings, is_there=True, is_whole_look=health.is_whole_look, **facts)
 
     return Check("storage", "store", look)
@@ -82,7 +83,9 @@ def _untold(root: str, damage: list[Damage]) -> list[Finding]:
         count = sum(one.kind == kind for one in damage) - _SHOWN_COUNT
         if count > 0:
             remedy = command("latchboard", "doctor", "--fix", "--root", root)
-            found.append(Finding(finding_id, f"and {count} more records like that", remedy, count=count))
+            found.append(
+                Finding(finding_id, f"and {counted(count, 'more record', 'more records')}", remedy, count=count)
+            )
     return found
 
 
@@ -125,9 +128,11 @@ def _unreadable_remedy(root: str, path: str, one: Damage, shelf: Shelf) -> str:
 def _journal_text(one: Damage, path: str) -> str:
     next_one = "The next commit mends it"
     if one.kind == "torn":
-        return f"{path} ends in {one.count} bytes of a line that was never finished: never committed. {next_one}"
+        many = counted(one.count, "byte")
+        return f"{path} ends in {many} of a line that was never finished: never committed. {next_one}"
     if one.kind == "unapplied":
-        return f"{path} has {one.count} commits that their writer did not take into the records. {next_one}"
+        many = counted(one.count, "commit")
+        return f"{path} has {many} that the writer did not take into the records. {next_one}"
     if one.kind == "copy":
         return "the folder is a copy, or a restored backup: the next commit gives it an identity of its own"
     if one.kind == "line":
@@ -244,7 +249,7 @@ def leftovers(root: str, shelf: Shelf) -> Check:
         found = shelf.leftovers()
         if not found:
             return Seen("none", count=0)
-        text = f"killed processes left {len(found)} files behind, in nobody's way: {found[0]}"
+        text = f"killed processes left {counted(len(found), 'file')} behind, in nobody's way: {found[0]}"
         remedy = command("latchboard", "cleanup", "--root", root)
         return Seen(text, [Finding("F-112", text, remedy, files=found[:_SHOWN_COUNT])], count=len(found))
 

@@ -68,7 +68,7 @@ def _finding(root: str, one: Kept, state: str, can_refresh: bool) -> Finding | N
     about: dict[str, Any] = {"credential": one.name, "state": state}
     if state == "damaged":
         text = f"the credential {one.name} cannot be read, and no log-in can replace it: {one.where}"
-        remedy = command("latchboard", "doctor", "--reset", "--force", "--root", root)
+        remedy = command("latchboard", "doctor", "--reset", "--root", root)
         return Finding("F-001", text, remedy, **about)
     if state == "newer":
         text = f"the credential {one.name} was written by a newer latchboard, which alone can use it"

@@ -104,6 +104,11 @@ def exit_status(findings: Iterable[Finding], *, is_broken: bool) -> int:
     return 1 if any(one.severity == "critical" for one in findings) else 0
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 lock`, `3 locks`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def command(*words: str) -> str:
     """A command line that can be pasted into a POSIX shell (bash, zsh and ksh, where a word has control characters)."""
     return " ".join(_quoted(word) for word in words)

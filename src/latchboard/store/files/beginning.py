@@ -148,7 +148,7 @@ def is_whole(data: bytes, base: int) -> bool:
     if head is None:
         return False
     body = data[data.find(b"\n") + 1 :]
-    return len(body) == head["bytes"] and f"{crc32(body):08x}" == head["body"]
+    return (len(body), f"{crc32(body):08x}") == (head["bytes"], head["body"])
 
 
 def _head(data: bytes, base: int) -> dict[str, Any] | None:

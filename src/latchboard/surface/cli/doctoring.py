@@ -51,8 +51,8 @@ def _finding(one: Finding) -> list[str]:
     ]
 
 
-def deed_lines(deeds: list[Deed], *, asked: list[str], is_dry: bool) -> list[str]:
-    """What was done, would be, or could not be."""
+def deed_lines(deeds: list[Deed], *, asked: list[str], again: str) -> list[str]:
+    """What was done, would be (`again` does it), or could not be."""
     lines = []
     for kind in asked:
         some = [one for one in deeds if one.kind == kind]
@@ -66,8 +66,8 @@ def deed_lines(deeds: list[Deed], *, asked: list[str], is_dry: bool) -> list[str
                 lines.append(f"{_DID[kind]}: done: {printable(one.what)}{kept}")
             else:
                 lines.append(f"{_DID[kind]}: would be done: {printable(one.what)}")
-    if is_dry and any(not one.why_not and not one.is_done for one in deeds):
-        lines.append("nothing was changed: the same with --force, and without --dry-run, does it")
+    if any(not one.why_not and not one.is_done for one in deeds):
+        lines.append(f"to do it: {again}")
     return [*lines, ""]
 
 

@@ -59,7 +59,9 @@ def _examine(call: Call, board: Latchboard, has_trouble: bool, threshold_s: floa
         report = look()
     _show_mistakes(report)
     facts = {**report.to_json(), "deeds": [one.to_json() for one in deeds]}
-    lines = deed_lines(deeds, asked=asked, is_dry=is_dry) if asked else []
+    options = [f"--{one}" for one in asked]
+    again = call.command("doctor", *options, *(["--force"] if {"reset", "fix"} & set(asked) else []), as_agent=False)
+    lines = deed_lines(deeds, asked=asked, again=again) if asked else []
     return Answer(facts, [*lines, *report_lines(report)], status=report.exit_status)
 
 
