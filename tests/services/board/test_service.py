@@ -233,6 +233,7 @@ def test_the_published_board_is_the_board(world: World) -> None:
     assert board.publish() is True
 
     assert json.loads(world.page.data) == board.read()
+    assert board.text() == world.page.data
     check("status_board", board.read())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -56,6 +57,27 @@ def test_when_every_connection_is_busy_a_further_one_is_refused(
         with connect(served) as third:
             assert is_closed(third)
     assert served.get("/api/health").status == 200
+
+
+def test_a_reader_that_takes_nothing_makes_room_before_one_that_is_answered(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        board.board.update(f"agent {number}", "x" * 10_000)
+    monkeypatch.setattr(door, "CONNECTIONS_COUNT_MAX", 2)
+    with served.listen() as page, socket.socket() as slow:
+        page.next()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        slow.sendall(head(served, "/api/board"))
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        _wait(served, lambda: any(one.flow.write_paused for one in served.server.server_state.connections))
+
+        assert served.get("/api/health").status == 200
+        board.board.update("planner", "thinking")
+        assert page.next()[0] == "commit"
+        assert is_closed(slow)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +137,15 @@ def test_a_reader_that_takes_nothing_is_cut_off(
 
 def _ended(served: Served) -> None:
     """Wait until no answer is under way: a stalled one has been cut off."""
+    _wait(served, lambda: all(one.is_idle for one in served.server.server_state.connections))
+
+
+def _wait(served: Served, is_so: Callable[[], bool]) -> None:
+    """Until something is so in the server's loop."""
     done = threading.Event()
 
     def look() -> None:
-        if all(one.is_idle for one in served.server.server_state.connections):
+        if is_so():
             done.set()
         else:
             served.loop.call_later(0.02, look)

@@ -64,7 +64,7 @@ def build(
 
     hosts = tuple(allowed_hosts)
     hub, reading, pages, tools = Hub(board), Reading(board), Pages(), Tools(board, hosts)
-    figures = Figures(board, reading, hub)
+    figures = Figures(board, hub)
 
     async def get_health(request: Request) -> Response:
         Query(request, ())

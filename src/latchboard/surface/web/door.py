@@ -76,9 +76,9 @@ class Connection(H11Protocol):
         self._expect_head()
 
     def _make_room(self) -> None:
-        """Close the connection that has been idle for longest; where all are busy, this one."""
-        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not self]
-        oldest = min(idle, key=lambda one: one._idle_since_s, default=self)
+        """Close the connection that has been idle for longest, else one that does not read; else this one."""
+        spare = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.is_spare]
+        oldest = min(spare, key=lambda one: (not one.is_idle, one._idle_since_s), default=self)
         self.connections.discard(oldest)  # closing takes a turn of the loop; there may be more to make room for
         oldest.transport.abort()
 
@@ -87,6 +87,11 @@ class Connection(H11Protocol):
         """Whether it has no request that is being answered."""
         cycle: Any = self.cycle  # None before the first request, whatever its type says
         return cycle is None or bool(cycle.response_complete)
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether nobody would miss it soon: it is idle, or its reader takes nothing just now."""
+        return self.is_idle or self.flow.write_paused
 
     def data_received(self, data: bytes) -> None:
         """Read on; between two requests, only for so long."""

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from latchboard.rules import metrics as rules
 from latchboard.surface.web.query import Query
+from latchboard.surface.web.shared import Shared
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from latchboard.compose import Latchboard
     from latchboard.rules.metrics import Family
     from latchboard.surface.web.push import Hub
-    from latchboard.surface.web.reading import Reading
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 
@@ -26,10 +26,10 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 class Figures:
     """Counts answers, and shows all figures."""
 
-    def __init__(self, board: Latchboard, reading: Reading, hub: Hub) -> None:
+    def __init__(self, board: Latchboard, hub: Hub) -> None:
         self._board = board
-        self._reading = reading
         self._hub = hub
+        self._shared = Shared(self._text)  # whoever asks needs no token: asking often must keep nobody out
         self._answers: dict[str, int] = {}
 
     def count(self, status: int) -> None:
@@ -40,14 +40,15 @@ class Figures:
     async def get(self, request: Request) -> Response:
         """All of them."""
         Query(request, ())
-        families = [*await self._reading.read(self._collect), *self._own()]
-        return Response("".join(f"{line}\n" for line in rules.exposition(families)), media_type=MEDIA_TYPE)
+        return Response(await self._shared.get(), media_type=MEDIA_TYPE)
 
-    def _collect(self) -> list[Family]:
-        return self._board.metrics.collect()
+    def _text(self) -> bytes:
+        """In a thread."""
+        families = [*self._board.metrics.collect(), *self._own()]
+        return "".join(f"{line}\n" for line in rules.exposition(families)).encode()
 
     def _own(self) -> list[Family]:
-        hub, answers = self._hub, [({"status": kind}, count) for kind, count in sorted(self._answers.items())]
+        hub, answers = self._hub, [({"status": kind}, count) for kind, count in sorted(self._answers.copy().items())]
         return [
             rules.family("http_answers", "counter", "Answers of this daemon, by status.", answers),
             rules.family("pages_open", "gauge", "Pages that hear of every commit.", [({}, hub.pages_count)]),

@@ -167,7 +167,10 @@ class _Body:
     """The body of a request, as far as it is read. Raises HttpError where what is said of it is too much already."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        if len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+        if (
+            len(scope.get("raw_path") or b"") + sum(len(name) + len(value) for name, value in scope["headers"])
+            > HEAD_BYTES_MAX
+        ):
             raise HttpError(431, "too-large", f"the head of a request has at most {HEAD_BYTES_MAX} bytes here")
         self._receive = receive
         self._bytes_max = BODY_BYTES_MAX_OF.get(scope["path"], BODY_BYTES_MAX)

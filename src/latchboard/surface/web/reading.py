@@ -16,6 +16,7 @@ from latchboard.rules.foreign import described
 from latchboard.surface.web.answer import FORMAT, answer, to_text
 from latchboard.surface.web.openapi import COMMITS_COUNT_MAX, THREADS_COUNT_MAX
 from latchboard.surface.web.query import Query
+from latchboard.surface.web.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,24 +124,3 @@ def _conflict(one: Conflict) -> Facts:
         "files": files,
         "restored": one.get("restored", []),
     }
-
-
-class Shared:
-    """One reading for all who asked before it began: fifty pages that hear of a commit are one look at the store."""
-
-    def __init__(self, make: Callable[[], bytes]) -> None:
-        self._make = make
-        self._running = asyncio.Lock()
-        self._next: asyncio.Future[bytes] | None = None
-
-    async def get(self) -> bytes:
-        """What a reading gives that begins after this call."""
-        if self._next is None:
-            self._next = asyncio.ensure_future(self._read())
-            self._next.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen
-        return await asyncio.shield(self._next)
-
-    async def _read(self) -> bytes:
-        async with self._running:
-            self._next = None  # whoever asks from now on may know of something newer
-            return await in_thread(self._make)
