@@ -69,16 +69,120 @@ def test_what_is_over_and_what_is_damaged_is_shown(cli: Cli) -> None:
     assert "Cannot be read (counts as held)" in said
 
 
-@pytest.mark.parametrize("no_color", [True, False])
-def test_terminal_gets_a_table_that_fits_and_respects_no_color(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, no_color: bool
-) -> None:
+def test_an_agent_that_holds_much_is_told_in_a_number(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "src/b.py", "src/c.py", "--agent", "planner")
+
+    said = cli.says("status")
+
+    assert "  planner          3 locks             never\n" in said
+    assert said.count("src/b.py") == 1
+
+
+def test_files_that_somebody_else_changed_are_told_with_the_command_that_shows_them(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+    board = cli.board()
+    held = [{"agent": "planner", "mode": "exclusive", "token": 1, "since": "2026-11-21T01:40:00.000000Z"}]
+    trace = {"kind": "bypass", "agent": "builder", "names": ["src/a.py"], "held_by": held, "reason": ""}
+    board.store.transact(lambda view: view.put("log/conflict", trace), who="builder")
+    board.close()
+
+    said = cli.says("status")
+
+    assert [one["kind"] for one in cli("status", "--json").json["conflicts"]] == ["bypass"]
+    assert said.endswith("held files were changed by somebody else, 1 time: latchboard conflict list\n")
+
+
+class Looked:
+    """`status` as somebody sees it on a terminal of some width."""
+
+    def __init__(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cli = cli
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, columns: int, **environment: str) -> list[str]:
+        given = {"TERM": "xterm-256color", "COLUMNS": str(columns), **environment}
+        with self._monkeypatch.context() as patch:
+            patch.setattr(table, "is_terminal", lambda: True)
+            return self.cli.shown(self.cli("status", **given).out).splitlines()
+
+
+@pytest.fixture
+def look(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Looked:
+    return Looked(cli, monkeypatch)
+
+
+def plain(lines: list[str]) -> list[str]:
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+
+
+def test_on_a_terminal_headings_are_set_apart_and_empty_columns_left_out(cli: Cli, look: Looked) -> None:
+    cli("update", "splitting the parser", "src/a.py", "--agent", "planner")
+    cli("acquire", "src/a.py", "--agent", "planner", "--reason", "two modules")
+
+    assert look(80) == [
+        "<project>: 1 agent, 1 lock, 0 waiting",
+        "",
+        "\x1b[1mAgents\x1b[0m",
+        "\x1b[2m  agent    status                holds     last update\x1b[0m",
+        "  planner  splitting the parser  src/a.py  0 s ago",
+        "",
+        "\x1b[1mLocks\x1b[0m",
+        "\x1b[2m  path      holder   since      until      what for\x1b[0m",
+        "  src/a.py  planner  01:40:00Z  02:40:00Z  two modules",
+    ]
+
+
+def test_no_colours_ever_and_nothing_at_all_for_a_dumb_terminal(cli: Cli, look: Looked) -> None:
     _busy(cli)
-    monkeypatch.setattr(table, "is_terminal", lambda: True)
-    environment = {"TERM": "xterm-256color", **({"NO_COLOR": "1"} if no_color else {})}
 
-    out = cli.shown(cli("status", **environment).out)
+    assert set(re.findall(r"\x1b\[[0-9;]*m", "".join(look(80)))) == {"\x1b[0m", "\x1b[1m", "\x1b[2m"}
+    assert look(80, TERM="dumb") == plain(look(80))
 
-    assert "─" in out
-    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", out)) is False or not no_color
-    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in out.splitlines()) <= 80
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 160])
+def test_a_row_is_one_line_and_the_name_of_a_file_is_kept(cli: Cli, look: Looked, columns: int) -> None:
+    paths = ["src/" + "deep/" * 100 + "far.py", "src/\u65e5\u672c/" + "\u6587" * 60 + "/wide.py", "src/a.py"]
+    cli("acquire", *paths, "--agent", "planner", "--reason", "why it is held, in many words " * 5)
+    cli("update", "something long that is being done " * 5, "--agent", "planner")
+
+    lines = plain(look(columns))
+
+    rows = lines[1 : lines.index("cut to fit; all of it: latchboard status | less -S")]
+    assert [line for line in rows if table.cells(line) > columns] == []
+    assert [line for line in rows if "far.py" in line] == [line for line in rows if "deep/" in line or "far.py" in line]
+    assert sum("planner" in line for line in rows) == 4
+    for name in ("far.py", "wide.py", "src/a.py"):
+        assert sum(name in line for line in rows) == 1
+
+
+def test_what_was_cut_is_whole_where_nobody_looks(cli: Cli) -> None:
+    path = "src/" + "deep/" * 100 + "far.py"
+    cli("acquire", path, "--agent", "planner", "--reason", "why " * 100)
+
+    said = cli.says("status", COLUMNS="40")
+
+    assert path in said
+    assert "why " * 99 + "why" in said
+    assert "cut to fit" not in said
+
+
+def test_columns_go_in_order_when_it_gets_narrow(cli: Cli, look: Looked) -> None:
+    cli("acquire", "src/" + "a" * 30 + ".py", "--agent", "planner", "--reason", "two modules, one after the other")
+
+    def headings(columns: int) -> list[str]:
+        lines = plain(look(columns))
+        return re.split(r"\s{2,}", lines[lines.index("Locks") + 1].strip())
+
+    assert headings(120) == ["path", "holder", "since", "until", "what for"]
+    assert headings(80) == ["path", "holder", "since", "until"]
+    assert headings(60) == ["path", "holder", "until"]
+    assert headings(40) == ["path", "holder"]
+
+
+def test_of_very_many_locks_a_terminal_gets_the_first(cli: Cli, look: Looked) -> None:
+    cli("acquire", *[f"src/{number:04}.py" for number in range(table.ROWS_SHOWN_MAX + 1)], "--agent", "planner")
+
+    lines = plain(look(80))
+
+    assert lines[-3:] == ["  ... and 1 more", "", "cut to fit; all of it: latchboard status | less -S"]
+    assert cli.says("status").count("\n  src/") == table.ROWS_SHOWN_MAX + 1

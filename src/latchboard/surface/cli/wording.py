@@ -7,7 +7,7 @@ from latchboard.surface.cli.answer import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from latchboard.clock import Now
@@ -114,3 +114,8 @@ def plural(count: int, one: str, many: str = "") -> str:
 def listing(names: Iterable[str]) -> str:
     """Names in one sentence."""
     return ", ".join(printable(name) for name in names)
+
+
+def few(names: Sequence[str], one: str) -> str:
+    """A name or two; of more of them how many: `src/a.py`, `38 locks`. All of them are somewhere else."""
+    return listing(names) if len(names) <= 2 else plural(len(names), one)

@@ -52,7 +52,7 @@ def trouble(news: News, filter_text: str) -> list[str]:
         said.append(f"The store cannot be read; tried again all the time: {shown(news.trouble)}")
     if news.note:
         said.append(news.note)
-    if damaged := news.picture.damaged:
+    if damaged := news.damaged:
         keys = ", ".join(shown(one["key"]) for one in damaged[:3])
         what = (
             "1 record cannot be read, and counts"

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     Piece: TypeAlias = tuple[str, str]
     Painter: TypeAlias = Callable[[Any, int, float], list[Piece]]
 
-NARROW_CELLS = 56
+NARROW_CELLS = 64
 """Below that a line says less, not smaller."""
+_WAITS_CELLS = 4
 
 _MET = {
-    "refused": "was refused",
-    "deadlock": "deadlock",
-    "waiting": "had to wait",
-    "wait_ended": "waited in vain",
-    "taken_over": "took over",
-    "broken": "broke the lock",
+    "refused": "was refused {names}, held by {other}",
+    "deadlock": "was refused {names}, held by {other}: both would wait for ever",
+    "waiting": "had to wait for {names}, behind {other}",
+    "wait_ended": "waited in vain for {names}, held by {other}",
+    "taken_over": "took {names} over from {other}",
+    "broken": "broke the lock of {other} on {names}",
 }
+_CHANGED = "changed {names}, held by {other}"
 
 
 def agent(item: tuple[str, Entry], cells: int, wall_s: float) -> list[Piece]:
@@ -82,10 +84,10 @@ def _folder(folder: tree.Folder, indent: str, cells: int) -> list[Piece]:
 def _file(file: tree.File, indent: str, cells: int, wall_s: float) -> list[Piece]:
     """`a.py   planner   56m +2 what for`."""
     holder_cells = min(14, cells // 4)
-    label_cells = cells - 2 - len(indent) - holder_cells - 1 - 6
+    label_cells = cells - 2 - len(indent) - holder_cells - 1 - 5 - _WAITS_CELLS
     reason_cells = 0
     if cells >= 72:
-        reason_cells = (cells - 40) // 3
+        reason_cells = (cells - 36) // 3
         label_cells -= reason_cells + 1
     pieces = [(f"{indent}  ", ""), (_padded(middle_cut(shown(file.label), label_cells), label_cells) + " ", "")]
     if not file.holds:
@@ -100,7 +102,7 @@ def _file(file: tree.File, indent: str, cells: int, wall_s: float) -> list[Piece
     waits = f"+{len(file.waiters)}" if file.waiters else ""
     pieces.append((filled(who, holder_cells), agent_style(first["agent"])))
     pieces.append((filled(left, 5, right=True), "dim"))
-    pieces.append((filled(f" {waits}", cells - _width(pieces) if not reason_cells else 4), "wait"))
+    pieces.append((filled(f" {waits}", cells - _width(pieces) if not reason_cells else _WAITS_CELLS), "wait"))
     if reason_cells:
         pieces.append((filled(shown(first["reason"]), cells - _width(pieces)), "dim"))
     return pieces
@@ -138,9 +140,7 @@ def conflict(entry: Entry, cells: int, _wall_s: float) -> list[Piece]:
     kind = entry["kind"]
     who = shown(entry["asked_by"] or "somebody")
     held_by = listing(sorted({str(one.get("agent")) for one in entry["held_by"]}))
-    said = _MET.get(kind, "changed")
-    names = few(entry["names"], "file")
-    text = f" {said} {names}" + (f", of {held_by}" if held_by else "")
+    text = " " + _MET.get(kind, _CHANGED).format(names=few(entry["names"], "file"), other=held_by or "nobody known")
     is_file = kind not in _MET
     who = end_cut(who, max(8, cells // 3))
     rest = cells - len(clock) - 1 - width(who)

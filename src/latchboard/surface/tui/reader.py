@@ -2,7 +2,9 @@
 
 Law 1. It reads when something was committed, and every two seconds for what ends by itself: leases, processes.
 Law 2. However much is committed, it takes no more than about a tenth of the time, and what is shown is the newest.
-Law 3. Whatever goes wrong with the store is told with the last picture there was, and tried again.
+Law 3. A record file that somebody scribbles on is found within ten seconds (of 10,000 locks: within some minutes),
+       which the board does not see by itself: it goes by the journal.
+Law 4. Whatever goes wrong with the store is told with the last picture there was, and tried again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.compose import Latchboard
+    from latchboard.errors import MalformedRecord
     from latchboard.rules.watch import Event
     from latchboard.surface.tui.picture import Picture
     from latchboard.watch import Feed
@@ -38,6 +41,10 @@ _EVENTS_COUNT_MAX = 5000
 _THREADS_COUNT = 200
 _MAIL_PAUSE_S_MIN = 1.0
 _NOTE_S = 30.0
+_DAMAGE_PAUSE_S_MIN = 10.0
+_DAMAGE_PAUSES = 500
+"""Rest for so many times as long as reading every record took: writers have to wait meanwhile."""
+_COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
 _STOP_S_MAX = 2.0
 
 
@@ -46,16 +53,18 @@ class News:
 
     Attributes:
         picture: The board.
+        damaged: Records that cannot be read: key and reason.
         events: Of late, newest first, each with its sentence.
         threads: Conversations, the one with the newest message first.
         trouble: Why the picture may be old; empty: it is not.
         note: Something about the store itself that must be said once.
     """
 
-    __slots__ = ("events", "note", "picture", "threads", "trouble")
+    __slots__ = ("damaged", "events", "note", "picture", "threads", "trouble")
 
     def __init__(self) -> None:
         self.picture: Picture = EMPTY
+        self.damaged: Sequence[dict[str, Any]] = ()
         self.events: Sequence[Told] = ()
         self.threads: Sequence[dict[str, Any]] = ()
         self.trouble = ""
@@ -83,6 +92,8 @@ class Reader:
         self._note_at_s = 0.0
         self._mail_due = True
         self._mail_at_s = 0.0
+        self._damaged: dict[str, dict[str, Any]] = {}
+        self._damage_at_s = self._now_s() + _DAMAGE_PAUSE_S_MIN  # whoever begins reads every record anyway
         self._is_stopping = False
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
@@ -123,6 +134,7 @@ class Reader:
             trouble = self._look()
             news = News()
             news.picture, news.threads = self._news.picture, self._news.threads
+            news.damaged = list(({one["key"]: one for one in news.picture.damaged} | self._damaged).values())
             news.events = tuple(reversed(self._events))
             news.trouble = trouble
             news.note = (
@@ -140,6 +152,7 @@ class Reader:
             self._follow()
             self._take(self._decoder.picture(self._board.board.text()))
             self._read_mail()
+            self._look_for_damage()
         except CoordinationError as exc:
             self._drop_feed()
             return exc.message
@@ -180,6 +193,8 @@ class Reader:
                 self._news.note = "The store was replaced by another one; this is what is in it."
             else:
                 self._news.note = "The store was removed: nothing is known about who holds what."
+        elif picture.revision and not was:
+            self._news.note = ""  # it is there again
         self._news.picture = picture
 
     def _read_mail(self) -> None:
@@ -189,6 +204,20 @@ class Reader:
             took_s = self._now_s() - now_s
             self._mail_due = False
             self._mail_at_s = now_s + max(_MAIL_PAUSE_S_MIN, _PAUSES * took_s)
+
+    def _look_for_damage(self) -> None:
+        """Read every record, now and then."""
+        began_s = self._now_s()
+        if began_s < self._damage_at_s:
+            return
+        damaged: list[MalformedRecord] = []
+        snapshot = self._board.store.read(*_COLLECTIONS)
+        for collection in _COLLECTIONS:
+            snapshot.scan(collection, damaged=damaged)
+        found = [{name: str(exc.fields.get(name)) for name in ("key", "reason")} for exc in damaged]
+        self._damaged = {one["key"]: one for one in found}
+        now_s = self._now_s()
+        self._damage_at_s = now_s + max(_DAMAGE_PAUSE_S_MIN, _DAMAGE_PAUSES * (now_s - began_s))
 
     def _rest(self, took_s: float, *, has_trouble: bool) -> None:
         """Until there may be something new."""

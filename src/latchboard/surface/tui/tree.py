@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = ("glob:", "hardlink:")
 _DEPTH_MAX = 40
-"""Deeper than that nobody sees a difference; and walking up a path of two thousand folders for each line is slow."""
+"""Deeper than that nobody sees a difference, and there is no need to walk up all of two thousand folders."""
 
 
 class Folder:
@@ -220,11 +220,9 @@ def depth(node: Node) -> int:
         return depth(node.file) + 1
     found = 0
     above = node.parent
-    steps = 0
-    while above is not None and above.parent is not None and steps < _DEPTH_MAX * 4 and found < _DEPTH_MAX:
+    while above is not None and above.parent is not None and found < _DEPTH_MAX:
         found += not above.is_passed
         above = above.parent
-        steps += 1
     return found
 
 

@@ -28,13 +28,14 @@ def run(call: Call) -> Answer:
             (
                 printable(one["agent"]),
                 printable(one["status"]),
-                wording.listing(one["files"]),
-                wording.listing(one["holds"]),
+                wording.few(one["files"], "file"),
+                wording.few(one["holds"], "lock"),
                 seen + (", quiet" if one["quiet"] else ""),
                 process,
             )
         )
-    lines = table("Agents", ("agent", "status", "files", "holds", "last update", "process"), rows)
+    headings = ("agent", "status", "files", "holds", "last update", "process")
+    lines = table("Agents", headings, rows, gives=("files", "process", "status"), cuts=("holds",))
     if call.named_agent is None:
         nobody = "no agent has said anything here, and none holds anything"
     else:

@@ -35,7 +35,9 @@ def list_(call: Call) -> Answer:
         ]
         for one in found
     ]
-    lines = table("Held files that somebody else changed", ["id", "found", "holder", "in a call of", "files"], rows)
+    headings = ["id", "found", "holder", "in a call of", "files"]
+    title = "Held files that somebody else changed"
+    lines = table(title, headings, rows, gives=["found", "in a call of"], cuts=["files"])
     if lines:
         lines.append(f"what changed: {call.command('conflict show', found[-1]['id'])}")
     return Answer({"conflicts": [_facts(one) for one in found]}, lines or ["no held file was changed by somebody else"])

@@ -9,7 +9,7 @@ from latchboard.clock import Now, parse_iso
 from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, option
-from latchboard.surface.cli.table import table
+from latchboard.surface.cli.table import Tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from latchboard.surface.cli.call import Call
 
     Facts = dict[str, Any]
+
+_ABOUT_LOCKS = ("refused", "deadlock", "waiting", "wait_ended", "taken_over", "broken")
+"""Kinds of conflicts (protocol/schema/conflict.json); the others are about files."""
 
 
 def run(call: Call, *, at: int | None) -> Answer:
@@ -62,13 +65,41 @@ def lines(call: Call, facts: Facts, *, is_past: bool = False) -> list[str]:
     whose = "" if call.named_agent is None else f", of {printable(call.named_agent)} alone"
     when = f", as it was at revision {facts['revision']} ({printable(facts['last_updated'])})" if is_past else ""
     found = [f"{printable(facts['root'])}{whose}{when}: {', '.join(counts)}"]
-    found += table("Agents", ("agent", "status", "holds", "waits for", "last update"), _agents(now, facts))
-    found += table("Locks", ("path", "holder", "since", "until", "waiting", "what for"), _locks(now, facts))
-    found += table("In line", ("agent", "for", "since", "behind", "what for"), _waiters(now, facts))
+    shown = Tables()
+    shown.add(
+        "Agents",
+        ("agent", "status", "holds", "waits for", "last update"),
+        _agents(now, facts),
+        gives=("last update", "status"),
+        cuts=("waits for", "holds"),
+    )
+    shown.add(
+        "Locks",
+        ("path", "holder", "since", "until", "waiting", "what for"),
+        _locks(now, facts),
+        gives=("what for", "since", "until"),
+        cuts=("path",),
+    )
+    shown.add(
+        "In line",
+        ("agent", "for", "since", "behind", "what for"),
+        _waiters(now, facts),
+        gives=("what for", "since"),
+        cuts=("for", "behind"),
+    )
     ended = [(printable(e["name"]), printable(e["agent"]), e["why"]) for e in facts["ended_locks"]]
-    found += table("Over, and free to take", ("path", "last holder", "why"), ended)
+    shown.add("Over, and free to take", ("path", "last holder", "why"), ended, cuts=("path",))
     damaged = [(printable(one["key"]), printable(one["reason"])) for one in facts["damaged"]]
-    found += table("Cannot be read (counts as held)", ("record", "what is wrong"), damaged)
+    shown.add("Cannot be read (counts as held)", ("record", "what is wrong"), damaged)
+    found += shown.lines
+    changed = sum(one["kind"] not in _ABOUT_LOCKS for one in facts["conflicts"])
+    if changed:
+        times = wording.plural(changed, "time")
+        found.append(
+            f"held files were changed by somebody else, {times}: {call.command('conflict list', as_agent=False)}"
+        )
+    if shown.is_cut:
+        found += ["", f"cut to fit; all of it: {call.command('status')} | less -S"]
     return found
 
 
@@ -88,8 +119,8 @@ def _agents(now: Now, facts: Facts) -> list[tuple[str, ...]]:
             (
                 printable(agent),
                 printable(entry["status"]),
-                wording.listing(entry["holds"]),
-                wording.listing(entry["waits_for"]),
+                wording.few(entry["holds"], "lock"),
+                wording.few(entry["waits_for"], "file"),
                 f"{seen}{quiet}",
             )
         )
@@ -114,7 +145,7 @@ def _waiters(now: Now, facts: Facts) -> list[tuple[str, ...]]:
     return [
         (
             printable(one["agent"]),
-            wording.listing(one["names"]),
+            wording.few(one["names"], "file"),
             wording.age(one["since"], now),
             wording.listing(one["blocked_by"]),
             printable(one["reason"]),
