@@ -397,6 +397,19 @@ def test_file_that_reads_agents_md_needs_no_block(scene: Any) -> None:
     assert marked.BEGIN in (scene.root / "AGENTS.md").read_text()
 
 
+def test_gemini_has_a_block_of_its_own_unless_it_reads_agents_md(scene: Any) -> None:
+    scene.set_up("gemini")
+    assert marked.BEGIN in (scene.root / "GEMINI.md").read_text()
+    scene.take_out()
+    assert scene.tree() == {}
+
+    scene.write(".gemini/settings.json", '{"context": {"fileName": ["AGENTS.md"]}}\n')
+    scene.set_up("gemini")
+
+    assert not (scene.root / "GEMINI.md").exists()
+    assert marked.BEGIN in (scene.root / "AGENTS.md").read_text()
+
+
 # -- hostile names ----------------------------------------------------------------------------------------------------
 
 
