@@ -303,6 +303,13 @@ def test_git_reads_the_gitignore_in_the_same_way(text: str, tmp_path: Path) -> N
     assert (done.returncode == 0) is (text in IGNORING)
 
 
+def test_matcher_that_is_no_text_is_none_of_ours_and_is_put_right() -> None:
+    text = json.dumps({"hooks": {"PreToolUse": [{"matcher": ["Edit"], "hooks": [{"command": command(CLAUDE)}]}]}})
+
+    assert {hash(matcher) for _, matcher, _ in rules.hooks_of(text, CLAUDE)} == {hash("['Edit']")}
+    assert json.loads(merged(text, CLAUDE)) == json.loads(merged("", CLAUDE))
+
+
 # -- any configuration -------------------------------------------------------------------------------------------------
 
 WORDS = st.text(max_size=6)

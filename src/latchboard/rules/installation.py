@@ -161,7 +161,7 @@ def _ours(said: dict[str, Any], client: Client, event: str) -> Iterator[tuple[Pl
     """(place, matcher, hook) of each of ours in one event, in their order."""
     groups = json_text.at(said, ["hooks", event])
     for i, group in enumerate(groups if isinstance(groups, list) else []):
-        matcher = json_text.at(group, ["matcher"]) or ""
+        matcher = str(json_text.at(group, ["matcher"]) or "")  # of another type: no client takes it for ours
         if client.is_flat:
             if is_our_command(json_text.at(group, ["command"]), client.name):
                 yield ("hooks", event, i), matcher, group

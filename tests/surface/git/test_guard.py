@@ -545,7 +545,18 @@ def test_guard_that_is_broken_lets_git_go_on_with_a_warning(scene: Scene, script
     assert "failed (status" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
+def test_guard_that_crashes_lets_git_go_on_with_a_warning(scene: Scene, number: int) -> None:
+    scene.change("src/a.py")
+    scene.guard.write_text(f"#!/bin/sh\nulimit -c 0\nkill -{int(number)} $$\n")
+
+    done = scene.commit()
+
+    assert done.returncode == 0
+    assert f"failed (status {128 + number}): what others hold was not looked at" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_guard_that_is_killed_leaves_a_usable_repository(scene: Scene, number: int) -> None:
     scene.change("src/a.py")
     good = scene.guard.read_text()
