@@ -11,6 +11,12 @@ from tests.surface.git.scene import Scene
 pytestmark = pytest.mark.process
 
 
+def without_a_reflog(scene: Scene) -> Scene:
+    with (scene.base / "gitconfig").open("a") as file:
+        file.write("[core]\n\tlogAllRefUpdates = false\n")
+    return scene
+
+
 def test_commit_past_the_guard_is_found_logged_and_told(scene: Scene) -> None:
     token = scene.hold("planner", "src/a.py", reason="split the parser")
     scene.change("src/a.py", "src/b.py")
@@ -20,7 +26,7 @@ def test_commit_past_the_guard_is_found_logged_and_told(scene: Scene) -> None:
     assert done.returncode == 0
     commit = scene.head()[:12]
     assert f"latchboard: commit {commit} has what planner has under lock" in done.stderr
-    assert "git reset --soft HEAD~1" in done.stderr
+    assert f"To undo it: git reset --soft {scene.git('rev-parse', 'HEAD~1').stdout[:12]}\n" in done.stderr
     [conflict] = scene.conflicts()
     assert (conflict["kind"], conflict["names"], conflict["asked_by"]) == ("bypass", ["src/a.py"], "builder")
     assert (conflict["held_by"][0]["agent"], conflict["held_by"][0]["token"]) == ("planner", token)
@@ -115,9 +121,11 @@ def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
     scene.commit("builder", "--amend", "--no-verify")
     assert scene.conflicts() == []
 
+    before = scene.head()
     scene.change("src/a.py")
-    scene.commit("builder", "--amend", "--no-verify")
+    done = scene.commit("builder", "--amend", "--no-verify")
     assert len(scene.conflicts()) == 1
+    assert f"To undo it: git reset --soft {before[:12]}\n" in done.stderr
 
 
 def test_switching_branches_tells_the_holder_where_the_old_file_is(scene: Scene) -> None:
@@ -163,7 +171,10 @@ def test_switching_to_a_new_branch_changes_nothing(scene: Scene) -> None:
     assert (done.stderr, scene.conflicts()) == ("", [])
 
 
-def test_fast_forward_is_found(scene: Scene) -> None:
+@pytest.mark.parametrize("has_reflog", [True, False])
+def test_fast_forward_is_found(bare_scene: Scene, has_reflog: bool) -> None:
+    scene = bare_scene if has_reflog else without_a_reflog(bare_scene)
+    scene.make()
     scene.git("switch", "--quiet", "-c", "other")
     scene.change("src/a.py")
     scene.commit()
@@ -174,6 +185,21 @@ def test_fast_forward_is_found(scene: Scene) -> None:
 
     assert "git reset --keep " in done.stderr
     assert [one["kind"] for one in scene.conflicts()] == ["overwritten"]
+
+
+def test_merge_past_the_guard_without_a_reflog_is_found(bare_scene: Scene) -> None:
+    scene = without_a_reflog(bare_scene).make()
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("switch", "--quiet", "main")
+    scene.change("src/b.py")
+    scene.commit()
+    scene.hold("planner", "src/a.py")
+
+    scene.git("merge", "--quiet", "--no-verify", "other", agent="builder")
+
+    assert [(one["kind"], one["names"]) for one in scene.conflicts()] == [("overwritten", ["src/a.py"])]
 
 
 def test_squashed_merge_is_found(scene: Scene) -> None:

@@ -64,6 +64,15 @@ def parent_and_head() -> tuple[str, str]:
     return (parents[0] if parents else ""), head
 
 
+def last_merge() -> tuple[str, str] | None:
+    """From where to where a merge moved HEAD, for a repository without a reflog; None where git did not note it."""
+    try:
+        old, new = ask("rev-parse", "--quiet", "--verify", "ORIG_HEAD"), ask("rev-parse", "HEAD")
+    except GitFailed:
+        return None
+    return old.decode("ascii", "replace").strip(), new.decode("ascii", "replace").strip()
+
+
 def unpushed(pushes: list[tuple[str, str]], remote: str) -> set[str]:
     """The commits that a push sends and the other side does not have yet, as far as that is known here."""
     words = [here for here, _ in pushes] + ["--not"] + [there for _, there in pushes if there]
