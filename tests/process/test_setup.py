@@ -330,6 +330,29 @@ def test_linked_work_tree_that_shares_the_board_has_files_of_its_own(linked: tup
     assert not (tree / ".claude").exists()
 
 
+def test_folder_of_a_larger_repository_leaves_its_hooks_alone_and_says_so(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    part = mine.project / "part"
+    part.mkdir()
+
+    told = mine.json("init", "--root", str(part), "--client", "none")["git"]
+
+    assert [one["kind"] for one in told] == ["told"]
+    assert "latchboard-git-hook --install" in told[0]["text"]
+    assert not (mine.project / ".git/hooks/pre-commit").exists()
+    found = mine.json("doctor", "--hooks", "--root", str(part))["findings"]
+    assert {(one["state"], one["mend"]) for one in found} == {("missing", "latchboard-git-hook --install")}
+
+    mine.run("latchboard-git-hook", "--install", cwd=part)
+
+    assert mine.json("init", "--root", str(part), "--client", "none")["git"] == []
+    assert {one["state"] for one in mine.json("doctor", "--hooks", "--root", str(part))["findings"]} == {"ok"}
+    assert mine.board("acquire", "a.txt", "--root", str(part), "--agent", "other").returncode == 0
+    (part / "a.txt").write_text("mine\n")
+    mine.git("add", "part/a.txt")
+    assert "held by other" in mine.git("commit", "-q", "-m", "second", AGENT_ID="me").stderr
+
+
 def test_repository_without_any_client_gets_a_board_and_gits_hooks(desk: Callable[[str], Desk]) -> None:
     mine = desk("project")
     before = mine.files()

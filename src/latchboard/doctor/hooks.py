@@ -62,7 +62,9 @@ class HookDoctor:
                 elif one.name in found:
                     yield self._aider()
         if self._installation.files.has_repository():
-            yield from self._git()
+            yield from self._git("latchboard init")
+        elif self._installation.files.is_in_git():
+            yield from self._git("latchboard-git-hook --install")
 
     # -- a client -----------------------------------------------------------------------------------------------------
 
@@ -160,21 +162,23 @@ class HookDoctor:
 
     # -- git ----------------------------------------------------------------------------------------------------------
 
-    def _git(self) -> Iterator[Finding]:
+    def _git(self, mend: str) -> Iterator[Finding]:
         folder = self._bench.hooks_folder(self._folder)
+        if not folder:  # git knows no repository here
+            return
         hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in git_hook.NAMES}
         ours = {name: data for name, data in hooks.items() if _GUARD in data}
         for name in hooks:
             if name not in ours:
                 what = f"git's {name} does not run our guard"
-                yield Finding(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend="latchboard init")
+                yield Finding(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend=mend)
         if "pre-commit" in ours:
-            yield self._committed(folder, ours)
+            yield self._committed(folder, ours, mend)
         for name in ours:
             if name != "pre-commit":
                 yield Finding(_GIT, "ok", "it is there", file=f"{folder}/{name}", event=name)
 
-    def _committed(self, hooks_folder: str, ours: dict[str, bytes]) -> Finding:
+    def _committed(self, hooks_folder: str, ours: dict[str, bytes], mend: str) -> Finding:
         """The guard, tried by two commits in a scratch repository."""
         file = f"{hooks_folder}/pre-commit"
         with self._bench.scratch() as folder:
@@ -193,7 +197,6 @@ class HookDoctor:
                     what = f"a commit of a file that another agent holds is let through: {_end(ran.err)}"
                     if name == probe.FREE:
                         what = f"a commit of a file that nobody holds is refused: {_end(ran.err)}"
-                    mend = "latchboard init"
                     return Finding(_GIT, "broken", what, file=file, event="pre-commit", mend=mend, took_s=took)
         what = "a commit of what is held is refused, of what is free is not"
         return Finding(_GIT, "ok", what, file=file, event="pre-commit", took_s=took)

@@ -141,7 +141,7 @@ def _refuse_what_git_would_take(call: Call, done: list[Change], *, dry_run: bool
 def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) -> list[dict[str, Any]]:
     """Write git's hooks, or take them out; what happened."""
     if not installation.files.has_repository():
-        return []
+        return _git_around(call) if what == "install" and installation.files.is_in_git() else []
     from latchboard.compose.setting_up import git_hooks
 
     try:
@@ -150,6 +150,20 @@ def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) ->
     except CoordinationError as exc:
         return [{"kind": "refused", "path": call.own_root, "text": exc.message}]
     return [{"kind": one.kind, "path": one.path, "text": one.text} for one in changes]
+
+
+def _git_around(call: Call) -> list[dict[str, Any]]:
+    """Tell of the hooks of a repository that is larger than the project, if they do not guard it yet."""
+    from latchboard.compose.setting_up import git_hooks
+
+    try:
+        changes = git_hooks(call.own_root).install(dry_run=True)
+    except CoordinationError:  # git knows no repository here
+        return []
+    if not any(one.kind != "told" for one in changes):
+        return []
+    text = "this folder is a part of a larger repository, whose hooks are left alone. To have them guard it:"
+    return [{"kind": "told", "path": call.own_root, "text": f"{text}\n  latchboard-git-hook --install"}]
 
 
 def _remove(call: Call, *, dry_run: bool) -> Answer:
