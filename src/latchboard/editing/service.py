@@ -144,12 +144,13 @@ class Editing:
             return None
         return image if image is not None and image["agent"] == agent and image["token"] == token else None
 
-    def done(self, agent: str, paths: Iterable[str] = ()) -> None:
+    def done(self, agent: str, paths: Iterable[str] = (), *, ends: bool = True) -> None:
         """A call of the agent is over: take the images of what it wrote anew, and renew its lease if that is due.
 
         Args:
             agent: Whose call.
             paths: What it wrote; none: whatever it holds and is not its image.
+            ends: A call ends with it; False where none had begun. An edit of nothing but nobody's files ends none.
 
         Raises:
             StoreError: Nothing was changed.
@@ -159,8 +160,9 @@ class Editing:
         check_agent(agent)
         names = [name for name in self._names(paths)[0] if images.is_imaged(name)] if paths else None
         fresh = self._fresh(agent, names)
-        if fresh or calls.is_any(self.locks.store, agent) or self._lives_by_a_lease_that_is_due(agent):
-            self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh), table=Own)
+        ends = ends and names != [] and calls.is_any(self.locks.store, agent)
+        if fresh or ends or self._lives_by_a_lease_that_is_due(agent):
+            self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh, ends=ends), table=Own)
 
     def _fresh(self, agent: str, names: list[str] | None) -> dict[str, Image | None]:
         """New images of those of the agent's files that are not their images."""
@@ -200,8 +202,8 @@ class Editing:
             return False
         return _is_due(lease, self.locks.clock.now())
 
-    def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
-        passing = calls.end(table.view, agent)
+    def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None], *, ends: bool) -> None:
+        passing = calls.end(table.view, agent) if ends else []
         for name, image in fresh.items():
             try:
                 record = table.record(name)

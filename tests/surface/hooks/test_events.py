@@ -398,3 +398,49 @@ def test_an_agent_that_waits_in_line_is_told_so(hooked: Hooked) -> None:
     hooked.fire(hooked.event("Stop", stop_hook_active=False))
     assert "You hold src/a.py now" in hooked.edit("src/b.py", "s2", after=True).context
     assert hooked.edit(session="s2").said_nothing
+
+
+def on_a_branch(hooked: Hooked) -> None:
+    """Two branches that differ in src/a.py."""
+    who = "-c user.name=t -c user.email=t@example.invalid"
+    steps = f"""rmdir .git && git init -q -b main && echo /data/ > .gitignore && git add . && git {who} commit -qm one
+    git switch -qc topic && echo two > src/a.py && git {who} commit -qam two && git switch -q main"""
+    subprocess.run(["sh", "-ec", steps], cwd=hooked.root, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("other", ["a read that fails", "a tool of another server", "an edit outside", "nothing"])
+def test_what_ends_beside_a_shell_call_does_not_end_it(hooked: Hooked, other: str) -> None:
+    on_a_branch(hooked)
+    assert hooked.shell("git switch topic").said_nothing
+
+    if other == "a read that fails":
+        hooked.fire(hooked.event("PostToolUseFailure", tool_name="Read", tool_input={}, error="no such file"))
+    elif other == "a tool of another server":
+        hooked.fire(hooked.event("PostToolUse", tool_name="mcp__db__query", tool_input={}))
+    elif other == "an edit outside":
+        hooked.edit("/srv/nowhere/x")
+        hooked.edit("/srv/nowhere/x", after=True)
+
+    assert hooked.edit(session="s2").is_denied
+    hooked.shell("git switch topic", after=True)
+    assert hooked.edit(session="s2").said_nothing
+
+
+def test_a_shell_call_that_fails_is_looked_at_like_any_other(hooked: Hooked) -> None:
+    hooked.edit()
+    hooked.edit(after=True)
+    hooked.shell("./generate", "s2")
+    (hooked.root / "src/a.py").write_text("other\n")
+
+    hooked.fire(hooked.event("PostToolUseFailure", "s2", tool_name="Bash", tool_input={"command": "./generate"}))
+
+    (conflict,) = hooked.board.conflicts.every()
+    assert (conflict["holder"], conflict["by"], conflict["certain"]) == ("s1", "s2", True)
+
+
+def test_a_subagent_that_ends_without_an_id_ends_nobody(hooked: Hooked) -> None:
+    hooked.edit()
+
+    assert hooked.fire(hooked.event("SubagentStop", stop_hook_active=False)).said_nothing
+
+    assert hooked.holder("src/a.py") == "s1"
