@@ -228,17 +228,20 @@ class Editing:
 
         Args:
             agent: Who is about to write.
-            paths: Files, folders, patterns, as for `begin`.
+            paths: Files, folders, patterns, as for `begin`, however many.
             token: As for `begin`.
 
         Returns:
             As `Locks.check`.
         """
         names, _ = self._names(paths)
-        if not names:
-            return []
-        found = self.locks.check(names, agent=agent, token=token)
-        return [one for one in found if one["agent"] != agent or one["bound"] != "agent"]
+        most = self.locks.settings.names_count_max
+        for start in range(0, len(names), most):
+            found = self.locks.check(names[start : start + most], agent=agent, token=token)
+            others = [one for one in found if one["agent"] != agent or one["bound"] != "agent"]
+            if others:
+                return others
+        return []
 
     # -- between and after calls --------------------------------------------------------------------------------------
 

@@ -444,3 +444,53 @@ def test_a_subagent_that_ends_without_an_id_ends_nobody(hooked: Hooked) -> None:
     assert hooked.fire(hooked.event("SubagentStop", stop_hook_active=False)).said_nothing
 
     assert hooked.holder("src/a.py") == "s1"
+
+
+# -- work trees that share the board -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work_tree(hooked: Hooked) -> Path:
+    """A linked work tree of a project whose work trees are one to the board."""
+    (hooked.root / "latchboard.toml").write_text("worktrees_shared = true\n")
+    on_a_branch(hooked)
+    tree = hooked.root.parent / "tree"
+    subprocess.run(["git", "worktree", "add", "-q", "--detach", tree], cwd=hooked.root, check=True)
+    (hooked.root.parent / "alias").symlink_to(tree)
+    return tree
+
+
+@pytest.mark.parametrize("path", ["{tree}/src/a.py", "{alias}/src/a.py", "/{tree}/src/a.py", "src/../src/a.py"])
+@pytest.mark.parametrize("cwd", ["{tree}", "{alias}"])
+def test_an_edit_in_a_work_tree_is_one_of_the_project_however_it_is_reached(
+    hooked: Hooked, work_tree: Path, path: str, cwd: str
+) -> None:
+    hooked.edit()
+    places = {"tree": work_tree, "alias": work_tree.parent / "alias"}
+    fields = {"tool_input": {"file_path": path.format(**places)}, "cwd": cwd.format(**places)}
+
+    assert hooked.fire(hooked.event("PreToolUse", "s2", tool_name="Edit", **fields)).is_denied
+
+
+def test_a_shell_call_in_a_work_tree_writes_what_it_stands_for(hooked: Hooked, work_tree: Path) -> None:
+    hooked.edit()
+
+    assert hooked.shell("echo x > src/a.py", "s2", cwd=str(work_tree)).is_denied
+    assert hooked.shell("echo x > src/b.py", "s2", cwd=str(work_tree)).said_nothing
+    assert hooked.holder("src/b.py") == "s2"
+
+
+def test_a_work_tree_may_be_on_a_branch_of_its_own(hooked: Hooked, work_tree: Path) -> None:
+    hooked.edit()
+
+    assert hooked.shell("git switch topic", "s2", cwd=str(work_tree)).said_nothing
+
+
+def test_one_of_others_behind_many_of_its_own_is_seen(hooked: Hooked) -> None:
+    hooked.edit("src/c.py", "other")
+    hooked.edit("src/a.py")
+    hooked.edit("src/b.py")
+    (hooked.root / "src/c.py").write_text("one\n")
+    hooked.environ = {"LATCHBOARD_NAMES_COUNT_MAX": "2"}
+
+    assert hooked.shell("rm src/a.py src/b.py src/c.py").is_denied
