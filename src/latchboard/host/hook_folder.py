@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_BYTES_MAX = 1 << 20
 _MODE = 0o755
 _TEMPORARY = ".latchboard.tmp"
 
@@ -83,7 +82,7 @@ class HookFolder:
         """A file's content; empty where there is none, or none that can be read."""
         try:
             with open(self._at(name), "rb") as file:
-                return file.read(_BYTES_MAX)
+                return file.read()
         except OSError:
             return b""
 

@@ -50,6 +50,12 @@ def is_ours(hook: bytes) -> bool:
     return BEGIN.encode() in hook
 
 
+def is_half(hook: bytes) -> bool:
+    """Whether somebody took one end of our part away: what of the rest is ours cannot be told."""
+    begin, end = hook.find(BEGIN.encode()), hook.rfind(END.encode())
+    return is_ours(hook) and (end < begin or BEGIN.encode() in hook[begin + 1 :])
+
+
 def has_made_folder(hook: bytes) -> bool:
     """Whether the folder was made for our hooks."""
     return MADE_FOLDER.encode() in hook
