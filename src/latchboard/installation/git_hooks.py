@@ -102,9 +102,10 @@ class GitHooks:
             StoreError: A file cannot be written.
         """
         hooks = self._hooks
+        own = hooks.own()
+        changes = GitHooks(own).remove(dry_run=dry_run) if own is not None else []
         if self._not_ours():
-            return []
-        changes: list[HookChange] = []
+            return changes
         made_folder = False
         for name in NAMES:
             made_folder = made_folder or rules.has_made_folder(hooks.read(name))

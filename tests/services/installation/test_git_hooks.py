@@ -325,6 +325,21 @@ def test_repository_without_a_hooks_folder_gets_one_and_loses_it_again(plain: Sc
     assert not hooks(plain).exists()
 
 
+@pytest.mark.parametrize("elsewhere", [".husky/_", ".githooks"])
+def test_removing_finds_what_was_written_before_git_was_told_another_folder(plain: Scene, elsewhere: str) -> None:
+    put(hooks(plain) / "pre-commit", "#!/bin/sh\necho mine\n")
+    before = picture(hooks(plain))
+    at(plain.repo).install()
+    plain.git("config", "core.hooksPath", elsewhere)
+    at(plain.repo).install()
+
+    at(plain.repo).remove()
+
+    assert picture(hooks(plain)) == before
+    assert not (plain.repo / elsewhere).exists()
+    assert at(plain.repo).remove() == []
+
+
 def test_hooks_of_a_linked_work_tree_are_those_of_the_repository(plain: Scene) -> None:
     plain.git("worktree", "add", "--quiet", str(plain.base / "linked"))
 
