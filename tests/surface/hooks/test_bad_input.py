@@ -85,6 +85,14 @@ def test_a_path_that_can_be_no_files_is_told_and_not_denied(hooked: Hooked, path
     assert "not locked" in done.json["systemMessage"]
 
 
+def test_a_name_that_is_too_long_for_the_disk_is_not_denied(hooked: Hooked) -> None:
+    name = f"src/{'x' * 300}.py"
+
+    assert hooked.edit(name).said_nothing
+    assert hooked.edit(name, after=True).said_nothing
+    assert hooked.edit(name, "s2").is_denied
+
+
 def test_a_name_that_is_no_text_on_the_disk_is_told_and_not_denied(hooked: Hooked) -> None:
     Path(hooked.root, "src/caf\udce9.py").write_text("x")
 
