@@ -208,6 +208,27 @@ def test_doctor_names_what_is_broken_and_what_is_missing(desk: Callable[[str], D
     assert {one["state"] for one in again if one["client"] in ("claude", "git")} == {"ok"}
 
 
+def test_doctor_names_gits_hooks_that_are_gone_or_not_run_and_init_mends_both(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    mine.board("init", "--client", "none")
+    hooks = mine.project / ".git/hooks"
+    for name in ("pre-commit", "post-commit"):
+        (hooks / name).chmod(0o644)
+    (hooks / "pre-push").unlink()
+
+    found = mine.json("doctor", "--hooks")["findings"]
+
+    assert {one["event"]: (one["state"], one["mend"]) for one in found if one["state"] != "ok"} == {
+        "pre-commit": ("broken", "latchboard init"),
+        "post-commit": ("broken", "latchboard init"),
+        "pre-push": ("missing", "latchboard init"),
+    }
+
+    mine.board("init", "--client", "none")
+
+    assert {one["state"] for one in mine.json("doctor", "--hooks")["findings"]} == {"ok"}
+
+
 HOLES = {
     "lets everything pass": "true",
     "denies everything by its exit status": "echo no >&2; exit 2",

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
             """A file, None for none that can be read."""
             ...
 
+        def can_be_run(self, path: str) -> bool:
+            """Whether it is a program."""
+            ...
+
         def write(self, path: str, data: bytes, *, is_program: bool = False) -> None:
             """Make a file."""
             ...

@@ -172,6 +172,10 @@ class HookDoctor:
             if name not in ours:
                 what = f"git's {name} does not run our guard"
                 yield Finding(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend=mend)
+        for name in [name for name in ours if not self._bench.can_be_run(f"{folder}/{name}")]:
+            what = f"git does not run {name}, for it is not executable"
+            yield Finding(_GIT, "broken", what, file=f"{folder}/{name}", event=name, mend=mend)
+            del ours[name]
         if "pre-commit" in ours:
             yield self._committed(folder, ours, mend)
         for name in ours:
