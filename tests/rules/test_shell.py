@@ -69,6 +69,7 @@ def test_paths_are_seen_from_the_folder_of_the_call() -> None:
         "tree /srv/app/c/d",
         "git-reset /srv/app/c HEAD",
     ]
+    assert [repr(one) for one in writes("rm a", "/")] == ["tree /a"]
 
 
 def test_a_nul_is_no_command() -> None:
@@ -78,3 +79,4 @@ def test_a_nul_is_no_command() -> None:
 def test_depth_is_bounded() -> None:
     assert writes("( " * 10 + "rm a" + ")" * 10) != []
     assert writes("( " * 100 + "rm a" + ")" * 100) == []
+    assert writes("(:); ${a:-$b};" * 100 + "rm a") != []  # one behind the other is not deep

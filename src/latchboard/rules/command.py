@@ -125,7 +125,7 @@ def _went(name: str, operands: list[Word]) -> Found:
 def _eval(name: str, operands: list[Word]) -> Found:
     """`eval`; what any other command does (`source`, `trap`) stands elsewhere, or is done later."""
     found = Found()
-    if name == "eval" and operands and all(word.is_plain for word in operands):
+    if name == "eval" and all(word.is_plain for word in operands):
         found.is_here = True
         found.texts.append(" ".join(word.text for word in operands))
     return found
@@ -194,7 +194,7 @@ def _sed(words: list[Word], cwd: str | None) -> list[Write]:
 
 def _is_suffix(word: Word) -> bool:
     """Whether a word is what BSD's `-i` has behind it: nothing, or what no script begins with."""
-    return word.is_known and (word.text.startswith(".") or (word.is_quoted and not word.text))
+    return word.is_known and (word.text[:1] in ("", "."))
 
 
 def _perl(words: list[Word], cwd: str | None) -> list[Write]:
@@ -217,12 +217,7 @@ def _mv(words: list[Word], cwd: str | None) -> list[Write]:
     options = Options(words, "bfinuvTZt:S:", f"{_PUT} no-copy strip-trailing-slashes")
     if _asks(options):
         return []
-    if options.has("-t", "--target-directory"):
-        sources = options.operands
-    elif len(options.operands) < 2:
-        return []
-    else:
-        sources = options.operands[:-1]
+    sources = options.operands if options.has("-t", "--target-directory") else options.operands[:-1]
     return _each(sources, cwd, "tree") + _put(options, cwd)
 
 

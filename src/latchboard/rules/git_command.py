@@ -98,7 +98,7 @@ def _checkout(words: list[Word], cwd: str) -> list[Write]:
     if not options.is_sure:
         return []
     operands = options.operands
-    if paths is not None and paths:
+    if paths:
         return _reset_to(operands[0] if operands else None, paths, cwd)
     if options.has("-b", "-B"):
         return _switched(options, operands[:1], cwd)
@@ -145,7 +145,7 @@ _RESET = "hard keep merge mixed no-recurse-submodules no-refresh quiet recurse-s
 
 def _reset(words: list[Word], cwd: str) -> list[Write]:
     options = Options(words, "q", _RESET)
-    if not options.is_sure or len(options.operands) > 1 or options.has("--soft", "--mixed"):
+    if len(options.operands) > 1 or options.has("--soft", "--mixed"):
         return []
     target = options.operands[:1] or [Word("HEAD")]
     if options.has("--hard"):
@@ -160,7 +160,7 @@ def _stash(words: list[Word], cwd: str) -> list[Write]:
     rest = words[1:] if words and words[0].text == verb else words
     if verb in ("pop", "apply"):
         options = Options(rest, "q", "index quiet")
-        return _asked("git-stash", cwd, options.operands[:1]) if options.is_sure else []
+        return _asked("git-stash", cwd, options.operands[:1])
     if verb not in ("push", "save"):
         return []
     front, paths = _split(rest)
@@ -180,7 +180,7 @@ def _stash(words: list[Word], cwd: str) -> list[Write]:
 def _clean(words: list[Word], cwd: str) -> list[Write]:
     front, paths = _split(words)
     options = Options(front, "dfqxX", "force quiet")
-    if not options.is_sure or not options.has("-f", "--force"):
+    if not options.has("-f", "--force"):
         return []
     asked = [letter for letter in ("-d", "-x", "-X") if options.has(letter)]
     named = options.operands + (paths or [])

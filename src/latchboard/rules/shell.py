@@ -95,7 +95,6 @@ class _Parser(Words):
                 self._branch()
         if end:
             raise NotPlainError
-        self._depth -= 1
 
     def _operator(self) -> str:
         text = self.text
@@ -115,7 +114,7 @@ class _Parser(Words):
         for word, is_indented in self._here:
             while self.at < self.size:
                 line = self._here_line()
-                while not word.is_quoted and (len(line) - len(line.rstrip("\\"))) % 2 and self.at < self.size:
+                while not word.is_quoted and (len(line) - len(line.rstrip("\\"))) % 2:
                     line = line[:-1] + self._here_line()  # a continued line, as in a command
                 if (line.lstrip("\t") if is_indented else line) == word.text:
                     break

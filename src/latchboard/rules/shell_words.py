@@ -196,8 +196,7 @@ class Words:
         elif follows in ("'", '"') and not is_quoted:
             self.at += 1
             if follows == '"':
-                self._double(word)
-                return
+                return  # a quotation like any other
             self._ansi()
         elif follows == "[":
             raise NotPlainError  # what bash of old takes for arithmetic

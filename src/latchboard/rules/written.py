@@ -165,7 +165,7 @@ class Options:
         if not known & {f"{bare}=", f"{bare}?", "" if equals else bare}:
             raise UnknownOptionError
         is_taking = not equals and f"{bare}=" in known and bool(follows)
-        self.given[name] = follows[0] if is_taking else word.without(len(name) + 1) if equals else Word()
+        self.given[name] = follows[0] if is_taking else word.without(len(name) + 1)
         return int(is_taking)
 
     def _cluster(self, word: Word, follows: list[Word], short: str) -> int:
