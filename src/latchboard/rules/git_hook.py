@@ -11,7 +11,7 @@ from __future__ import annotations
 
 BEFORE = ("pre-commit", "pre-merge-commit", "pre-applypatch", "pre-rebase", "pre-push")
 """They look before something happens, and may refuse it."""
-AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")
+AFTER = ("post-commit", "post-applypatch", "post-checkout", "post-merge", "post-rewrite")
 """They write down what should not have happened, and are never a reason to fail."""
 NAMES = (*BEFORE, *AFTER)
 COMMAND = "latchboard-git-hook"
@@ -22,7 +22,7 @@ END = "# <<< latchboard"
 FIRST_LINE = "#!/bin/sh\n"
 MADE_FOLDER = "# The folder was made for it."
 _WITH_INPUT = ("pre-push", "post-rewrite")
-_BEHIND = ("post-commit", "post-merge")  # of a hook that has looked already, run by the same git
+_BEHIND = ("post-commit", "post-applypatch", "post-merge")  # of a hook that has looked already, run by the same git
 
 
 def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:

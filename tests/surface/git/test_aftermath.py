@@ -113,6 +113,29 @@ def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
     assert [one["kind"] for one in scene.conflicts()] == ["bypass"]
 
 
+@pytest.mark.parametrize("agent", ["builder", ""])
+def test_mailed_patch_past_the_guard_is_found(scene: Scene, agent: str) -> None:
+    for _ in range(2):
+        scene.change("src/a.py")
+        scene.commit()
+    scene.git("format-patch", "--quiet", "-2", "--output-directory", str(scene.base / "patches"))
+    patches = sorted(str(path) for path in (scene.base / "patches").iterdir())
+    scene.git("reset", "--quiet", "--hard", "HEAD~2")
+    scene.git("am", *patches, agent=agent)
+    assert scene.conflicts() == []
+    scene.git("reset", "--quiet", "--hard", "HEAD~2")
+    scene.hold("planner", "src/a.py")
+    if agent:
+        (scene.repo / ".git/hooks/pre-applypatch").unlink()  # as `git am --no-verify` of a newer git
+
+    scene.git("am", *patches, agent=agent)
+
+    assert [(one["kind"], one["asked_by"], one["names"]) for one in scene.conflicts()] == [
+        ("bypass", agent, ["src/a.py"]),
+        ("bypass", agent, ["src/a.py"]),
+    ]
+
+
 def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
     scene.change("src/a.py")
     scene.commit("builder")

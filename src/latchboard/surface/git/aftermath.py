@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def after_commit(who: Who, arguments: Sequence[str]) -> int:
-    """post-commit: a commit that no guard looked at, or that a person made."""
+    """post-commit, post-applypatch: a commit that no guard looked at, or that a person made."""
 
     def look() -> None:
         old, new = repository.last_move() or repository.parent_and_head()

@@ -59,6 +59,7 @@ def _hook(name: str) -> Hook:
         "pre-rebase": guard.before_rebase,
         "pre-push": pushing.before_push,
         "post-commit": aftermath.after_commit,
+        "post-applypatch": aftermath.after_commit,
         "post-checkout": aftermath.after_checkout,
         "post-merge": aftermath.after_merge,
         "post-rewrite": aftermath.after_rewrite,
