@@ -8,7 +8,7 @@ from __future__ import annotations
 from shlex import quote
 
 from latchboard.rules import installation as rules
-from latchboard.rules import json_text, marked
+from latchboard.rules import marked
 from latchboard.rules.client import CLIENTS
 
 TYPE_CHECKING = False
@@ -192,4 +192,4 @@ def has_ours(text: str, client: Client) -> bool:
         return False
 
 
-__all__ = ["Commands", "Wish", "everything", "has_ours", "ignored", "instructions", "json_text", "wishes"]
+__all__ = ["Commands", "Wish", "everything", "has_ours", "ignored", "instructions", "wishes"]

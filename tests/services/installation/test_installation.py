@@ -114,6 +114,20 @@ def test_taking_out_leaves_no_trace(scene: Any) -> None:
     assert scene.tree() == before
 
 
+def test_file_that_was_there_and_said_nothing_is_there_again(scene: Any) -> None:
+    scene.write(SETTINGS, "{}\n")
+    scene.write("CLAUDE.md", "\n")
+    scene.set_up("claude")
+    settings = scene.root / SETTINGS
+    settings.write_text(json.dumps(json.loads(settings.read_text()), indent=4))  # somebody's formatter
+    (scene.root / "CLAUDE.md").write_text(f"\n{(scene.root / 'CLAUDE.md').read_text()}")
+
+    assert scene.take_out() == []
+
+    assert settings.read_text() == "{}"
+    assert (scene.root / "CLAUDE.md").read_text().strip() == ""
+
+
 def test_what_somebody_changed_since_stays_and_ours_goes(scene: Any) -> None:
     scene.write(SETTINGS, '{"hooks": {"Stop": []}, "model": "x"}')
     scene.write("AGENTS.md", "# Mine\n")

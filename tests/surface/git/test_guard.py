@@ -289,16 +289,25 @@ def test_name_that_is_no_text_is_committed_where_nobody_holds_it(scene: Scene) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_file_behind_a_link_is_found_under_both_names(scene: Scene) -> None:
+@pytest.mark.parametrize("held", ["src/a.py", "lib/a.py"])
+def test_file_behind_a_link_is_found_under_both_names(scene: Scene, held: str) -> None:
     scene.write("lib/a.py", "a\n")
     scene.git("add", ".")
     assert scene.commit().returncode == 0
-    scene.hold("planner", "src/a.py")
+    scene.hold("planner", held)
     scene.change("src/a.py")
     (scene.repo / "src").rename(scene.repo / "old")
     (scene.repo / "src").symlink_to("lib")
 
     assert_refused(scene.commit("builder"), "src/a.py: planner")
+
+
+def test_other_name_of_a_held_file_is_held(scene: Scene) -> None:
+    (scene.repo / "src/c.py").hardlink_to(scene.repo / "src/a.py")
+    scene.hold("planner", "src/a.py")
+    scene.git("add", "src/c.py")
+
+    assert_refused(scene.commit("builder"), "src/c.py: planner")
 
 
 def test_file_in_the_place_of_a_held_folder(scene: Scene) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Hook = Callable[[Who, Sequence[str]], int]
 
-REFUSED = 10
 USAGE = 2
 _HELP = (
     f"usage: latchboard-git-hook {'|'.join(NAMES)} [what git tells that hook]",
