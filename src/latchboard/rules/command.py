@@ -109,7 +109,7 @@ def _is_assignment(word: Word) -> bool:
 # -- what runs something else -----------------------------------------------------------------------------------------
 
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash"))
-_SHELL_OPTIONS = "abcefhiklmprstuvxBCEHPT"
+_SHELL_OPTIONS = frozenset("abcefhiklmprstuvxBCEHPT")
 _SHELL_LONG = ("--login", "--noprofile", "--norc", "--posix")
 
 
@@ -144,7 +144,7 @@ def _shell(operands: list[Word]) -> Found:
         if letters[-1:] in ("o", "O"):  # `-euo pipefail`
             letters = letters[:-1]
             at += 1
-        if set(letters) - set(_SHELL_OPTIONS):
+        if not _SHELL_OPTIONS.issuperset(letters):
             break
         if word[0] == "-" and "c" in letters:
             found.texts += [text.text for text in operands[at : at + 1] if text.is_plain]
@@ -159,8 +159,12 @@ def _each(words: Iterable[Word], cwd: str | None, kind: str = "path") -> list[Wr
     return [write for word in words for write in Write.of(word, cwd, kind)]
 
 
+_ASKING = "interactive? no-clobber update?"
+_RM = f"{_ASKING} dir force one-file-system preserve-root? recursive verbose"
+
+
 def _rm(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, "dfiIrRvPWx", f"{_ASKING} dir force one-file-system preserve-root? recursive verbose")
+    options = Options(words, "dfiIrRvPWx", _RM)
     return [] if _asks(options) else _each(options.operands, cwd, "tree")
 
 
@@ -204,7 +208,6 @@ def _perl(words: list[Word], cwd: str | None) -> list[Write]:
     return _each(options.operands if options.has("-e", "-E") else options.operands[1:], cwd)
 
 
-_ASKING = "interactive? no-clobber update?"
 _PUT = f"{_ASKING} backup? context? debug force no-target-directory suffix= target-directory= verbose"
 
 

@@ -137,7 +137,7 @@ class Options:
         self.given: dict[str, Word] = {}
         self.operands: list[Word] = []
         self.is_sure = True  # the place of every operand is known
-        known = frozenset(long.split())
+        known: frozenset[str] = frozenset()
         at = 0
         while at < len(words):
             word = words[at]
@@ -150,13 +150,16 @@ class Options:
                 self.operands.append(word)
                 took = 0
             elif word.text.startswith("--"):
+                known = known or frozenset(long.split())  # few commands have a long one
                 took = self._long(word, words[at + 1 : at + 2], known)
             else:
                 took = self._cluster(word, words[at + 1 : at + 2], short)
-            self.is_sure = self.is_sure and all(one.is_one for one in words[at : at + 1 + took])
+            if not word.is_one or (took and not words[at + 1].is_one):
+                self.is_sure = False
             at += 1 + took
-        self.operands += words[at:]
-        self.is_sure = self.is_sure and all(one.is_one for one in words[at:])
+        for word in words[at:]:
+            self.operands.append(word)
+            self.is_sure = self.is_sure and word.is_one
 
     def _long(self, word: Word, follows: list[Word], known: frozenset[str]) -> int:
         """A long option; 1 if the word behind it belongs to it."""
@@ -185,4 +188,4 @@ class Options:
 
     def has(self, *names: str) -> bool:
         """Whether one of these options was given."""
-        return any(name in self.given for name in names)
+        return not self.given.keys().isdisjoint(names)
