@@ -8,6 +8,7 @@ Protocol: protocol/installation.md, "Probing".
 from __future__ import annotations
 
 import json
+import shlex
 
 from latchboard.doctor.finding import Finding
 from latchboard.rules import git_hook, json_text, marked, probe
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from latchboard.doctor.finding import Bench, Ran, State
+    from latchboard.doctor.finding import Bench, Compiled, Ran, State
     from latchboard.installation import Installation
     from latchboard.rules.client import Client
 
@@ -39,18 +40,30 @@ class HookDoctor:
         folder: The project's folder.
         bench: Where commands are tried.
         hold: Makes a board in a folder, in which the agent `doctor` holds `probe.txt`.
+        compiled: The compiled files of this installation.
         codex: Codex's own folder of whoever asks.
     """
 
-    def __init__(self, installation: Installation, folder: str, bench: Bench, hold: Hold, *, codex: str) -> None:
+    def __init__(
+        self, installation: Installation, folder: str, bench: Bench, hold: Hold, compiled: Compiled, *, codex: str
+    ) -> None:
         self._installation = installation
         self._codex = codex
         self._folder = folder
         self._bench = bench
         self._hold = hold
+        self._compiled = compiled
 
     def look(self) -> Iterator[Finding]:
         """Every finding, as soon as it is known."""
+        is_run = False
+        for one in self._every():
+            is_run = is_run or one.took_ms is not None
+            yield one
+        if is_run and self._compiled.lacks_hooks():  # after they ran: the first run compiles, where it may
+            yield self._uncompiled()
+
+    def _every(self) -> Iterator[Finding]:
         found = {one.client for one in self._installation.find() if one.sign}
         with self._bench.scratch() as folder:
             self._hold(folder)
@@ -65,6 +78,14 @@ class HookDoctor:
             yield from self._git("latchboard init")
         elif self._installation.files.is_in_git():
             yield from self._git("latchboard-git-hook --install")
+
+    def _uncompiled(self) -> Finding:
+        missing = self._compiled.missing()
+        mend = "latchboard init"
+        if not self._compiled.can_be_kept(missing):
+            mend = f"{shlex.join(self._compiled.command())}, as who may write there"
+        what = f"{len(missing)} modules are not compiled: each hook compiles what it loads, 4 times its own work"
+        return Finding("latchboard", "slow", what, file=self._compiled.folder, mend=mend)
 
     # -- a client -----------------------------------------------------------------------------------------------------
 

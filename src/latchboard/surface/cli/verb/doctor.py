@@ -74,8 +74,9 @@ VERBS = (
         summary="See whether the hooks that are installed hold.",
         text="With --hooks, runs the very command of every hook of ours that stands in a client's file, and git's "
         "guard, in a scratch project where another agent holds a file: it must be denied, a free one must not. The "
-        "board here is not touched. Each finding is ok, broken, missing or untrusted (Codex runs no hook that "
-        "you have not trusted), with the command that mends it. Exit status 1: something is broken.",
+        "board here is not touched. Each finding is ok, broken, missing, untrusted (Codex runs no hook that "
+        "you have not trusted) or slow (each hook compiles this program anew), with the command that mends it. Exit "
+        "status 1: something is broken.",
         parameters=(flag("--hooks", "Try every hook."),),
         examples=("latchboard doctor --hooks", "latchboard doctor --hooks --json"),
     ),

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.host.compiled import Compiled
     from latchboard.installation import Change, Choice, Installation
     from latchboard.surface.cli.call import Call
 
@@ -64,6 +65,8 @@ def run(
         git = [] if no_git else _git(installation, call, "install", dry_run=dry_run)
     report = setting_up.Report(done, git, clients=found, chosen=chosen, dry_run=dry_run)
     report.notes += setting_up.notes(report, commands, installation.doubled(), mcp=choice.mcp)
+    if report.chosen or git:
+        report.notes += setting_up.compiled(_compiled(), dry_run=dry_run)
     facts = _facts(call, report, created=created, gitignore=_told(ignore, done, call))
     facts["command"] = {"hook": commands.line("CLIENT"), "is_bare": commands.is_bare}
     _refuse_what_git_would_take(call, [*ignore, *done], dry_run=dry_run)
@@ -74,6 +77,12 @@ def _installation(call: Call, folder: str) -> Installation:
     from latchboard.compose.setting_up import installation
 
     return installation(call.board, folder)
+
+
+def _compiled() -> Compiled:
+    from latchboard.compose.setting_up import compiled
+
+    return compiled()
 
 
 def _choice(call: Call, named: tuple[str, ...], *, mcp: bool, instructions: bool) -> Choice:
