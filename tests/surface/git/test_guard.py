@@ -302,6 +302,19 @@ def test_file_behind_a_link_is_found_under_both_names(scene: Scene, held: str) -
     assert_refused(scene.commit("builder"), "src/a.py: planner")
 
 
+def test_file_that_is_called_like_a_pattern_is_itself_alone(scene: Scene) -> None:
+    name = "glob:**"
+    scene.hold("planner", "src/a.py")
+    (scene.repo / name).write_text("x\n")
+    scene.git("add", "--", f"./{name}")
+    assert scene.commit("builder").returncode == 0
+
+    scene.hold("planner", f"./{name}")
+    (scene.repo / name).write_text("y\n")
+
+    assert_refused(scene.commit("builder", "-a"), f"{name}: planner")
+
+
 def test_other_name_of_a_held_file_is_held(scene: Scene) -> None:
     (scene.repo / "src/c.py").hardlink_to(scene.repo / "src/a.py")
     scene.hold("planner", "src/a.py")
