@@ -22,7 +22,8 @@ END = "# <<< latchboard"
 FIRST_LINE = "#!/bin/sh\n"
 MADE_FOLDER = "# The folder was made for it."
 _WITH_INPUT = ("pre-push", "post-rewrite")
-_BEHIND = ("post-commit", "post-applypatch", "post-merge")  # of a hook that has looked already, run by the same git
+_COMMITTED = ("post-commit", "post-applypatch")
+_BEHIND = (*_COMMITTED, "post-merge")  # of a hook that has looked already, run by the same git
 
 
 def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:
@@ -99,7 +100,9 @@ def _before(name: str) -> list[str]:
 
 def _after(name: str) -> list[str]:
     pipe = "printf '%s' \"$told\" 2>/dev/null | " if name in _WITH_INPUT else ""
-    run = f'{pipe}"$guard" {name} "$@"'
+    # Another commit may follow before the guard is up: which one this is, is asked before.
+    head = "LATCHBOARD_GIT_HEAD=$(git rev-parse --quiet --verify HEAD) " if name in _COMMITTED else ""
+    run = f'{pipe}{head}"$guard" {name} "$@"'
     lines = ["status=0", 'if [ -x "$kept" ]; then', f'  {pipe}"$kept" "$@"', "  status=$?", "fi"]
     if name in _BEHIND:
         lines += [

@@ -113,6 +113,23 @@ def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
     assert [one["kind"] for one in scene.conflicts()] == ["bypass"]
 
 
+@pytest.mark.parametrize("has_reflog", [True, False])
+def test_commit_that_another_follows_at_once_is_the_one_that_is_looked_at(bare_scene: Scene, has_reflog: bool) -> None:
+    scene = (bare_scene if has_reflog else without_a_reflog(bare_scene)).make()
+    scene.hold("planner", "src/a.py")
+    real = scene.guard.rename(scene.guard.with_name("real-guard"))
+    again = "git -c core.hooksPath=/dev/null commit --quiet --allow-empty -m another"
+    scene.guard.write_text(f'#!/bin/sh\n{again}\nexec "{real}" "$@"\n')
+    scene.guard.chmod(0o755)
+    scene.change("src/a.py")
+
+    scene.commit("builder", "--no-verify")
+
+    (found,) = scene.conflicts()
+    assert found["names"] == ["src/a.py"]
+    assert scene.git("rev-parse", "--short=12", "HEAD~1").stdout.strip() in scene.mail("planner")[0]
+
+
 @pytest.mark.parametrize("agent", ["builder", ""])
 def test_mailed_patch_past_the_guard_is_found(scene: Scene, agent: str) -> None:
     for _ in range(2):
