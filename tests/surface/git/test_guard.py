@@ -567,6 +567,21 @@ def test_guard_that_is_broken_lets_git_go_on_with_a_warning(scene: Scene, script
     assert "failed (status" in done.stderr
 
 
+def test_mistake_in_the_guard_refuses_only_what_has_a_lock_record(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    broken = "import latchboard.surface.git.held as held; held._met = None\n"
+    scene.guard.write_text(scene.guard.read_text().replace("if __name__", f"{broken}if __name__"))
+
+    scene.change("src/b.py")
+    done = scene.commit("builder")
+    assert (done.returncode, "no file in this has a lock" in done.stderr) == (0, True)
+
+    scene.change("src/a.py")
+    done = scene.commit("builder")
+    assert (done.returncode, "this is a fault of the guard" in done.stderr) == (1, True)
+    assert scene.commit().returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
 def test_guard_that_crashes_lets_git_go_on_with_a_warning(scene: Scene, number: int) -> None:
     scene.change("src/a.py")
