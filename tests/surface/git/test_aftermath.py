@@ -153,6 +153,16 @@ def test_mailed_patch_past_the_guard_is_found(scene: Scene, agent: str) -> None:
     ]
 
 
+def test_commit_that_is_known_is_not_written_down_again(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+    scene.commit("builder", "--no-verify")
+
+    assert scene.run_guard("post-commit", AGENT_ID="builder").returncode == 0
+
+    assert (len(scene.conflicts()), len(scene.mail("planner"))) == (1, 1)
+
+
 def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
     scene.change("src/a.py")
     scene.commit("builder")
@@ -247,6 +257,8 @@ def test_squashed_merge_is_found(scene: Scene) -> None:
     scene.change("src/a.py")
     scene.commit()
     scene.git("switch", "--quiet", "main")
+    scene.change("src/b.py")
+    scene.commit()  # the last move of HEAD has nothing to do with it
     scene.hold("planner", "src/a.py")
 
     scene.git("merge", "--squash", "other", agent="builder")

@@ -462,6 +462,18 @@ def test_rebase_onto_what_is_held_does_not_begin(scene: Scene) -> None:
     assert scene.git("rebase", "main", "other", agent="builder").returncode == 0
 
 
+def test_rebase_of_another_branch_counts_what_lies_between_it_and_here(scene: Scene) -> None:
+    branch(scene, "src/b.py")
+    scene.git("switch", "--quiet", "-c", "third")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.hold("planner", "src/a.py")
+
+    done = scene.git("rebase", "main", "other", agent="builder", ok=False)
+
+    assert_refused(done, "src/a.py: planner")
+
+
 def test_rebase_of_everything_names_no_other_side(scene: Scene) -> None:
     scene.hold("planner", "README")
 
