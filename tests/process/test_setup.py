@@ -229,6 +229,26 @@ def test_doctor_names_gits_hooks_that_are_gone_or_not_run_and_init_mends_both(de
     assert {one["state"] for one in mine.json("doctor", "--hooks")["findings"]} == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (0, "a commit of a file that another agent holds is let through"),
+        (1, "a commit of a file that another agent holds is let through: latchboard: "),
+        (10, "a commit of a file that nobody holds is refused"),
+    ],
+)
+def test_doctor_sees_through_a_guard_that_does_not_hold(status: int, what: str, desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    mine.board("init", "--client", "none")
+    (mine.project.parent / "bin/latchboard-git-hook").write_text(f"#!/bin/sh\nexit {status}\n")
+
+    found = mine.json("doctor", "--hooks")["findings"]
+
+    (broken,) = [one for one in found if one["state"] == "broken"]
+    assert (broken["client"], broken["event"], broken["mend"]) == ("git", "pre-commit", "latchboard init")
+    assert broken["what"].startswith(what)
+
+
 HOLES = {
     "lets everything pass": "true",
     "denies everything by its exit status": "echo no >&2; exit 2",
