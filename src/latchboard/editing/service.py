@@ -263,11 +263,12 @@ class Editing:
         """
         check_agent(agent)
 
+        def its(holder: str) -> bool:
+            return holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
+
         def decide(table: Table) -> list[str]:
-            names = [key[6:] for key, _ in table.view.scan("locks/", damaged=[])]
-            released = self._give_back(
-                table, names, lambda holder: holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
-            )
+            locks = table.view.scan("locks/", damaged=[])  # nothing else says what an agent holds
+            released = self._give_back(table, [key[6:] for key, value in locks if _may_be_held_by(value, its)], its)
             calls.end_all(table.view, agent, with_subagents=with_subagents)
             return released
 
@@ -323,6 +324,14 @@ class Editing:
             if name[0] != "/" and not any(part in f"/{name}/" for part in _NOBODYS):
                 names[name] = None
         return list(names), unnamed
+
+
+def _may_be_held_by(record: Any, its: Callable[[str], bool]) -> bool:
+    """Whether a stored lock may be one of theirs: of many held by others, none need be looked at more closely."""
+    holders = record.get("holders")
+    if not isinstance(holders, list) or not all(isinstance(held, dict) for held in holders):
+        return True
+    return any(type(agent := held.get("agent")) is not str or its(agent) for held in holders)
 
 
 def _is_due(lease: Lease, now: Now) -> bool:
