@@ -254,6 +254,9 @@ HOLES = {
     "denies everything by its exit status": "echo no >&2; exit 2",
     "says what no client reads": "echo hello",
     "crashes": "echo boom >&2; exit 1",
+    "speaks where nothing is in the way": (
+        """case "$(cat)" in *probe.txt*) echo no >&2; exit 2;; esac; echo '{"systemMessage": "hello"}'"""
+    ),
     "says a denial without the name of its event": (
         """echo '{"hookSpecificOutput": {"permissionDecision": "deny", "permissionDecisionReason": "x"}}'"""
     ),
