@@ -65,3 +65,29 @@ async def test_the_next_call_waits_until_mail_is_taken(project: Path, board: Lat
 
         assert not done
         assert (await again)["messages"] == []
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_mail_in_an_answer_that_was_never_written_stays(
+    project: Path, board: Latchboard, is_written: bool
+) -> None:
+    sent = board.mailbox.send("builder", "planner", "hello")
+    desk = Desk(Latchboard, root=str(project), environ={})
+    taking = calling.Taking(desk)
+    begun = asyncio.Event()
+
+    async def request() -> None:
+        taking.take_later("planner", frozenset([sent["id"]]))
+        begun.set()
+        if not is_written:
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(request())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)  # what is called when a task ends is called after that
+    await taking.settle()
+
+    assert [one["id"] for one in board.mailbox.peek("planner")] == ([] if is_written else [sent["id"]])
+    desk.close()
