@@ -160,6 +160,16 @@ def test_what_an_edit_takes_meanwhile_is_not_given_back_with_gits_call(scene: Sc
     assert holder(scene, "a") == "A"
 
 
+def test_what_no_call_began_for_ends_none(scene: Scene) -> None:
+    passing(scene, "A", "a")
+    scene.write("a", "a tool of another server wrote it")
+
+    scene.board.editing.done("A", ends=False)
+
+    assert holder(scene, "a") == "A"
+    assert scene.after("B") == []
+
+
 def test_a_new_turn_gives_back_what_an_interrupted_call_held(scene: Scene) -> None:
     passing(scene, "A", "a")
 

@@ -155,3 +155,15 @@ def test_who_asks_for_help_gets_it(hooked: Hooked) -> None:
 @pytest.mark.parametrize("client", ["claude", "codex", "gemini", "cursor"])
 def test_every_client_refuses_what_is_no_event(hooked: Hooked, client: str) -> None:
     is_refused(hooked.fire(b'{"hello": 1}', client), f"this is no event of {client}")
+
+
+@pytest.mark.parametrize(("setting", "is_denied"), [("closed", True), ("open", False)])
+def test_an_edit_that_names_no_file_is_denied_unless_failures_are_open(
+    hooked: Hooked, setting: str, is_denied: bool
+) -> None:
+    hooked.environ = {"LATCHBOARD_HOOKS_FAILURE": setting}
+    event = hooked.event("BeforeTool", tool_name="write_file", tool_input={"content": "x"})
+
+    done = hooked.fire(event, "gemini")
+
+    assert (done.status == 2, b'"deny"' in done.out, "names no file" in done.err) == (is_denied,) * 3

@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from latchboard import Latchboard
+from latchboard.surface.hooks import claude, cursor
+from latchboard.surface.hooks.event import Event
+from latchboard.surface.hooks.project import Place
+from latchboard.surface.hooks.shell import before_shell
 from tests.surface.hooks.hooked import TIMEOUT_S, Hooked
 from tests.tidy.tree import PACKAGE
 
@@ -448,6 +453,53 @@ def test_a_shell_call_that_fails_is_looked_at_like_any_other(hooked: Hooked) -> 
 
     (conflict,) = hooked.board.conflicts.every()
     assert (conflict["holder"], conflict["by"], conflict["certain"]) == ("s1", "s2", True)
+
+
+@pytest.mark.parametrize(("client", "name"), [(claude, "PostToolUseFailure"), (cursor, "postToolUseFailure")])
+def test_a_failure_of_nobody_says_what_may_have_been_an_edit(client: Any, name: str) -> None:
+    assert client.read({"hook_event_name": name, "session_id": "s1"}, {}).kind == "failed"
+
+
+def test_a_sign_of_life_is_given_now_and_then(hooked: Hooked) -> None:
+    hooked.edit()
+
+    hooked.edit(after=True)
+    first = hooked.board.store.read("agents/s1").get("agents/s1")
+    hooked.edit(after=True)
+
+    assert first is not None
+    assert hooked.board.store.read("agents/s1").get("agents/s1") == first
+
+
+class Raced:
+    """A board on which another agent takes a file between the look of a shell call and its own hold."""
+
+    def __init__(self, board: Latchboard, path: str) -> None:
+        self._board = board
+        self._path = path
+        self.shell = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._board, name)
+
+    def writes(self, *arguments: Any) -> list[str]:
+        return self._board.shell.writes(*arguments)
+
+    def of_git(self, *arguments: Any) -> list[str]:
+        return self._board.shell.of_git(*arguments)
+
+    def files(self, *arguments: Any) -> list[str]:
+        self._board.editing.begin("faster", [self._path])
+        return self._board.shell.files(*arguments)
+
+
+def test_a_shell_call_is_denied_what_somebody_was_faster_to_take(hooked: Hooked) -> None:
+    event = Event("claude", "before-shell", agent="s1", command="echo x > src/a.py", cwd=str(hooked.root))
+    board: Any = Raced(hooked.board, "src/a.py")
+
+    outcome = before_shell(event, Place(str(hooked.root), str(hooked.root)), board, None)
+
+    assert "faster holds src/a.py" in (outcome.denial or "")
 
 
 def test_a_subagent_that_ends_without_an_id_ends_nobody(hooked: Hooked) -> None:

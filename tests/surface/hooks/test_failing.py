@@ -258,6 +258,13 @@ def test_a_mistake_of_our_own_denies_where_the_record_cannot_be_read(hooked: Hoo
     assert failing.outcome(event("src/a.py"), place, Settings(), RuntimeError("x")) is not None
 
 
+def test_a_mistake_of_our_own_denies_where_the_record_is_another_files(hooked: Hooked, place: Place) -> None:
+    (record,) = store(hooked).glob("src__b.py-*.lock")
+    record.write_text(record.read_text().replace('"name":"src/b.py"', '"name":"src/x.py"'))
+
+    assert failing.outcome(event("src/b.py"), place, Settings(), RuntimeError("x")) is not None
+
+
 @pytest.mark.parametrize("kind", ["before-shell", "after-edit", "turn-end", "session-start", "prompt"])
 def test_a_mistake_of_our_own_denies_nothing_but_edits(place: Place, kind: str) -> None:
     assert failing.outcome(event("src/a.py", kind=kind), place, Settings(), RuntimeError("x")) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.surface.hooks.hooked import TIMEOUT_S, Hooked
+from tests.surface.hooks.test_failing import Stopped
 
 WAIT_S = 0.5
 IMPATIENT = (
@@ -75,3 +76,13 @@ def test_a_client_that_does_not_close_its_end_is_not_waited_for_for_ever(
 
     assert ended == status
     assert (b'"deny"' in answer) == (not missing)
+
+
+def test_an_event_that_came_in_time_may_take_its_time(hooked: Hooked) -> None:
+    hooked.edit(session="other")
+    hooked.environ = {"LATCHBOARD_GUARD_WAIT_S_MAX": str(3 * WAIT_S)}
+
+    with Stopped(hooked):
+        done = hooked.fire(call(hooked, "src/a.py", "s1"), args=[sys.executable, "-c", IMPATIENT])
+
+    assert f"was not free within {3 * WAIT_S:g} s" in (done.denial or "")
