@@ -35,7 +35,7 @@ def test_any_text_has_an_answer(pieces: str, text: str) -> None:
     "piece", [*(piece.replace("_", " ").replace("\\n", "\n") for piece in _LONG.split()), "\n", "\u2028"]
 )
 def test_time_grows_with_the_length_alone(piece: str) -> None:
-    """Four times the text takes four times as long, not sixteen times; the longest takes a tenth of a second at most."""
+    """Four times the text takes four times as long, not sixteen times; the longest a tenth of a second at most."""
     short, long = (piece * (chars // len(piece)) for chars in (25_000, 100_000))
 
     took = [(_took_s(short), _took_s(long)) for _ in range(3)]
