@@ -43,7 +43,18 @@ def main() -> int:
 
 def benchmarks(share: float) -> list[tuple[str, Any]]:
     """Name and action of each benchmark, in order."""
-    from benchmarks import credential, crowd, daemon, growth, machine_lock, mail, process, singleton, uncontended
+    from benchmarks import (
+        credential,
+        crowd,
+        daemon,
+        growth,
+        hook,
+        machine_lock,
+        mail,
+        process,
+        singleton,
+        uncontended,
+    )
 
     seconds = max(1.0, 5 * share)
     # Who deletes files by the thousand comes late: some file systems make new ones more slowly for a while after that.
@@ -54,6 +65,8 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("one_file", lambda: crowd.one_file(seconds)),
         ("pair", lambda: uncontended.pair(int(5000 * share))),
         ("start_up", lambda: process.start_up(int(40 * share) + 5)),
+        ("hook_edit", lambda: hook.edit(int(40 * share) + 5)),
+        ("hook_commit", lambda: hook.commit(int(15 * share) + 3)),
         ("machine_lock", lambda: machine_lock.machine_lock(int(3000 * share))),
         ("singleton", lambda: singleton.register(max(300, int(1000 * share)))),
         ("daemon", lambda: daemon.verification(max(100, int(500 * share)))),

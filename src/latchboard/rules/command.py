@@ -216,7 +216,8 @@ def _asks(options: Options) -> bool:
     return options.has("-n", "-i", "-I", "-u", "--no-clobber", "--interactive", "--update")
 
 
-def _mv(words: list[Word], cwd: str | None) -> list[Write]:
+def moved(words: list[Word], cwd: str | None) -> list[Write]:
+    """What `mv` writes with these arguments; `git mv`, too."""
     options = Options(words, "bfinuvTZt:S:", f"{_PUT} no-copy strip-trailing-slashes")
     if _asks(options):
         return []
@@ -320,7 +321,7 @@ _COMMANDS: dict[str, Callable[[list[Word], str | None], list[Write]]] = {
     "sed": _sed,
     "gsed": _sed,
     "perl": _perl,
-    "mv": _mv,
+    "mv": moved,
     "cp": _cp,
     "install": _install,
     "ln": _ln,

@@ -272,7 +272,7 @@ def _rm(words: list[Word], cwd: str) -> list[Write]:
 
 
 def _mv(words: list[Word], cwd: str) -> list[Write]:
-    from latchboard.rules.command import _mv as moved
+    from latchboard.rules.command import moved
 
     return moved(Options(words, "fkv", "force sparse verbose").operands, cwd)
 
