@@ -78,6 +78,19 @@ def encode(value: Any) -> str:
     return text
 
 
+def sayable(value: Any) -> Any:
+    """`value` as JSON can say it: text that is no Unicode (a file name) with escapes, a number that is none as null."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {sayable(key): sayable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [sayable(one) for one in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
 def prepare_errors() -> None:
     """Load what `decode` words an error with; for whoever must not import anything when it comes to that."""
     import json.decoder  # noqa: F401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,13 @@ def test_a_folder_in_place_of_the_file_is_an_error_and_not_a_default(tmp_path: P
     (tmp_path / "latchboard.toml").mkdir()
 
     with pytest.raises(CoordinationError):
+        read_settings(str(tmp_path), {})
+
+
+def test_a_pipe_in_place_of_the_file_is_an_error_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "latchboard.toml")
+
+    with pytest.raises(UsageError, match="is no file"):
         read_settings(str(tmp_path), {})
 
 

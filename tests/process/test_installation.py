@@ -13,6 +13,7 @@ from latchboard.errors import CoordinationError
 from latchboard.host.project_file import KeptFiles, ProjectFiles
 from latchboard.installation import Change, Choice, Installation
 from latchboard.settings import Settings
+from tests.conftest import SOAK
 from tests.process import space
 from tests.process.nursery import Channel, Gone, Nursery
 from tests.process.trace import Trace
@@ -20,6 +21,8 @@ from tests.process.trace import Trace
 pytestmark = pytest.mark.process
 
 CLIENTS = ("claude", "gemini", "codex", "aider")
+SWEPT = CLIENTS if SOAK else ("codex",)
+"""Whose files are killed at every step: JSON, TOML, marked lines, and a file that was not there."""
 FILES = {
     ".claude/settings.json": '{\n    "model": "x",\n    "hooks": {"Stop": []}\n}',
     ".mcp.json": '{"mcpServers":{"mine":{"command":"x"}}}',
@@ -70,9 +73,9 @@ def folders(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir()}
 
 
-def set_up(root: str) -> list[Change]:
+def set_up(root: str, clients: tuple[str, ...] = CLIENTS) -> list[Change]:
     one = installation(root)
-    return one.apply(one.plan(Choice(CLIENTS)))
+    return one.apply(one.plan(Choice(clients)))
 
 
 def take_out(root: str) -> list[Change]:
@@ -86,9 +89,13 @@ def victim(channel: Channel, root: str, what: str) -> None:
     """Do it once the word comes."""
     channel.send(ready=True)
     channel.receive()
-    failed = {"set-up": set_up, "take-out": take_out}[what](root)
+    failed = _do(what, root)
     channel.send(failed=[f"{change.name}: {change.why}" for change in failed])
     channel.receive(3600)
+
+
+def _do(what: str, root: str) -> list[Change]:
+    return set_up(root, SWEPT) if what == "set-up" else take_out(root)
 
 
 @pytest.mark.slow
@@ -100,7 +107,7 @@ def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_another_run_ends_it(
 ) -> None:
     reference = tmp_path / "reference"
     old = project(reference)
-    set_up(str(reference))
+    set_up(str(reference), SWEPT)
     new = tree(reference)
     problems, killed = [], 0
 
@@ -108,7 +115,7 @@ def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_another_run_ends_it(
         root = tmp_path / f"{what}-{len(os.listdir(tmp_path))}"
         project(root)
         if what == "take-out":
-            set_up(str(root))
+            set_up(str(root), SWEPT)
         child = nursery.start(victim, root=str(root), what=what)
         child.receive()
         with Trace(child.pid, tmp_path / "calls", *injections) as trace:
@@ -127,7 +134,7 @@ def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_another_run_ends_it(
         for name in old:
             if not (root / name).exists():
                 problems.append(f"{where}: {name} is gone")
-        again = (set_up if what == "set-up" else take_out)(str(root))
+        again = _do(what, str(root))
         if again or tree(root) != (new if what == "set-up" else old):
             problems.append(f"{where}: the second run left {sorted(tree(root))}, {again}")
         take_out(str(root))

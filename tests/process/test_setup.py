@@ -208,11 +208,55 @@ def test_doctor_names_what_is_broken_and_what_is_missing(desk: Callable[[str], D
     assert {one["state"] for one in again if one["client"] in ("claude", "git")} == {"ok"}
 
 
+def test_doctor_names_gits_hooks_that_are_gone_or_not_run_and_init_mends_both(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    mine.board("init", "--client", "none")
+    hooks = mine.project / ".git/hooks"
+    for name in ("pre-commit", "post-commit"):
+        (hooks / name).chmod(0o644)
+    (hooks / "pre-push").unlink()
+
+    found = mine.json("doctor", "--hooks")["findings"]
+
+    assert {one["event"]: (one["state"], one["mend"]) for one in found if one["state"] != "ok"} == {
+        "pre-commit": ("broken", "latchboard init"),
+        "post-commit": ("broken", "latchboard init"),
+        "pre-push": ("missing", "latchboard init"),
+    }
+
+    mine.board("init", "--client", "none")
+
+    assert {one["state"] for one in mine.json("doctor", "--hooks")["findings"]} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (0, "a commit of a file that another agent holds is let through"),
+        (1, "a commit of a file that another agent holds is let through: latchboard: "),
+        (10, "a commit of a file that nobody holds is refused"),
+    ],
+)
+def test_doctor_sees_through_a_guard_that_does_not_hold(status: int, what: str, desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    mine.board("init", "--client", "none")
+    (mine.project.parent / "bin/latchboard-git-hook").write_text(f"#!/bin/sh\nexit {status}\n")
+
+    found = mine.json("doctor", "--hooks")["findings"]
+
+    (broken,) = [one for one in found if one["state"] == "broken"]
+    assert (broken["client"], broken["event"], broken["mend"]) == ("git", "pre-commit", "latchboard init")
+    assert broken["what"].startswith(what)
+
+
 HOLES = {
     "lets everything pass": "true",
     "denies everything by its exit status": "echo no >&2; exit 2",
     "says what no client reads": "echo hello",
     "crashes": "echo boom >&2; exit 1",
+    "speaks where nothing is in the way": (
+        """case "$(cat)" in *probe.txt*) echo no >&2; exit 2;; esac; echo '{"systemMessage": "hello"}'"""
+    ),
     "says a denial without the name of its event": (
         """echo '{"hookSpecificOutput": {"permissionDecision": "deny", "permissionDecisionReason": "x"}}'"""
     ),
@@ -328,6 +372,29 @@ def test_linked_work_tree_that_shares_the_board_has_files_of_its_own(linked: tup
     assert not (mine.project / ".claude").exists()
     mine.board("init", "--remove", cwd=tree)
     assert not (tree / ".claude").exists()
+
+
+def test_folder_of_a_larger_repository_leaves_its_hooks_alone_and_says_so(desk: Callable[[str], Desk]) -> None:
+    mine = desk("project")
+    part = mine.project / "part"
+    part.mkdir()
+
+    told = mine.json("init", "--root", str(part), "--client", "none")["git"]
+
+    assert [one["kind"] for one in told] == ["told"]
+    assert "latchboard-git-hook --install" in told[0]["text"]
+    assert not (mine.project / ".git/hooks/pre-commit").exists()
+    found = mine.json("doctor", "--hooks", "--root", str(part))["findings"]
+    assert {(one["state"], one["mend"]) for one in found} == {("missing", "latchboard-git-hook --install")}
+
+    mine.run("latchboard-git-hook", "--install", cwd=part)
+
+    assert mine.json("init", "--root", str(part), "--client", "none")["git"] == []
+    assert {one["state"] for one in mine.json("doctor", "--hooks", "--root", str(part))["findings"]} == {"ok"}
+    assert mine.board("acquire", "a.txt", "--root", str(part), "--agent", "other").returncode == 0
+    (part / "a.txt").write_text("mine\n")
+    mine.git("add", "part/a.txt")
+    assert "held by other" in mine.git("commit", "-q", "-m", "second", AGENT_ID="me").stderr
 
 
 def test_repository_without_any_client_gets_a_board_and_gits_hooks(desk: Callable[[str], Desk]) -> None:

@@ -112,6 +112,19 @@ def test_a_conflict_refers_to_both_sides_its_diff_and_what_was_written_over() ->
     assert rules.kept_names(conflict) == {"a" * 64, "x.diff", "b" * 64}
 
 
+def test_a_conflict_without_a_diff_refers_to_none() -> None:
+    conflict: Any = {**CONFLICT, "files": [{**FILE, "diff": ""}]}
+
+    assert rules.kept_names(conflict) == {"a" * 64}
+
+
+@pytest.mark.parametrize(("age_s", "expect"), [(0, False), (60, False), (60.5, True)])
+def test_a_conflict_is_kept_for_so_long(age_s: float, expect: bool) -> None:
+    conflict: Any = {**CONFLICT, "found": rules.opened(None, "A", NOW, {})["since"]}
+
+    assert rules.is_over(conflict, Now(NOW.wall_s + age_s, NOW.mono_s + age_s, NOW.boot), 60) is expect
+
+
 @pytest.mark.parametrize(
     ("before", "after", "word"),
     [

@@ -14,7 +14,7 @@ NEW = text("pre-commit", fallback="/srv/tools/it's", made_folder=True).encode()
 def test_a_hook_before_can_refuse_and_one_behind_cannot() -> None:
     for name in BEFORE:
         assert f'"$guard" {name} "$@"' in text(name)
-        assert 'exit "$status"; fi' in text(name)
+        assert '0|10|129|130|131|137|143) exit "$status"' in text(name)
     for name in AFTER:
         assert f'"$guard" {name} "$@"' in text(name)
         assert text(name).count("exit") - text(name).count('  exit "$status"') == 1
@@ -42,12 +42,20 @@ def test_ours_is_known_by_its_marks() -> None:
         (OLD, b""),
         (OLD + b"echo behind\n", b"#!/bin/sh\necho behind\n"),
         (OLD.replace(b"#!/bin/sh\n", b"#!/bin/bash\nset -e\n"), b"#!/bin/bash\nset -e\n"),
-        (OLD.replace(git_hook.END.encode(), b""), b""),
     ],
-    ids=["ours alone", "lines behind", "lines before", "without its end"],
+    ids=["ours alone", "lines behind", "lines before"],
 )
 def test_what_others_wrote_into_it(hook: bytes, rest: bytes) -> None:
     assert rest_of(hook) == rest
+
+
+def test_half_of_our_part_is_known() -> None:
+    begin, end = git_hook.BEGIN.encode(), git_hook.END.encode()
+
+    assert all(git_hook.is_half(one) for one in (OLD.replace(end, b""), OLD + OLD, end + OLD.replace(end, b"")))
+    assert not any(
+        git_hook.is_half(one) for one in (OLD, OLD + b"mine\n", b"mine\n" + OLD, b"", OLD.replace(begin, b""))
+    )
 
 
 @pytest.mark.parametrize("lines", [b"", b"echo behind\n"])

@@ -73,3 +73,15 @@ def test_a_record_of_another_shape_is_named(changed: dict[str, Any]) -> None:
 def test_a_record_without_its_file_is_none() -> None:
     assert rules.check_record({name: RECORD[name] for name in ("name", "agent", "token")}) != ""
     assert rules.check_record([]) != ""
+
+
+def test_the_key_of_an_image_has_its_name() -> None:
+    assert rules.key("src/a.py") == "images/src/a.py"
+
+
+def test_bytes_that_are_about_to_be_written_have_no_stamp_yet() -> None:
+    image = rules.of_bytes(b"a = 1\n", "a" * 64, kept=True)
+
+    assert (image["kind"], image["size"], image["sha256"], image["kept"]) == ("file", 6, "a" * 64, True)
+    assert image["settled"] is False
+    assert rules.check_image(image) == ""

@@ -185,12 +185,47 @@ def test_what_somebody_added_to_our_server_stays_while_it_does() -> None:
     assert json.loads(rules.unmerged_server(json.dumps(again))) == {}
 
 
+def test_what_somebody_has_our_server_told_stays() -> None:
+    told = ["--root", "${workspaceFolder}"]
+    made = rules.merged_server("", SERVER, told)
+    assert json.loads(made)["mcpServers"]["latchboard"]["args"] == ["mcp", *told]
+    assert rules.merged_server(made, SERVER, told) == made
+    assert json.loads(rules.merged_server(rules.merged_server("", SERVER), SERVER, told)) == json.loads(made)
+
+    own = made.replace("${workspaceFolder}", "/srv/elsewhere")
+
+    assert rules.merged_server(own, SERVER, told) == own
+    moved = json.loads(rules.merged_server(own, ["python3", "-m", "latchboard", "mcp"], told))
+    assert moved["mcpServers"]["latchboard"]["args"] == ["-m", "latchboard", "mcp", "--root", "/srv/elsewhere"]
+    assert json.loads(rules.unmerged_server(own)) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "does"),
+    [
+        ('{"context": {"fileName": "AGENTS.md"}}', True),
+        ('{"context": {"fileName": ["CONTEXT.md", "AGENTS.md"]}}', True),
+        ('{"contextFileName": "AGENTS.md"}', True),
+        ('{"context": {"fileName": "GEMINI.md"}}', False),
+        ('{"context": {"fileName": "MY-AGENTS.md"}}', False),
+        ('{"context": 3}', False),
+        ("{", False),
+        ("", False),
+    ],
+)
+def test_client_that_was_told_to_read_agents_md_is_known(settings: str, does: bool) -> None:
+    assert rules.reads_agents_file(settings) is does
+
+
 @pytest.mark.parametrize(
     ("server", "is_ours"),
     [
         ({"command": "/a/latchboard", "args": ["mcp"]}, True),
         ({"command": "/a/python", "args": ["-m", "latchboard", "mcp"]}, True),
+        ({"command": "latchboard", "args": ["mcp", "--root", "/srv"]}, True),
         ({"command": "latchboard", "args": ["serve"]}, False),
+        ({"command": "latchboard", "args": []}, False),
+        ({"command": "python3", "args": ["mcp"]}, False),
         ({"command": "uvx", "args": ["latchboard", "mcp"]}, False),
         ({"url": "http://localhost"}, False),
         (3, False),
@@ -266,6 +301,13 @@ def test_git_reads_the_gitignore_in_the_same_way(text: str, tmp_path: Path) -> N
     done = subprocess.run(words, env=environment, timeout=60, check=False)
 
     assert (done.returncode == 0) is (text in IGNORING)
+
+
+def test_matcher_that_is_no_text_is_none_of_ours_and_is_put_right() -> None:
+    text = json.dumps({"hooks": {"PreToolUse": [{"matcher": ["Edit"], "hooks": [{"command": command(CLAUDE)}]}]}})
+
+    assert {hash(matcher) for _, matcher, _ in rules.hooks_of(text, CLAUDE)} == {hash("['Edit']")}
+    assert json.loads(merged(text, CLAUDE)) == json.loads(merged("", CLAUDE))
 
 
 # -- any configuration -------------------------------------------------------------------------------------------------

@@ -178,3 +178,30 @@ def test_whatever_the_text_the_block_comes_and_goes(text: str, later: str) -> No
     assert marked.unmerged(made, text) == text
     assert later in marked.unmerged(made + later, text)
     assert marked.unmerged_lines(marked.merged_lines(text, ["/x/"]), text, ["/x/"]) == text
+
+
+def test_what_somebody_added_to_our_table_stays() -> None:
+    path, old, new = (
+        ("mcp_servers", "us"),
+        {"command": "/a/us", "args": ["mcp"]},
+        {"command": "us", "args": ["mcp", "x"]},
+    )
+    own = "tool_timeout_sec = 120  # long waits\nenv = { AGENT_ID = 'me' }\n"
+    made = marked.merged_toml("a = 1\n", path, old)
+    text = made.replace("# latchboard:end", f"{own}# latchboard:end")
+
+    assert marked.merged_toml(text, path, old) == text
+    changed = marked.merged_toml(text, path, new)
+    assert own in changed
+    assert marked.toml(changed)["mcp_servers"]["us"] == {**new, "tool_timeout_sec": 120, "env": {"AGENT_ID": "me"}}
+    crlf = marked.merged_toml(text.replace("\n", "\r\n"), path, new)
+    assert crlf == changed.replace("\n", "\r\n")
+    assert marked.unmerged_toml(changed, path, "a = 1\n") == "a = 1\n"
+
+
+def test_table_that_somebody_wrote_in_another_way_is_refused_and_not_lost() -> None:
+    made = marked.merged_toml("", ("mcp_servers", "us"), {"command": "us", "args": ["mcp"]})
+    spread = made.replace('args = ["mcp"]', 'args = [\n"mcp"]\nown = 1')
+
+    with pytest.raises(ValueError, match="cannot be put"):
+        marked.merged_toml(spread, ("mcp_servers", "us"), {"command": "us", "args": ["other"]})

@@ -35,11 +35,13 @@ def test_any_text_has_an_answer(pieces: str, text: str) -> None:
     "piece", [*(piece.replace("_", " ").replace("\\n", "\n") for piece in _LONG.split()), "\n", "\u2028"]
 )
 def test_time_grows_with_the_length_alone(piece: str) -> None:
-    command = piece * (100_000 // len(piece))
+    """Four times the text takes four times as long, not sixteen times; the longest a tenth of a second at most."""
+    short, long = (piece * (chars // len(piece)) for chars in (25_000, 100_000))
 
-    best = min(_took_s(command) for _ in range(3))
+    took = [(_took_s(short), _took_s(long)) for _ in range(3)]
 
-    assert best < 0.05
+    assert min(one[1] for one in took) < 0.1
+    assert min(one[1] for one in took) < 8 * min(one[0] for one in took) + 0.001
 
 
 def _took_s(command: str) -> float:
@@ -69,6 +71,7 @@ def test_paths_are_seen_from_the_folder_of_the_call() -> None:
         "tree /srv/app/c/d",
         "git-reset /srv/app/c HEAD",
     ]
+    assert [repr(one) for one in writes("rm a", "/")] == ["tree /a"]
 
 
 def test_a_nul_is_no_command() -> None:
@@ -78,3 +81,4 @@ def test_a_nul_is_no_command() -> None:
 def test_depth_is_bounded() -> None:
     assert writes("( " * 10 + "rm a" + ")" * 10) != []
     assert writes("( " * 100 + "rm a" + ")" * 100) == []
+    assert writes("(:); ${a:-$b};" * 100 + "rm a") != []  # one behind the other is not deep

@@ -1,8 +1,9 @@
-"""The wheel that users get: everything under src/latchboard, the typing marker, the command."""
+"""The wheel that users get: everything under src/latchboard, the typing marker, the commands."""
 
 from __future__ import annotations
 
 import subprocess
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,4 +25,6 @@ def test_wheel_ships_every_file_of_the_package(tmp_path: Path, require: Callable
     ours = {path.relative_to(PACKAGE.parent).as_posix() for path in tracked() if path.is_relative_to(PACKAGE)}
     assert "latchboard/py.typed" in ours
     assert ours <= shipped
-    assert "latchboard = latchboard.surface.cli:main" in commands
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert set(scripts) == {"latchboard", "latchboard-hook", "latchboard-git-hook"}
+    assert {f"{name} = {function}" for name, function in scripts.items()} <= set(commands.splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from latchboard.compose import Latchboard
+from latchboard.host.compiled import Compiled
 from latchboard.host.hook_folder import HookFolder, own_program
 from latchboard.host.installed import Installed
 from latchboard.host.project_file import KeptFiles, ProjectFiles
@@ -36,13 +37,18 @@ def git_hooks(folder: str) -> GitHooks:
     return GitHooks(HookFolder(folder), own_program(git_hook.COMMAND))
 
 
+def compiled() -> Compiled:
+    """The compiled files of this installation."""
+    return Compiled()
+
+
 def hook_doctor(board: Latchboard, folder: str) -> HookDoctor:
     """Who looks whether the hooks of the project in `folder` hold; the board is not touched."""
     from latchboard.doctor import HookDoctor
     from latchboard.host.bench import ScratchBench
 
     codex = os.environ.get("CODEX_HOME") or "~/.codex"
-    return HookDoctor(installation(board, folder), folder, ScratchBench(), _hold_for_a_probe, codex=codex)
+    return HookDoctor(installation(board, folder), folder, ScratchBench(), _hold_for_a_probe, Compiled(), codex=codex)
 
 
 def _hold_for_a_probe(folder: str) -> None:

@@ -8,6 +8,7 @@ Protocol: protocol/installation.md, "Probing".
 from __future__ import annotations
 
 import json
+import shlex
 
 from latchboard.doctor.probed import Probed
 from latchboard.rules import git_hook, json_text, marked, probe
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from latchboard.doctor.probed import Bench, Ran, State
+    from latchboard.doctor.probed import Bench, Compiled, Ran, State
     from latchboard.installation import Installation
     from latchboard.rules.client import Client
 
@@ -39,18 +40,30 @@ class HookDoctor:
         folder: The project's folder.
         bench: Where commands are tried.
         hold: Makes a board in a folder, in which the agent `doctor` holds `probe.txt`.
+        compiled: The compiled files of this installation.
         codex: Codex's own folder of whoever asks.
     """
 
-    def __init__(self, installation: Installation, folder: str, bench: Bench, hold: Hold, *, codex: str) -> None:
+    def __init__(
+        self, installation: Installation, folder: str, bench: Bench, hold: Hold, compiled: Compiled, *, codex: str
+    ) -> None:
         self._installation = installation
         self._codex = codex
         self._folder = folder
         self._bench = bench
         self._hold = hold
+        self._compiled = compiled
 
     def look(self) -> Iterator[Probed]:
         """Every finding, as soon as it is known."""
+        is_run = False
+        for one in self._every():
+            is_run = is_run or one.took_ms is not None
+            yield one
+        if is_run and self._compiled.lacks_hooks():  # after they ran: the first run compiles, where it may
+            yield self._uncompiled()
+
+    def _every(self) -> Iterator[Probed]:
         found = {one.client for one in self._installation.find() if one.sign}
         with self._bench.scratch() as folder:
             self._hold(folder)
@@ -62,7 +75,17 @@ class HookDoctor:
                 elif one.name in found:
                     yield self._aider()
         if self._installation.files.has_repository():
-            yield from self._git()
+            yield from self._git("latchboard init")
+        elif self._installation.files.is_in_git():
+            yield from self._git("latchboard-git-hook --install")
+
+    def _uncompiled(self) -> Probed:
+        missing = self._compiled.missing()
+        mend = "latchboard init"
+        if not self._compiled.can_be_kept(missing):
+            mend = f"{shlex.join(self._compiled.command())}, as who may write there"
+        what = f"{len(missing)} modules are not compiled: each hook compiles what it loads, 4 times its own work"
+        return Probed("latchboard", "slow", what, file=self._compiled.folder, mend=mend)
 
     def look_only(self, can_run: Callable[[str], bool], git_hooks: str) -> Iterator[Probed]:
         """What can be seen without running anything: nothing for what is well, and for what nobody wished for.
@@ -200,21 +223,27 @@ class HookDoctor:
 
     # -- git ----------------------------------------------------------------------------------------------------------
 
-    def _git(self) -> Iterator[Probed]:
+    def _git(self, mend: str) -> Iterator[Probed]:
         folder = self._bench.hooks_folder(self._folder)
+        if not folder:  # git knows no repository here
+            return
         hooks = {name: self._bench.read(f"{folder}/{name}") or b"" for name in git_hook.NAMES}
         ours = {name: data for name, data in hooks.items() if _GUARD in data}
         for name in hooks:
             if name not in ours:
                 what = f"git's {name} does not run our guard"
-                yield Probed(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend="latchboard init")
+                yield Probed(_GIT, "missing", what, file=f"{folder}/{name}", event=name, mend=mend)
+        for name in [name for name in ours if not self._bench.can_be_run(f"{folder}/{name}")]:
+            what = f"git does not run {name}, for it is not executable"
+            yield Probed(_GIT, "broken", what, file=f"{folder}/{name}", event=name, mend=mend)
+            del ours[name]
         if "pre-commit" in ours:
-            yield self._committed(folder, ours)
+            yield self._committed(folder, ours, mend)
         for name in ours:
             if name != "pre-commit":
                 yield Probed(_GIT, "ok", "it is there", file=f"{folder}/{name}", event=name)
 
-    def _committed(self, hooks_folder: str, ours: dict[str, bytes]) -> Probed:
+    def _committed(self, hooks_folder: str, ours: dict[str, bytes], mend: str) -> Probed:
         """The guard, tried by two commits in a scratch repository."""
         file = f"{hooks_folder}/pre-commit"
         with self._bench.scratch() as folder:
@@ -233,7 +262,6 @@ class HookDoctor:
                     what = f"a commit of a file that another agent holds is let through: {_end(ran.err)}"
                     if name == probe.FREE:
                         what = f"a commit of a file that nobody holds is refused: {_end(ran.err)}"
-                    mend = "latchboard init"
                     return Probed(_GIT, "broken", what, file=file, event="pre-commit", mend=mend, took_s=took)
         what = "a commit of what is held is refused, of what is free is not"
         return Probed(_GIT, "ok", what, file=file, event="pre-commit", took_s=took)
@@ -265,8 +293,6 @@ def _wrong(one: Client, hook: Hook, ran: Ran, name: str) -> str:
 
 def _program(command: str) -> str:
     """The program of a command line; the whole of it where that is none that a shell could read."""
-    import shlex
-
     try:
         return next(iter(shlex.split(command)), "")
     except ValueError:

@@ -84,7 +84,8 @@ def registry(root: str, types: Iterable[str], host: Machine, place: Place) -> Ch
 
     def look(_: float) -> Seen:
         names = place.names(folder)
-        running, stale = [], []
+        running: list[dict[str, Any]] = []
+        stale: list[str] = []
         for one in sorted({*types, *singletons.types_of(names)} - {_DAEMON}):
             state, pid = _standing(folder, one, names, host, place)
             if state == "running":

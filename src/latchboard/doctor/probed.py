@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from typing import Any, Literal, Protocol
 
@@ -15,7 +16,28 @@ if TYPE_CHECKING:
         err: str
         took_s: float
 
-    State = Literal["ok", "broken", "missing", "untrusted"]
+    State = Literal["ok", "broken", "missing", "untrusted", "slow"]
+
+    class Compiled(Protocol):
+        """The compiled files of this installation."""
+
+        folder: str
+
+        def lacks_hooks(self) -> bool:
+            """Whether every hook compiles what it loads."""
+            ...
+
+        def missing(self) -> list[str]:
+            """The sources without a compiled file."""
+            ...
+
+        def can_be_kept(self, sources: Iterable[str]) -> bool:
+            """Whether their compiled files can be written by whoever asks."""
+            ...
+
+        def command(self) -> list[str]:
+            """What compiles them by hand."""
+            ...
 
     class Bench(Protocol):
         """A place to try things out, away from everybody's files."""
@@ -40,6 +62,10 @@ if TYPE_CHECKING:
             """A file, None for none that can be read."""
             ...
 
+        def can_be_run(self, path: str) -> bool:
+            """Whether it is a program."""
+            ...
+
         def write(self, path: str, data: bytes, *, is_program: bool = False) -> None:
             """Make a file."""
             ...
@@ -53,11 +79,11 @@ class Probed:
     """One hook, and how it stands.
 
     Attributes:
-        client: Whose: a client, or `git`.
+        client: Whose: a client, `git`, or `latchboard` for what is the same for all of them.
         file: Where it stands, as a path relative to the project, or absolute elsewhere.
         event: Which event; "" where the whole client is meant.
         matcher: For which tools.
-        state: `ok`, `broken`, `missing`, `untrusted`.
+        state: `ok`, `broken`, `missing`, `untrusted`, `slow`.
         what: In words.
         mend: The command that mends it; "" for nothing to mend.
         took_ms: The slowest call, milliseconds; None where none was made.

@@ -144,12 +144,13 @@ class Editing:
             return None
         return image if image is not None and image["agent"] == agent and image["token"] == token else None
 
-    def done(self, agent: str, paths: Iterable[str] = ()) -> None:
+    def done(self, agent: str, paths: Iterable[str] = (), *, ends: bool = True) -> None:
         """A call of the agent is over: take the images of what it wrote anew, and renew its lease if that is due.
 
         Args:
             agent: Whose call.
             paths: What it wrote; none: whatever it holds and is not its image.
+            ends: A call ends with it; False where none had begun. An edit of nothing but nobody's files ends none.
 
         Raises:
             StoreError: Nothing was changed.
@@ -159,8 +160,9 @@ class Editing:
         check_agent(agent)
         names = [name for name in self._names(paths)[0] if images.is_imaged(name)] if paths else None
         fresh = self._fresh(agent, names)
-        if fresh or calls.is_any(self.locks.store, agent) or self._lives_by_a_lease_that_is_due(agent):
-            self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh), table=Own)
+        ends = ends and names != [] and calls.is_any(self.locks.store, agent)
+        if fresh or ends or self._lives_by_a_lease_that_is_due(agent):
+            self.locks.transact(agent, lambda table: self._note_done(table, agent, fresh, ends=ends), table=Own)
 
     def _fresh(self, agent: str, names: list[str] | None) -> dict[str, Image | None]:
         """New images of those of the agent's files that are not their images."""
@@ -200,8 +202,8 @@ class Editing:
             return False
         return _is_due(lease, self.locks.clock.now())
 
-    def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None]) -> None:
-        passing = calls.end(table.view, agent)
+    def _note_done(self, table: Table, agent: str, fresh: dict[str, Image | None], *, ends: bool) -> None:
+        passing = calls.end(table.view, agent) if ends else []
         for name, image in fresh.items():
             try:
                 record = table.record(name)
@@ -226,17 +228,20 @@ class Editing:
 
         Args:
             agent: Who is about to write.
-            paths: Files, folders, patterns, as for `begin`.
+            paths: Files, folders, patterns, as for `begin`, however many.
             token: As for `begin`.
 
         Returns:
             As `Locks.check`.
         """
         names, _ = self._names(paths)
-        if not names:
-            return []
-        found = self.locks.check(names, agent=agent, token=token)
-        return [one for one in found if one["agent"] != agent or one["bound"] != "agent"]
+        most = self.locks.settings.names_count_max
+        for start in range(0, len(names), most):
+            found = self.locks.check(names[start : start + most], agent=agent, token=token)
+            others = [one for one in found if one["agent"] != agent or one["bound"] != "agent"]
+            if others:
+                return others
+        return []
 
     # -- between and after calls --------------------------------------------------------------------------------------
 
@@ -258,11 +263,12 @@ class Editing:
         """
         check_agent(agent)
 
+        def its(holder: str) -> bool:
+            return holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
+
         def decide(table: Table) -> list[str]:
-            names = [key[6:] for key, _ in table.view.scan("locks/", damaged=[])]
-            released = self._give_back(
-                table, names, lambda holder: holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
-            )
+            locks = table.view.scan("locks/", damaged=[])  # nothing else says what an agent holds
+            released = self._give_back(table, [key[6:] for key, value in locks if _may_be_held_by(value, its)], its)
             calls.end_all(table.view, agent, with_subagents=with_subagents)
             return released
 
@@ -318,6 +324,14 @@ class Editing:
             if name[0] != "/" and not any(part in f"/{name}/" for part in _NOBODYS):
                 names[name] = None
         return list(names), unnamed
+
+
+def _may_be_held_by(record: Any, its: Callable[[str], bool]) -> bool:
+    """Whether a stored lock may be one of theirs: of many held by others, none need be looked at more closely."""
+    holders = record.get("holders")
+    if not isinstance(holders, list) or not all(isinstance(held, dict) for held in holders):
+        return True
+    return any(type(agent := held.get("agent")) is not str or its(agent) for held in holders)
 
 
 def _is_due(lease: Lease, now: Now) -> bool:

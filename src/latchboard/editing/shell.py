@@ -14,7 +14,7 @@ from latchboard.rules.shell import writes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     from latchboard.locks import Locks
@@ -49,12 +49,14 @@ class Shell:
         self._disk = disk
         self._git = git
 
-    def writes(self, command: str, cwd: str) -> list[str]:
+    def writes(self, command: str, cwd: str, stands_for: Callable[[str], str] = str) -> list[str]:
         """The locked files that a command line would write: for `Editing.blocked`, which says who holds them.
 
         Args:
             command: The text that a shell will be given.
             cwd: The folder of the call, absolute.
+            stands_for: The project's path for one of a work tree that shares its board. What git does there is done
+                to the work tree's own files, and stands for nothing else.
 
         Returns:
             Canonical names, of those alone that anybody has a lock on, or on something that covers them.
@@ -71,13 +73,13 @@ class Shell:
         for write in found:
             for path in self._paths(write):
                 try:
-                    name = self._locks.tree.canonical(path)
+                    name = self._locks.tree.canonical(path if write.kind.startswith("git-") else stands_for(path))
                 except UsageError:
                     continue  # no file can have that name
                 # Nobody knows what a damaged record is of: then every name is asked about.
                 if damaged or name in locked or any(pattern.overlap(name, one) for one in self._wide(name, locked)):
                     names[name] = None
-        return list(names)[: self._locks.settings.names_count_max]
+        return list(names)
 
     def files(self, command: str, cwd: str) -> list[str]:
         """The files that a command line plainly writes by their names, for `Editing.begin`, which takes them.

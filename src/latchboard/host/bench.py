@@ -86,6 +86,10 @@ class ScratchBench:
         except OSError:
             return None
 
+    def can_be_run(self, path: str) -> bool:
+        """See doctor/finding.py."""
+        return os.access(path, os.X_OK)
+
     def write(self, path: str, data: bytes, *, is_program: bool = False) -> None:
         """See doctor/probed.py."""
         try:

@@ -20,6 +20,7 @@ Protocol: protocol/cli.md, "Settings".
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 
 from latchboard.errors import UsageError, from_os_error
 from latchboard.settings import Settings
@@ -91,7 +92,9 @@ def _from_file(path: str, *, is_project: bool = False) -> dict[str, Any]:
 
 def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_opened_at_once) as file:
+            if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path} is no file", hint="mend it; nothing was changed")
             data = file.read()
     except FileNotFoundError:
         return {}
@@ -117,6 +120,11 @@ def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
     except UsageError as exc:
         raise UsageError(f"{path}: {exc.message}", hint=exc.hint) from exc
     return found
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """A pipe in the place of a file must not keep a hook, and the git behind it, waiting for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _value(name: str, text: str) -> bool | float | str | tuple[str, ...]:

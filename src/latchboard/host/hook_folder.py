@@ -8,6 +8,7 @@ Protocol: protocol/git.md, "Scripts".
 from __future__ import annotations
 
 import os
+from copy import copy
 
 from latchboard.errors import UsageError, from_os_error
 from latchboard.host.git import GitFailed, ask
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_BYTES_MAX = 1 << 20
 _MODE = 0o755
 _TEMPORARY = ".latchboard.tmp"
 
@@ -50,6 +50,16 @@ class HookFolder:
         self.path = os.path.realpath(os.path.join(top, _ask(top, "--git-path", "hooks")))
         self.is_private = f"{os.sep}.git{os.sep}" in f"{self.path}{os.sep}"
         self.is_shared = not any(f"{self.path}/".startswith(f"{inside}/") for inside in (common, top))
+
+        self._own = os.path.realpath(f"{common}/hooks")
+
+    def own(self) -> HookFolder | None:
+        """See installation/port.py."""
+        if self.path == self._own:
+            return None
+        found = copy(self)
+        found.path, found.is_private, found.is_shared = self._own, True, False
+        return found
 
     def exists(self) -> bool:
         """Whether the folder is there."""
@@ -83,7 +93,7 @@ class HookFolder:
         """A file's content; empty where there is none, or none that can be read."""
         try:
             with open(self._at(name), "rb") as file:
-                return file.read(_BYTES_MAX)
+                return file.read()
         except OSError:
             return b""
 

@@ -76,6 +76,8 @@ class Kept:
         except (FileNotFoundError, NotADirectoryError):
             return image is None
         except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG:
+                return image is None
             raise from_os_error(exc, "look at", path) from exc
         if image is None or image["inode"] != status.st_ino:
             return False
@@ -116,6 +118,8 @@ class Kept:
         except (FileNotFoundError, NotADirectoryError):
             return None, None
         except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG:  # this disk can have nothing of that name
+                return None, None
             if exc.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.EPERM):  # a link, a socket, not readable
                 return self._look(path, seen_ns), None
             raise from_os_error(exc, "read", path) from exc

@@ -10,6 +10,8 @@ Protocol: protocol/git.md, "Scripts".
 
 from __future__ import annotations
 
+from itertools import count
+
 from latchboard.rules import git_hook as rules
 from latchboard.rules import hook_manager
 from latchboard.rules.git_hook import KEPT, NAMES
@@ -86,6 +88,8 @@ class GitHooks:
             manager = hook_manager.of_hook(now) if not rules.is_ours(now) and hooks.has(name) else ""
             if manager:
                 managed.setdefault(manager, []).append(name)
+            elif rules.is_half(now):
+                changes.append(self._half(name))
             else:
                 changes += self._install(name, now, wanted, dry_run=dry_run)
         advice = [hook_manager.advice(manager, names) for manager, names in managed.items()]
@@ -98,9 +102,10 @@ class GitHooks:
             StoreError: A file cannot be written.
         """
         hooks = self._hooks
+        own = hooks.own()
+        changes = GitHooks(own).remove(dry_run=dry_run) if own is not None else []
         if self._not_ours():
-            return []
-        changes: list[HookChange] = []
+            return changes
         made_folder = False
         for name in NAMES:
             made_folder = made_folder or rules.has_made_folder(hooks.read(name))
@@ -150,6 +155,8 @@ class GitHooks:
         hooks, path, kept = self._hooks, f"{self._hooks.path}/{name}", name + KEPT
         if not rules.is_ours(now):
             return self._settle(name, dry_run=dry_run) if hooks.has(kept) else []
+        if rules.is_half(now):
+            return [self._half(name)]
         rest = rules.rest_of(now)
         changes = []
         if rest and not hooks.has(kept):
@@ -157,7 +164,8 @@ class GitHooks:
                 hooks.write(name, rest)
             return [HookChange("removed", path, "our part of it; what others wrote there stays")]
         if rest:
-            added = f"{name}.added-to-latchboard"
+            names = (f"{name}.added-to-latchboard{f'-{number}' if number else ''}" for number in count())
+            added = next(one for one in names if not hooks.has(one) or hooks.read(one) == rest)  # a removal was killed
             if not dry_run:
                 hooks.write(added, rest)
             changes.append(HookChange("made", f"{hooks.path}/{added}", "what others wrote into our hook"))
@@ -168,6 +176,14 @@ class GitHooks:
         if not dry_run:
             hooks.delete(name)
         return [HookChange("removed", path, f"git {name}")]
+
+    def _half(self, name: str) -> HookChange:
+        text = (
+            f"{self._hooks.path}/{name} has half of our part: take its rest out by hand, and do this again. It begins"
+        )
+        return HookChange(
+            "told", f"{self._hooks.path}/{name}", f"{text} with\n  {rules.BEGIN}\nand ends with\n  {rules.END}"
+        )
 
     def _settle(self, name: str, *, dry_run: bool) -> list[HookChange]:
         """Where a kept hook is and none of ours: a removal, or an installation, was killed halfway."""

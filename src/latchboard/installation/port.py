@@ -122,6 +122,10 @@ if TYPE_CHECKING:
         is_private: bool
         is_shared: bool
 
+        def own(self) -> Hooks | None:
+            """The repository's own folder, where it is another one (core.hooksPath): git did run hooks from there."""
+            ...
+
         def exists(self) -> bool:
             """Whether the folder is there."""
             ...

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from latchboard.installation.change import Choice, Kind
     from latchboard.installation.port import Files, Machine, Shelf
     from latchboard.installation.wish import Commands, Wish
+    from latchboard.rules.client import Client
     from latchboard.settings import Settings
 
 
@@ -74,6 +75,8 @@ class Installation:
             wanted.insert(0, wishing.ignored(lines))
         files = {wish.name for wish in wanted}
         wanted = [wish for wish in wanted if self._files.link_to(wish.name) not in files]  # CLAUDE.md -> AGENTS.md
+        spared = {client(name).instructions for name in names if self._reads_agents_file(client(name))}
+        wanted = [wish for wish in wanted if wish.name not in spared]
         return [change for name, group in _by_file(wanted) for change in self._merged(name, group)]
 
     def plan_ignored(self) -> list[Change]:
@@ -261,6 +264,10 @@ class Installation:
             return self._files.read(name), ""
         except CoordinationError as exc:
             return None, exc.message
+
+    def _reads_agents_file(self, one: Client) -> bool:
+        """Whether somebody had a client read AGENTS.md, so that it needs no block in a file of its own."""
+        return bool(one.hooks_file) and rules.reads_agents_file(_text(self._read(one.hooks_file)[0]) or "")
 
     def _sign(self, name: str) -> str:
         one = client(name)

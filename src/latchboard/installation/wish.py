@@ -8,7 +8,7 @@ from __future__ import annotations
 from shlex import quote
 
 from latchboard.rules import installation as rules
-from latchboard.rules import json_text, marked
+from latchboard.rules import marked
 from latchboard.rules.client import CLIENTS
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ def wishes(choice: Choice, clients: list[Client], commands: Commands) -> Iterato
         if choice.mcp and commands.server:
             yield from _server(client, commands.server)
     if choice.instructions and clients:
-        for name in ("AGENTS.md", *(client.instructions for client in clients if client.instructions)):
+        for name in (rules.AGENTS, *(client.instructions for client in clients if client.instructions)):
             yield instructions(name)
 
 
@@ -97,7 +97,7 @@ def everything() -> Iterator[Wish]:
         yield from _server(client, [])
         if client.name == "aider":
             yield _verify()
-    for name in ("AGENTS.md", *(client.instructions for client in CLIENTS if client.instructions)):
+    for name in (rules.AGENTS, *(client.instructions for client in CLIENTS if client.instructions)):
         yield instructions(name)
     yield ignored([])
 
@@ -169,7 +169,7 @@ def _server(client: Client, command: list[str]) -> Iterator[Wish]:
         yield Wish(
             client.mcp_file,
             what,
-            lambda text: rules.merged_server(text, command),
+            lambda text: rules.merged_server(text, command, client.mcp_arguments),
             rules.unmerged_server,
             is_nothing=rules.is_nothing,
         )
@@ -192,4 +192,4 @@ def has_ours(text: str, client: Client) -> bool:
         return False
 
 
-__all__ = ["Commands", "Wish", "everything", "has_ours", "ignored", "instructions", "json_text", "wishes"]
+__all__ = ["Commands", "Wish", "everything", "has_ours", "ignored", "instructions", "wishes"]

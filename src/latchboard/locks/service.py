@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, UsageError
+from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, StoreBusy, UsageError
 from latchboard.locks import notices
 from latchboard.locks.hold import Hold, Refusal, holder_tag
 from latchboard.locks.renewing import Renewals, renew, renew_hold
@@ -190,7 +190,7 @@ class Locks:
 
         try:
             return self.transact(request.agent, decide, table=table)
-        except (UsageError, MalformedRecord):
+        except (UsageError, MalformedRecord, StoreBusy):
             raise  # nothing was committed
         except BaseException:
             self.undo(request)

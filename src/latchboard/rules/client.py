@@ -52,6 +52,7 @@ class Client:
         version: What its `version` must be; 0 where it has none.
         hooks: What it tells us.
         mcp_file: Where MCP servers are configured; "" where it knows none.
+        mcp_arguments: What the MCP server must be told besides, in words that the client fills in.
         instructions: The file that it reads besides AGENTS.md.
         next_step: What is left to a person.
     """
@@ -63,6 +64,7 @@ class Client:
         "instructions",
         "is_flat",
         "local_file",
+        "mcp_arguments",
         "mcp_file",
         "name",
         "next_step",
@@ -88,6 +90,7 @@ class Client:
         version: int = 0,
         hooks: tuple[Hook, ...] = (),
         mcp_file: str = "",
+        mcp_arguments: tuple[str, ...] = (),
         instructions: str = "",
         next_step: str = "",
     ) -> None:
@@ -103,6 +106,7 @@ class Client:
         self.version = version
         self.hooks = hooks
         self.mcp_file = mcp_file
+        self.mcp_arguments = mcp_arguments
         self.instructions = instructions
         self.next_step = next_step
 
@@ -169,6 +173,7 @@ CLIENTS = (
             Hook("SessionEnd", timeout_s=_END_S),
         ),
         mcp_file=".gemini/settings.json",
+        instructions="GEMINI.md",
         next_step="it runs no hook of a folder that you have not trusted: start it anew, and trust this one",
     ),
     Client(
@@ -194,6 +199,7 @@ CLIENTS = (
             Hook("sessionEnd", timeout_s=_END_S),
         ),
         mcp_file=".cursor/mcp.json",
+        mcp_arguments=("--root", "${workspaceFolder}"),  # it starts servers in a folder of its own choice
         next_step="open the project anew; its MCP server is switched on in the settings",
     ),
     Client(

@@ -8,7 +8,7 @@ Protocol: protocol/editing.md, "Shell calls".
 
 from __future__ import annotations
 
-from latchboard.rules.written import Options, Word, Write, joined
+from latchboard.rules.written import Options, UnknownOptionError, Word, Write, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,87 +18,87 @@ if TYPE_CHECKING:
 class Found:
     """What a simple command does: writes, texts that it has a shell run, and where it goes (`cd`)."""
 
-    __slots__ = ("moves", "texts", "to", "writes")
+    __slots__ = ("is_here", "moves", "texts", "to", "writes")
 
     def __init__(self, writes: list[Write] | None = None) -> None:
         self.writes = writes or []
         self.texts: list[str] = []
+        self.is_here = False  # the shell that runs the texts is the same one: its `cd` lasts
         self.moves = False
         self.to: str | None = None
 
 
 def evaluate(words: list[Word], cwd: str | None) -> Found:
     """What a simple command does, run in `cwd` (None: nobody knows where)."""
-    rest = _unwrapped(words)
-    if not rest or not rest[0].is_plain:
+    try:
+        rest, is_here = _unwrapped(words)
+        if not rest or not rest[0].is_plain:
+            return Found()
+        name = rest[0].text.rpartition("/")[2]
+        operands = rest[1:]
+        if name == "git":
+            from latchboard.rules.git_command import git
+
+            return Found(git(operands, cwd))
+        known = _COMMANDS.get(name)
+        if known is not None:
+            return Found(known(operands, cwd))
+    except UnknownOptionError:
         return Found()
-    name = rest[0].text.rpartition("/")[2]
-    operands = rest[1:]
-    if name == "git":
-        from latchboard.rules.git_command import git
-
-        return Found(git(operands, cwd))
-    known = _COMMANDS.get(name)
-    if known is not None:
-        return Found() if _asks_only(operands) else Found(known(operands, cwd))
-    if name in ("cd", "pushd", "popd"):
-        return _went(name, operands)
-    return _ran(name, operands)
-
-
-def _asks_only(operands: list[Word]) -> bool:
-    for word in operands:
-        if word.text == "--":
-            return False
-        if word.text in ("--help", "--version"):
-            return True
-    return False
+    if name in _SHELLS:
+        return _shell(operands)
+    if not is_here:
+        return Found()  # these are of the shell itself
+    return _went(name, operands) if name in ("cd", "pushd", "popd") else _eval(name, operands)
 
 
 # -- what stands in front of a command --------------------------------------------------------------------------------
 
-_WRAPPERS: dict[str, str] = {  # name -> its options that take a word of their own
-    "sudo": "ugpCrtThRU",
-    "doas": "uC",
-    "env": "u",
-    "command": "",
-    "builtin": "",
-    "exec": "a",
-    "nohup": "",
-    "setsid": "",
-    "nice": "n",
-    "ionice": "cnp",
-    "stdbuf": "ioe",
-    "time": "fo",
-    "timeout": "ks",
-    "noglob": "",
+_WRAPPERS: dict[str, tuple[str, str]] = {  # name -> its options with which a command is still run, where it stands
+    "sudo": (
+        "AbBEHnPSksu:g:p:C:r:t:T:",
+        "background non-interactive preserve-env? set-home stdin prompt= user= group=",
+    ),
+    "doas": ("nu:C:", ""),
+    "env": ("ivu:", "ignore-environment debug unset="),
+    "command": ("p", ""),
+    "builtin": ("", ""),
+    "exec": ("cla:", ""),
+    "nohup": ("", ""),
+    "setsid": ("cfw", "ctty fork wait"),
+    "nice": ("n:0123456789", "adjustment="),
+    "ionice": ("c:n:t", "class= classdata= ignore"),
+    "stdbuf": ("i:o:e:", "input= output= error="),
+    "time": ("f:pv", "format= portability verbose"),
+    "timeout": ("fpvk:s:", "foreground preserve-status verbose kill-after= signal="),
 }
-_NEVER_RUN = ("--chdir", "--split-string", "--list")
-_NOT_RUN = {"command": ("-v", "-V"), "sudo": ("-e", "-l", "-D"), "env": ("-S", "-C"), "doas": ("-L",)}
 
 
-def _unwrapped(words: list[Word]) -> list[Word]:
-    """The words from the command on that is run in the end; none where that cannot be told."""
-    at = 0
-    while at < len(words):
-        word = words[at]
-        if _is_assignment(word):
-            at += 1
+def _unwrapped(words: list[Word]) -> tuple[list[Word], bool]:
+    """The words from the command on that is run in the end, and whether the shell itself runs it.
+
+    There are no words where that cannot be told.
+    """
+    is_here = assigns = True
+    splits = False
+    while words:
+        word = words[0]
+        if assigns and _is_assignment(word) and (word.is_one or not splits):
+            words = words[1:]
             continue
         name = word.text.rpartition("/")[2]
         if not word.is_plain or name not in _WRAPPERS:
-            return words[at:]
-        at += 1
-        while at < len(words) and words[at].is_one and words[at].text.startswith("-") and words[at].text != "-":
-            option = words[at].text
-            if option.startswith((*_NOT_RUN.get(name, ()), *_NEVER_RUN)):
-                return []
-            at += 1
-            if option == "--":
-                break
-            at += not option.startswith("--") and option[-1] in _WRAPPERS[name] and len(option) == 2
-        at += name == "timeout" or (name == "env" and at < len(words) and words[at].text == "-")
-    return []
+            return words, is_here
+        rest = Options(words[1:], *_WRAPPERS[name], stops=True).operands
+        if name == "timeout" or (name == "env" and rest and rest[0].text == "-"):
+            rest = rest[1:]
+        if not all(one.is_one for one in words[: len(words) - len(rest)]):
+            break
+        words = rest
+        is_here = is_here and name in ("command", "builtin")
+        assigns = name in ("env", "sudo")
+        splits = True  # only in front of a command is the value of a variable one word
+    return [], is_here
 
 
 def _is_assignment(word: Word) -> bool:
@@ -109,6 +109,8 @@ def _is_assignment(word: Word) -> bool:
 # -- what runs something else -----------------------------------------------------------------------------------------
 
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash"))
+_SHELL_OPTIONS = frozenset("abcefhiklmprstuvxBCEHPT")
+_SHELL_LONG = ("--login", "--noprofile", "--norc", "--posix")
 
 
 def _went(name: str, operands: list[Word]) -> Found:
@@ -120,22 +122,33 @@ def _went(name: str, operands: list[Word]) -> Found:
     return found
 
 
-def _ran(name: str, operands: list[Word]) -> Found:
+def _eval(name: str, operands: list[Word]) -> Found:
+    """`eval`; what any other command does (`source`, `trap`) stands elsewhere, or is done later."""
     found = Found()
-    if name == "eval":
-        if operands and all(word.is_plain for word in operands):
-            found.texts.append(" ".join(word.text for word in operands))
-    elif name in _SHELLS:
-        for at, word in enumerate(operands):
-            if not word.is_plain or not word.text.startswith(("-", "+")):
-                break
-            if word.text[0] == "-" and not word.text.startswith("--") and "c" in word.text:
-                text = operands[at + 1] if at + 1 < len(operands) else None
-                if text is not None and text.is_known:
-                    found.texts.append(text.text)
-                break
-    elif name in ("source", ".", "trap"):
-        pass  # what it runs stands elsewhere, or runs later
+    if name == "eval" and all(word.is_plain for word in operands):
+        found.is_here = True
+        found.texts.append(" ".join(word.text for word in operands))
+    return found
+
+
+def _shell(operands: list[Word]) -> Found:
+    """A shell that is given a text with `-c`."""
+    found = Found()
+    at = 0
+    while at < len(operands) and operands[at].is_plain and operands[at].text[:1] in ("-", "+"):
+        word = operands[at].text
+        at += 1
+        if word in _SHELL_LONG:
+            continue
+        letters = word[1:]
+        if letters[-1:] in ("o", "O"):  # `-euo pipefail`
+            letters = letters[:-1]
+            at += 1
+        if not _SHELL_OPTIONS.issuperset(letters):
+            break
+        if word[0] == "-" and "c" in letters:
+            found.texts += [text.text for text in operands[at : at + 1] if text.is_plain]
+            break
     return found
 
 
@@ -146,82 +159,106 @@ def _each(words: Iterable[Word], cwd: str | None, kind: str = "path") -> list[Wr
     return [write for word in words for write in Write.of(word, cwd, kind)]
 
 
+_ASKING = "interactive? no-clobber update?"
+_RM = f"{_ASKING} dir force one-file-system preserve-root? recursive verbose"
+
+
 def _rm(words: list[Word], cwd: str | None) -> list[Write]:
-    return _each(Options(words, "").operands, cwd, "tree")
+    options = Options(words, "dfiIrRvPWx", _RM)
+    return [] if _asks(options) else _each(options.operands, cwd, "tree")
 
 
 def _tee(words: list[Word], cwd: str | None) -> list[Write]:
-    return _each((word for word in Options(words, "").operands if word.text != "-"), cwd)
+    options = Options(words, "aip", "append ignore-interrupts output-error?")
+    return _each((word for word in options.operands if word.text != "-"), cwd)
 
 
 def _shred(words: list[Word], cwd: str | None) -> list[Write]:
-    return _each(Options(words, "ns", ("--iterations", "--size", "--random-source")).operands, cwd)
+    long = "exact force iterations= random-source= remove? size= verbose zero"
+    return _each(Options(words, "fn:s:uvxz", long).operands, cwd)
 
 
 def _truncate(words: list[Word], cwd: str | None) -> list[Write]:
-    return _each(Options(words, "sr", ("--size", "--reference")).operands, cwd)
+    return _each(Options(words, "cor:s:", "no-create io-blocks reference= size=").operands, cwd)
+
+
+_SED = """debug expression= file= follow-symlinks in-place? line-length= null-data posix quiet regexp-extended sandbox
+separate silent unbuffered zero-terminated"""
 
 
 def _sed(words: list[Word], cwd: str | None) -> list[Write]:
-    suffix = {at for at, w in enumerate(words) if w.text == "-i" and at + 1 < len(words) and _is_empty(words[at + 1])}
+    suffix = {at for at, w in enumerate(words) if w.text == "-i" and at + 1 < len(words) and _is_suffix(words[at + 1])}
     words = [word for at, word in enumerate(words) if at - 1 not in suffix]  # as BSD has it: -i ''
-    options = Options(words, "efl", ("--expression", "--file", "--line-length"), "i")
+    options = Options(words, "nErsuzbe:f:i?", _SED)
     if not options.has("-i", "--in-place") or not options.is_sure:
         return []
     has_script = options.has("-e", "-f", "--expression", "--file")
     return _each(options.operands if has_script else options.operands[1:], cwd)
 
 
-def _is_empty(word: Word) -> bool:
-    return word.is_known and word.is_quoted and not word.text
+def _is_suffix(word: Word) -> bool:
+    """Whether a word is what BSD's `-i` has behind it: nothing, or what no script begins with."""
+    return word.is_known and (word.text[:1] in ("", "."))
 
 
 def _perl(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, "eE", (), "iIMmFDCx0l")
-    if not options.has("-i") or options.has("-c", "-v", "-h") or not options.is_sure:
-        return []
+    options = Options(words, "nplasStTuUwWX01234567e:E:I:i?M?m?F?C?D?x?d?", stops=True)
+    if not options.has("-i") or not options.has("-n", "-p") or not options.is_sure:
+        return []  # without a loop around it the program itself says what is read, and written
     return _each(options.operands if options.has("-e", "-E") else options.operands[1:], cwd)
 
 
-_COPY_TAKING = ("--target-directory", "--suffix", "--mode", "--owner", "--group")
+_PUT = f"{_ASKING} backup? context? debug force no-target-directory suffix= target-directory= verbose"
 
 
-def _mv(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, "tS", _COPY_TAKING)
-    if options.has("-n", "--no-clobber"):
-        return []  # whether anything is moved, the text does not say
-    if options.has("-t", "--target-directory"):
-        sources = options.operands
-    elif len(options.operands) < 2:
+def _asks(options: Options) -> bool:
+    """Whether it depends on the files, or on an answer, what is done: then the text does not say."""
+    return options.has("-n", "-i", "-I", "-u", "--no-clobber", "--interactive", "--update")
+
+
+def moved(words: list[Word], cwd: str | None) -> list[Write]:
+    """What `mv` writes with these arguments; `git mv`, too."""
+    options = Options(words, "bfinuvTZt:S:", f"{_PUT} no-copy strip-trailing-slashes")
+    if _asks(options):
         return []
-    else:
-        sources = options.operands[:-1]
+    sources = options.operands if options.has("-t", "--target-directory") else options.operands[:-1]
     return _each(sources, cwd, "tree") + _put(options, cwd)
 
 
+_CP = """archive copy-contents dereference link no-dereference no-preserve= one-file-system preserve? recursive reflink?
+remove-destination sparse= strip-trailing-slashes symbolic-link"""
+
+
 def _cp(words: list[Word], cwd: str | None) -> list[Write]:
-    return _put(Options(words, "tS", _COPY_TAKING), cwd)
+    options = Options(words, "abdfHiLlnPpRrsuvxTZt:S:", f"{_PUT} {_CP}")
+    links = options.has("-l", "-s", "--link", "--symbolic-link")
+    if _asks(options) or (links and not options.has("-f", "--force", "--remove-destination")):
+        return []
+    return _put(options, cwd)
+
+
+_INSTALL = "compare directory group= mode= owner= preserve-context preserve-timestamps strip strip-program="
 
 
 def _install(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, "tSmog", _COPY_TAKING)
+    options = Options(words, "bcCdDpsTvZt:S:m:o:g:", f"{_PUT} {_INSTALL}")
     return [] if options.has("-d", "--directory") else _put(options, cwd)
 
 
+_LN = "directory logical no-dereference physical relative symbolic"
+
+
 def _ln(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, "tS", _COPY_TAKING)
-    if not options.has("-f", "--force"):
+    options = Options(words, "bdFfiLnPrsvTt:S:", f"{_PUT} {_LN}")
+    if not options.has("-f", "--force") or options.has("-i", "--interactive"):
         return []  # it makes a new name, or nothing
     if len(options.operands) == 1 and not options.has("-t", "--target-directory"):
         return _into(".", options.operands, cwd)
-    options.given.pop("-n", None)  # of ln it says that a link to a folder is replaced, too
     return _put(options, cwd)
 
 
 def _put(options: Options, cwd: str | None) -> list[Write]:
     """Where several files go, or one: into a folder, or in the place of a file."""
-    if options.has("-n", "--no-clobber"):
-        return []  # what is there stays
     into = options.given.get("-t") or options.given.get("--target-directory")
     if into is not None:
         return _into(into.text, options.operands, cwd) if into.is_plain and into.text else []
@@ -256,18 +293,23 @@ def _leaf(word: Word) -> str:
 
 
 def _dd(words: list[Word], cwd: str | None) -> list[Write]:
-    return _each((word.without(3) for word in words if word.text.startswith("of=")), cwd)
+    if any(word.text.startswith("-") for word in words):
+        return []  # `--help`: it has no other options
+    return _each([word.without(3) for word in words if word.text.startswith("of=")][-1:], cwd)
 
 
-_PATCH_TAKING = "pidorBDFgVYz"
+_PATCH = """backup basename-prefix= batch binary context ed force forward fuzz= get= ifdef= ignore-whitespace input=
+merge? normal output= posix prefix= quiet reject-file= remove-empty-files reverse silent strip= suffix= unified verbose
+version-control="""
 
 
 def _patch(words: list[Word], cwd: str | None) -> list[Write]:
-    options = Options(words, _PATCH_TAKING, ("--input", "--output", "--strip", "--directory", "--reject-file"))
-    if options.has("--dry-run", "-C", "--check", "-d", "--directory") or not options.is_sure:
+    options = Options(words, "bceEflnNRstTuZp:i:o:r:B:D:F:g:V:Y:z:", _PATCH)
+    if not options.is_sure:
         return []
     output = options.given.get("-o") or options.given.get("--output")
-    return _each([output] if output is not None else options.operands[:1], cwd)
+    found = [output] if output is not None else options.operands[:1]
+    return _each((word for word in found if word.text != "-"), cwd)
 
 
 _COMMANDS: dict[str, Callable[[list[Word], str | None], list[Write]]] = {
@@ -279,7 +321,7 @@ _COMMANDS: dict[str, Callable[[list[Word], str | None], list[Write]]] = {
     "sed": _sed,
     "gsed": _sed,
     "perl": _perl,
-    "mv": _mv,
+    "mv": moved,
     "cp": _cp,
     "install": _install,
     "ln": _ln,

@@ -16,31 +16,49 @@ Protocol: protocol/editing.md, "Shell calls".
 
 from __future__ import annotations
 
-from latchboard.rules.written import Options, Word, Write, joined
+from latchboard.rules.written import Options, UnknownOptionError, Word, Write, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_GLOBAL_TAKING = ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env")
+_GLOBAL = frozenset(
+    (
+        "-p",
+        "--paginate",
+        "-P",
+        "--no-pager",
+        "--no-replace-objects",
+        "--no-optional-locks",
+        "--no-lazy-fetch",
+        "--no-advice",
+    )
+)
 
 
 def git(words: list[Word], cwd: str | None) -> list[Write]:
-    """What `git` with these words writes."""
+    """What `git` with these words writes.
+
+    Raises:
+        UnknownOptionError: An option is not known, or makes another place, or another program, of it.
+    """
     at = 0
     while at < len(words) and words[at].text.startswith("-"):
         option = words[at].text
-        if option.startswith(("--git-dir", "--work-tree", "--help", "--version")) or not words[at].is_one:
-            return []
-        if option == "-C" and at + 1 < len(words):
-            cwd = joined(cwd, words[at + 1].text) if words[at + 1].is_plain else None
-        at += 2 if option in _GLOBAL_TAKING else 1
+        if option in ("-C", "-c") and at + 1 < len(words):
+            value = words[at + 1]
+            if not value.is_one or value.text.lower().startswith(("core.worktree", "core.bare")):
+                raise UnknownOptionError
+            if option == "-C":
+                cwd = joined(cwd, value.text) if value.is_plain else None
+            at += 1
+        elif option not in _GLOBAL:
+            raise UnknownOptionError
+        at += 1
     if cwd is None or at >= len(words) or not words[at].is_plain:
         return []
-    rest = words[at + 1 :]
     known = _VERBS.get(words[at].text)
-    is_asked = any(word.text in ("--help", "-h") for word in rest)
-    return known(rest, cwd) if known is not None and not is_asked else []
+    return known(words[at + 1 :], cwd) if known is not None else []
 
 
 def _asked(kind: str, cwd: str, words: list[Word], paths: list[Word] | None = None) -> list[Write]:
@@ -70,13 +88,17 @@ def _reset_to(target: Word | None, paths: list[Word], cwd: str) -> list[Write]:
     return _asked("git-reset", cwd, [target], paths)
 
 
+_SWITCHING = """conflict= detach force guess ignore-other-worktrees merge no-guess no-overwrite-ignore no-progress
+no-recurse-submodules no-track overwrite-ignore progress quiet recurse-submodules? track?"""
+
+
 def _checkout(words: list[Word], cwd: str) -> list[Write]:
     front, paths = _split(words)
-    options = Options(front, "bB", ("--orphan", "--conflict", "--pathspec-from-file"))
-    if not options.is_sure or options.has("-p", "--patch", "--pathspec-from-file", "--orphan"):
+    options = Options(front, "b:B:dtfmql23", f"{_SWITCHING} overlay no-overlay ours theirs ignore-skip-worktree-bits")
+    if not options.is_sure:
         return []
     operands = options.operands
-    if paths is not None and paths:
+    if paths:
         return _reset_to(operands[0] if operands else None, paths, cwd)
     if options.has("-b", "-B"):
         return _switched(options, operands[:1], cwd)
@@ -95,16 +117,20 @@ def _switched(options: Options, target: list[Word], cwd: str) -> list[Write]:
 
 
 def _switch(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "cC", ("--create", "--force-create", "--orphan", "--conflict"))
-    if not options.is_sure or options.has("--orphan"):
+    options = Options(words, "c:C:dfmqt", f"{_SWITCHING} create= force-create= discard-changes")
+    if not options.is_sure:
         return []
     return _switched(options, options.operands[:1], cwd)
 
 
+_RESTORE = """conflict= ignore-skip-worktree-bits ignore-unmerged merge no-overlay no-progress no-recurse-submodules
+ours overlay progress quiet recurse-submodules? source= staged theirs worktree"""
+
+
 def _restore(words: list[Word], cwd: str) -> list[Write]:
     front, behind = _split(words)
-    options = Options(front, "s", ("--source", "--conflict", "--pathspec-from-file"))
-    if not options.is_sure or options.has("-p", "--patch", "--pathspec-from-file"):
+    options = Options(front, "s:SWmq23", _RESTORE)
+    if not options.is_sure:
         return []
     if options.has("-S", "--staged") and not options.has("-W", "--worktree"):
         return []
@@ -114,9 +140,12 @@ def _restore(words: list[Word], cwd: str) -> list[Write]:
     return _reset_to(source, options.operands + (behind or []), cwd)
 
 
+_RESET = "hard keep merge mixed no-recurse-submodules no-refresh quiet recurse-submodules? refresh soft"
+
+
 def _reset(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "", ())
-    if not options.is_sure:
+    options = Options(words, "q", _RESET)
+    if len(options.operands) > 1 or options.has("--soft", "--mixed"):
         return []
     target = options.operands[:1] or [Word("HEAD")]
     if options.has("--hard"):
@@ -125,31 +154,32 @@ def _reset(words: list[Word], cwd: str) -> list[Write]:
 
 
 def _stash(words: list[Word], cwd: str) -> list[Write]:
+    if words and not words[0].is_plain:
+        return []
     verb = words[0].text if words and not words[0].text.startswith("-") else "push"
     rest = words[1:] if words and words[0].text == verb else words
     if verb in ("pop", "apply"):
-        options = Options(rest, "", ())
-        return _asked("git-stash", cwd, options.operands[:1]) if options.is_sure else []
+        options = Options(rest, "q", "index quiet")
+        return _asked("git-stash", cwd, options.operands[:1])
     if verb not in ("push", "save"):
         return []
     front, paths = _split(rest)
-    options = Options(front, "m", ("--message", "--pathspec-from-file"))
-    if not options.is_sure or options.has("-p", "--patch", "-S", "--staged", "--pathspec-from-file"):
+    options = Options(front, "kquam:", "all include-untracked keep-index message= no-keep-index quiet")
+    if not options.is_sure or options.has("--no-keep-index"):
         return []
     paths = (paths or []) + (options.operands if verb == "push" else [])
-    found = _asked("git-reset", cwd, [Word("HEAD")], paths)
-    if options.has("-u", "--include-untracked", "-a", "--all"):
+    keeps = options.has("-k", "--keep-index")
+    found = _reset_to(None, paths or [Word(":/")], cwd) if keeps else _asked("git-reset", cwd, [Word("HEAD")], paths)
+    if found and options.has("-u", "--include-untracked", "-a", "--all"):
         option = "-x" if options.has("-a", "--all") else ""
-        named = [word.text for word in paths if word.is_known]
+        named = [word.text for word in paths]
         found += [Write("git-clean", cwd, words=[*filter(None, ["-d", option]), *(["--", *named] if named else [])])]
     return found
 
 
 def _clean(words: list[Word], cwd: str) -> list[Write]:
     front, paths = _split(words)
-    options = Options(front, "e", ("--exclude",))
-    if not options.is_sure or options.has("-n", "--dry-run", "-i", "--interactive", "-e", "--exclude"):
-        return []
+    options = Options(front, "dfqxX", "force quiet")
     if not options.has("-f", "--force"):
         return []
     asked = [letter for letter in ("-d", "-x", "-X") if options.has(letter)]
@@ -159,44 +189,72 @@ def _clean(words: list[Word], cwd: str) -> list[Write]:
     return [Write("git-clean", cwd, words=[*asked, *(["--", *(word.text for word in named)] if named else [])])]
 
 
-_GOING_ON = ("--abort", "--continue", "--quit", "--skip", "--edit-todo", "--show-current-patch")
+_STRATEGY = ("-s", "--strategy")
+"""Which files another strategy writes is its own affair: `ours` writes none."""
+_MERGING = """allow-unrelated-histories autostash cleanup= commit edit ff ff-only gpg-sign? log? no-autostash no-commit
+no-edit no-ff no-gpg-sign no-log no-progress no-rerere-autoupdate no-signoff no-squash no-stat no-verify
+no-verify-signatures progress quiet rerere-autoupdate signoff squash stat strategy-option= strategy= verbose
+verify verify-signatures"""
 
 
 def _merge(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "msXF", ("--message", "--strategy", "--strategy-option", "--file", "--into-name"))
-    if not options.is_sure or options.has(*_GOING_ON):
+    options = Options(
+        words, "enqvm:s:X:F:S?", f"{_MERGING} file= into-name= message= no-overwrite-ignore overwrite-ignore"
+    )
+    if not options.is_sure or options.has(*_STRATEGY):
         return []
     found = [write for word in options.operands for write in _asked("git-merge", cwd, [word])]
     return found if options.operands else _asked("git-merge", cwd, [Word("@{upstream}")])
 
 
+_REBASE = """allow-empty-message autosquash committer-date-is-author-date empty= exec= force-rebase fork-point
+ignore-date ignore-whitespace interactive keep-empty merge no-autosquash no-fork-point no-keep-empty
+no-reapply-cherry-picks no-rebase-merges no-update-refs onto= reapply-cherry-picks rebase-merges?
+reset-author-date update-refs whitespace="""
+
+
 def _rebase(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "sXxC", ("--onto", "--strategy", "--strategy-option", "--exec", "--whitespace"))
-    if not options.is_sure or options.has(*_GOING_ON, "--root", "--apply"):
-        return []
+    options = Options(words, "fimnqvs:x:X:C:S?", f"{_MERGING} {_REBASE}")
+    if not options.is_sure or options.has(*_STRATEGY) or len(options.operands) > 1:
+        return []  # behind another branch than the one that is out, other files differ
     onto = options.given.get("--onto")
-    target = [onto] if onto is not None else options.operands[:1] or [Word("@{upstream}")]
-    return _asked("git-switch", cwd, target)
+    if onto is not None:
+        return _asked("git-switch", cwd, [onto])
+    return _asked("git-merge", cwd, options.operands or [Word("@{upstream}")])
+
+
+_PULL = """all append depth= force ipv4 ipv6 jobs= keep no-rebase no-recurse-submodules no-tags prune rebase?
+recurse-submodules? server-option= tags unshallow"""
 
 
 def _pull(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "sXjo", ("--strategy", "--strategy-option", "--depth", "--jobs", "--server-option"))
-    if not options.is_sure or options.has("--dry-run") or options.operands:
+    options = Options(words, "aefknpqtv46s:X:j:o:r?S?", f"{_MERGING} {_PULL}")
+    if not options.is_sure or options.has(*_STRATEGY) or options.operands:
         return []  # what another remote has is not known here
     return _asked("git-merge", cwd, [Word("@{upstream}")])
 
 
+_PICK = "allow-empty allow-empty-message empty= keep-redundant-commits mainline= reference"
+
+
 def _commits(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "msXS", ("--mainline", "--strategy", "--strategy-option"))
-    if not options.is_sure or options.has(*_GOING_ON) or any(".." in word.text for word in options.operands):
+    options = Options(words, "ensxm:X:S?", f"{_MERGING} {_PICK}")
+    if not options.is_sure or options.has("--strategy"):
         return []
+    if any(".." in word.text or word.text.startswith("^") for word in options.operands):
+        return []  # a range
     return _asked("git-commits", cwd, options.operands) if options.operands else []
 
 
+_APPLY = """3way allow-empty allow-overlap apply binary build-fake-ancestor= ignore-space-change ignore-whitespace index
+inaccurate-eof intent-to-add numstat ours quiet recount reject reverse stat summary theirs unidiff-zero union
+unsafe-paths verbose whitespace="""
+
+
 def _apply(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "pC", ("--whitespace", "--exclude", "--include", "--directory", "--build-fake-ancestor"))
-    asks = options.has("--check", "--stat", "--numstat", "--summary") and not options.has("--apply")
-    if not options.is_sure or asks or options.has("--cached", "--directory", "--exclude", "--include"):
+    options = Options(words, "3NqRvp:C:", _APPLY)
+    asks = options.has("--stat", "--numstat", "--summary") and not options.has("--apply")
+    if not options.is_sure or asks:
         return []
     strip = options.given.get("-p")
     files = [word for word in options.operands if word.is_plain and word.text != "-"]
@@ -208,17 +266,15 @@ def _apply(words: list[Word], cwd: str) -> list[Write]:
 
 
 def _rm(words: list[Word], cwd: str) -> list[Write]:
-    options = Options(words, "", ("--pathspec-from-file",))
-    if options.has("--cached", "-n", "--dry-run", "--pathspec-from-file"):
-        return []
-    return [write for word in options.operands for write in Write.of(word, cwd, "tree")]
+    options = Options(words, "fqr", "force ignore-unmatch quiet sparse")
+    named = [word for word in options.operands if not word.has_quoted_glob and not word.text.startswith(":")]
+    return [write for word in named for write in Write.of(word, cwd, "tree")]  # git's own patterns are not the shell's
 
 
 def _mv(words: list[Word], cwd: str) -> list[Write]:
-    from latchboard.rules.command import _mv as moved
+    from latchboard.rules.command import moved
 
-    options = Options(words, "", ())
-    return [] if options.has("-n", "--dry-run") else moved(options.operands, cwd)
+    return moved(Options(words, "fkv", "force sparse verbose").operands, cwd)
 
 
 _VERBS: dict[str, Callable[[list[Word], str], list[Write]]] = {

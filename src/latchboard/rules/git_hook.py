@@ -11,7 +11,7 @@ from __future__ import annotations
 
 BEFORE = ("pre-commit", "pre-merge-commit", "pre-applypatch", "pre-rebase", "pre-push")
 """They look before something happens, and may refuse it."""
-AFTER = ("post-commit", "post-checkout", "post-merge", "post-rewrite")
+AFTER = ("post-commit", "post-applypatch", "post-checkout", "post-merge", "post-rewrite")
 """They write down what should not have happened, and are never a reason to fail."""
 NAMES = (*BEFORE, *AFTER)
 COMMAND = "latchboard-git-hook"
@@ -22,7 +22,8 @@ END = "# <<< latchboard"
 FIRST_LINE = "#!/bin/sh\n"
 MADE_FOLDER = "# The folder was made for it."
 _WITH_INPUT = ("pre-push", "post-rewrite")
-_BEHIND = ("post-commit", "post-merge")  # of a hook that has looked already, run by the same git
+_COMMITTED = ("post-commit", "post-applypatch")
+_BEHIND = (*_COMMITTED, "post-merge")  # of a hook that has looked already, run by the same git
 
 
 def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:
@@ -48,6 +49,12 @@ def text(name: str, *, fallback: str = "", made_folder: bool = False) -> str:
 def is_ours(hook: bytes) -> bool:
     """Whether a hook has our part in it."""
     return BEGIN.encode() in hook
+
+
+def is_half(hook: bytes) -> bool:
+    """Whether somebody took one end of our part away: what of the rest is ours cannot be told."""
+    begin, end = hook.find(BEGIN.encode()), hook.rfind(END.encode())
+    return is_ours(hook) and (end < begin or BEGIN.encode() in hook[begin + 1 :])
 
 
 def has_made_folder(hook: bytes) -> bool:
@@ -81,8 +88,8 @@ def _before(name: str) -> list[str]:
         'if command -v "$guard" >/dev/null 2>&1; then',
         f'  {pipe}LATCHBOARD_GIT_PID=$PPID "$guard" {name} "$@"',
         "  status=$?",
-        "  # 0: go on. 10: refused. Above 128: killed. Else there was no answer.",
-        '  if [ "$status" -eq 0 ] || [ "$status" -eq 10 ] || [ "$status" -gt 128 ]; then exit "$status"; fi',
+        "  # 0: go on. 10: refused. By HUP, INT, QUIT, KILL, TERM: somebody stopped it. Else there was no answer.",
+        '  case "$status" in 0|10|129|130|131|137|143) exit "$status" ;; esac',
         '  echo "latchboard: $guard failed (status $status): what others hold was not looked at" >&2',
         "else",
         f'  echo "latchboard: {COMMAND} is not on PATH: what others hold was not looked at" >&2',
@@ -93,7 +100,9 @@ def _before(name: str) -> list[str]:
 
 def _after(name: str) -> list[str]:
     pipe = "printf '%s' \"$told\" 2>/dev/null | " if name in _WITH_INPUT else ""
-    run = f'{pipe}"$guard" {name} "$@"'
+    # Another commit may follow before the guard is up: which one this is, is asked before.
+    head = "LATCHBOARD_GIT_HEAD=$(git rev-parse --quiet --verify HEAD) " if name in _COMMITTED else ""
+    run = f'{pipe}{head}"$guard" {name} "$@"'
     lines = ["status=0", 'if [ -x "$kept" ]; then', f'  {pipe}"$kept" "$@"', "  status=$?", "fi"]
     if name in _BEHIND:
         lines += [

@@ -37,13 +37,17 @@ def is_our_command(command: object, client: str) -> bool:
 
 
 def is_our_server(server: object) -> bool:
-    """Whether an MCP server's entry runs ours."""
+    """Whether an MCP server's entry runs ours, whatever it tells it besides."""
+    return _own_arguments(server) is not None
+
+
+def _own_arguments(server: object) -> list[Any] | None:
+    """What an entry of ours tells the server besides `mcp`; None where it is not ours."""
     command, arguments = json_text.at(server, ["command"]), json_text.at(server, ["args"])
     if not isinstance(command, str) or not isinstance(arguments, list):
-        return False
-    if command.rpartition("/")[2] == SERVER:
-        return arguments == ["mcp"]
-    return arguments == ["-m", _SERVER_MODULE, "mcp"]
+        return None
+    needed = ["mcp"] if command.rpartition("/")[2] == SERVER else ["-m", _SERVER_MODULE, "mcp"]
+    return arguments[len(needed) :] if arguments[: len(needed)] == needed else None
 
 
 def handler(client: Client, hook: Hook, command: str, *, is_closed: bool) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def _ours(said: dict[str, Any], client: Client, event: str) -> Iterator[tuple[Pl
     """(place, matcher, hook) of each of ours in one event, in their order."""
     groups = json_text.at(said, ["hooks", event])
     for i, group in enumerate(groups if isinstance(groups, list) else []):
-        matcher = json_text.at(group, ["matcher"]) or ""
+        matcher = str(json_text.at(group, ["matcher"]) or "")  # of another type: no client takes it for ours
         if client.is_flat:
             if is_our_command(json_text.at(group, ["command"]), client.name):
                 yield ("hooks", event, i), matcher, group
@@ -211,8 +215,13 @@ def _check(said: dict[str, Any]) -> None:
 # -- an MCP server in a client's JSON ---------------------------------------------------------------------------------
 
 
-def merged_server(text: str, command: Sequence[str]) -> str:
-    """The text with our MCP server; what else its entry says stays.
+def merged_server(text: str, command: Sequence[str], besides: Sequence[str] = ()) -> str:
+    """The text with our MCP server; what else its entry says stays, and what else it tells the server.
+
+    Args:
+        text: As it is.
+        command: How the server is started.
+        besides: What it is told besides, where nobody wrote something else there.
 
     Raises:
         ValueError: It is no JSON object, or another server has our name.
@@ -221,11 +230,12 @@ def merged_server(text: str, command: Sequence[str]) -> str:
     servers = said.get("mcpServers", {})
     if not isinstance(servers, dict):
         raise ValueError('its "mcpServers" is no object')
-    entry = {"command": command[0], "args": list(command[1:])}
     there = servers.get(SERVER)
+    own = _own_arguments(there)
+    entry = {"command": command[0], "args": [*command[1:], *(own or besides)]}
     if there is None:
         return json_text.put(text, ["mcpServers", SERVER], entry)
-    if not is_our_server(there):
+    if own is None:
         raise ValueError(f"it has another MCP server by the name of {SERVER}")
     for key, value in entry.items():
         if there[key] != value:
@@ -246,6 +256,22 @@ def unmerged_server(text: str, before: str | None = None) -> str:
 
 
 # -- instructions -----------------------------------------------------------------------------------------------------
+
+AGENTS = "AGENTS.md"
+
+
+def reads_agents_file(settings: str) -> bool:
+    """Whether a client's settings name AGENTS.md as a file that it reads; False where they cannot be read.
+
+    Gemini's `context.fileName`, which was `contextFileName` once.
+    """
+    try:
+        said = json_text.parsed(settings)
+    except ValueError:
+        return False
+    named = [json_text.at(said, ["context", "fileName"]), said.get("contextFileName")]
+    return any(AGENTS in one if isinstance(one, list) else one == AGENTS for one in named)
+
 
 INSTRUCTIONS = """\
 ## Several agents work here

@@ -110,7 +110,7 @@ def unmerged_lines(text: str, before: str, lines: Sequence[str]) -> str:
 
 
 def merged_toml(text: str, path: Sequence[str], values: dict[str, Any]) -> str:
-    """The text with a table of ours at `path`; as it is where that table says the same.
+    """The text with a table of ours at `path`; what else somebody wrote into it stays.
 
     Raises:
         ValueError: It is no TOML, or somebody else's table has that name, or a table cannot be put behind it.
@@ -119,9 +119,10 @@ def merged_toml(text: str, path: Sequence[str], values: dict[str, Any]) -> str:
     block = body_of(text)
     if block is None and _at(said, path) is not None:
         raise ValueError(f"it has a table [{'.'.join(path)}] of its own")
-    made = merged(text, _table(path, values), HASH)
+    own = {} if block is None else _own_values(block, path, values)
+    made = merged(text, _renewed(block, values) if block is not None and own else _table(path, values), HASH)
     try:
-        is_right = toml(made) == _with(toml(unmerged(text)), path, values)
+        is_right = toml(made) == _with(toml(unmerged(text)), path, {**own, **values})
     except ValueError:
         is_right = False
     if not is_right:
@@ -206,6 +207,21 @@ def _marks(text: str, word: str) -> Iterator[tuple[int, int]]:
 
 def _table(path: Sequence[str], values: dict[str, Any]) -> str:
     return "\n".join((f"[{'.'.join(path)}]", *(f"{key} = {_written(value)}" for key, value in values.items())))
+
+
+def _own_values(block: str, path: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+    """What somebody added to our table."""
+    table = _at(toml(block), path)
+    return {key: value for key, value in table.items() if key not in values} if isinstance(table, dict) else {}
+
+
+def _renewed(block: str, values: dict[str, Any]) -> str:
+    """Our table with these values, and with every other line as it is."""
+    lines = block.splitlines()
+    keys = [line.partition("=")[0].strip() for line in lines]
+    return "\n".join(
+        f"{key} = {_written(values[key])}" if key in values else line for line, key in zip(lines, keys, strict=True)
+    )
 
 
 def _written(value: Any) -> str:

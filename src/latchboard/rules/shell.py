@@ -20,9 +20,12 @@ from latchboard.rules.written import Word, Write, joined
 __all__ = ["CHARS_MAX", "STEPS_MAX", "Write", "writes"]
 
 _TEXTS_DEPTH_MAX = 4
+_REDIRECTIONS = ("&>>", "<<<", "<<-", "&>", ">>", ">|", ">&", "<<", "<&", "<>", ">", "<")
 _WRITING = ("&>>", "&>", ">>", ">|", ">")
-_OPENING = frozenset(("if", "while", "until", "for", "select", "case"))
-_CLOSING = frozenset(("fi", "done", "esac"))
+_OPENING = frozenset(("if", "while", "until", "for", "select", "case", "{"))
+_CLOSING = frozenset(("fi", "done", "esac", "}"))
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+"""Variables that make another repository of the folder's; where one of them is spoken of, git cannot be asked."""
 _PASSED = frozenset(("if", "while", "until", "then", "else", "elif", "do", "fi", "done", "esac", "{", "}", "!", "time"))
 
 
@@ -33,18 +36,22 @@ def writes(command: str, cwd: str = "") -> list[Write]:
         command: The text that a shell would be given.
         cwd: What stands in front of relative paths; empty: they stay relative.
     """
-    return _of_text(command, cwd, 0)
+    found = dict.fromkeys(_of_text(command, cwd, 0)[0])
+    if any(name in command for name in _GIT_PLACES):
+        return [write for write in found if not write.kind.startswith("git-")]
+    return list(found)
 
 
-def _of_text(text: str, cwd: str | None, depth: int) -> list[Write]:
+def _of_text(text: str, cwd: str | None, depth: int) -> tuple[list[Write], str | None]:
+    """What a text writes, and where it ends up."""
     if len(text) > CHARS_MAX or depth > _TEXTS_DEPTH_MAX or "\0" in text:
-        return []
+        return [], None
     parser = _Parser(text, cwd, depth)
     try:
         parser.commands("")
     except NotPlainError:
-        return []
-    return list(dict.fromkeys(parser.found))
+        return [], None
+    return parser.found, parser.cwd
 
 
 class _Parser(Words):
@@ -55,7 +62,7 @@ class _Parser(Words):
         self.cwd = cwd  # None: somewhere that cannot be known
         self.found: list[Write] = []
         self._texts_depth = depth
-        self._here: list[tuple[str, bool]] = []  # ends of here-documents whose text follows the line
+        self._here: list[tuple[Word, bool]] = []  # ends of here-documents whose text follows the line
         self._blocks: list[str | None] = []  # where each open `if`, loop or `case` began
         self._cases = 0
 
@@ -84,9 +91,10 @@ class _Parser(Words):
                 before = self._operator()
             else:
                 before = self._simple(before)
+            if before[:2] in (";;", ";&"):
+                self._branch()
         if end:
             raise NotPlainError
-        self._depth -= 1
 
     def _operator(self) -> str:
         text = self.text
@@ -105,13 +113,19 @@ class _Parser(Words):
         """Pass over the texts of the here-documents of the line that has just ended."""
         for word, is_indented in self._here:
             while self.at < self.size:
-                end = self.text.find("\n", self.at)
-                end = self.size if end < 0 else end
-                line = self.text[self.at : end]
-                self.at = min(end + 1, self.size)
-                if (line.lstrip("\t") if is_indented else line) == word:
+                line = self._here_line()
+                while not word.is_quoted and (len(line) - len(line.rstrip("\\"))) % 2:
+                    line = line[:-1] + self._here_line()  # a continued line, as in a command
+                if (line.lstrip("\t") if is_indented else line) == word.text:
                     break
         self._here = []
+
+    def _here_line(self) -> str:
+        end = self.text.find("\n", self.at)
+        end = self.size if end < 0 else end
+        line = self.text[self.at : end]
+        self.at = min(end + 1, self.size)
+        return line
 
     def _parenthesis(self) -> None:
         if self.text.startswith("((", self.at):
@@ -121,8 +135,10 @@ class _Parser(Words):
         self.at += 1
         self._subshell()
 
-    def _run_text(self, text: str) -> None:
-        self.found += _of_text(text, self.cwd, self._texts_depth + 1)
+    def _run_text(self, text: str) -> str | None:
+        found, cwd = _of_text(text, self.cwd, self._texts_depth + 1)
+        self.found += found
+        return cwd
 
     def _subshell(self) -> None:
         """Commands up to `)`, whose `cd` is theirs alone."""
@@ -183,11 +199,15 @@ class _Parser(Words):
                 raise NotPlainError
             return
         found = evaluate(words, self.cwd)
+        went = self.cwd
+        if found.moves:
+            went = None if found.to is None else joined(self.cwd, found.to)
         for text in found.texts:
-            self._run_text(text)
+            end = self._run_text(text)
+            went = end if found.is_here else went
         self.found += found.writes
-        if found.moves and before != "|" and after not in ("|", "&"):
-            self.cwd = None if before == "||" or found.to is None else joined(self.cwd, found.to)
+        if went != self.cwd and before != "|" and after not in ("|", "&"):
+            self.cwd = None if before == "||" else went
 
     def _is_grammar(self, text: str) -> bool:
         """Whether the word where a command could stand belongs to the grammar; keeps account of blocks."""
@@ -198,7 +218,14 @@ class _Parser(Words):
             if self._blocks.pop() != self.cwd:
                 self.cwd = None  # it went somewhere if it came there
             self._cases -= text == "esac" and self._cases > 0
+        elif text in ("else", "elif"):
+            self._branch()
         return text in _PASSED
+
+    def _branch(self) -> None:
+        """Another branch of an `if` or a `case`: it does not begin where the one before it went."""
+        if self._blocks and self._blocks[-1] != self.cwd:
+            self.cwd = None
 
     # -- redirections -------------------------------------------------------------------------------------------------
 
@@ -215,9 +242,7 @@ class _Parser(Words):
         text = self.text
         while text[self.at] in "0123456789":
             self.at += 1
-        for operator in ("&>>", "<<<", "<<-", "&>", ">>", ">|", ">&", "<<", "<&", "<>", ">", "<"):
-            if text.startswith(operator, self.at):
-                break
+        operator = next(one for one in _REDIRECTIONS if text.startswith(one, self.at))
         self.at += len(operator)
         if operator in (">", "<") and self.at < self.size and text[self.at] == "(":
             self.at += 1
@@ -231,6 +256,8 @@ class _Parser(Words):
             raise NotPlainError
         word = self._word()
         if operator in ("<<", "<<-"):
-            self._here.append((word.text, operator == "<<-"))
+            if not word.is_known:
+                raise NotPlainError  # its end is the name of the variable, not what is in it
+            self._here.append((word, operator == "<<-"))
         elif operator in _WRITING or (operator == ">&" and not f"0{word.text}".rstrip("-").isdecimal()):
             targets.append(word)

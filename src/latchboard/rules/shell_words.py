@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from latchboard.rules.written import Word
 
+TYPE_CHECKING = False
+
 CHARS_MAX = 128 * 1024
 STEPS_MAX = 16_000
 """A command line with more characters, or more words and operators outside of here-documents, is a file in disguise:
@@ -37,13 +39,13 @@ class Words:
 
     # -- what the reader of commands does -----------------------------------------------------------------------------
 
-    def _subshell(self) -> None:
-        """Read commands up to `)`, whose `cd` is theirs alone."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def _run_text(self, text: str) -> None:
-        """Read a text that is run where the reading has come to."""
-        raise NotImplementedError
+        def _subshell(self) -> None:
+            """Read commands up to `)`, whose `cd` is theirs alone."""
+
+        def _run_text(self, text: str) -> str | None:
+            """Read a text that is run where the reading has come to; where it ends up."""
 
     # -- between words ------------------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ class Words:
                 word.is_glob = True
             elif char == "{":
                 word.has_brace = True
-            elif char == "~" and not word.parts:
+            elif char == "~" and (not word.parts or word.parts[-1][-1:] in ("=", ":")):
                 word.is_odd = True
             word.parts.append(char)
             self.at += 1
@@ -190,15 +192,14 @@ class Words:
                 self._subshell()
         elif follows == "{":
             self.at += 2
-            self._braces()
+            self._braces(is_quoted=is_quoted)
         elif follows in ("'", '"') and not is_quoted:
             self.at += 1
             if follows == '"':
-                self._double(word)
-                return
+                return  # a quotation like any other
             self._ansi()
         elif follows == "[":
-            self.at += 2
+            raise NotPlainError  # what bash of old takes for arithmetic
         elif follows and (follows.isalnum() or follows in "_@*#?$!-"):
             self.at += 2
             if follows.isalpha() or follows == "_":
@@ -211,7 +212,7 @@ class Words:
         word.is_known = False
         word.is_one = word.is_one and is_quoted
 
-    def _braces(self) -> None:
+    def _braces(self, *, is_quoted: bool) -> None:
         """Pass over `${...}`, whose `${` has been read."""
         word = Word()
         while self.at < self.size:
@@ -219,6 +220,8 @@ class Words:
             if char == "}":
                 self.at += 1
                 return
+            if char == "'" and is_quoted:
+                raise NotPlainError  # a quotation or none: it depends on what stands in front of it
             if char in "'\"\\$`":
                 self._nested(char, word)
             else:
@@ -260,24 +263,22 @@ class Words:
 
     def _array(self) -> None:
         """Pass over the values of `NAME=(...)`."""
-        while self.at < self.size:
-            if not self._blank():
-                break
+        while self._blank():
             char = self.text[self.at]
-            self.at += char in " \t\n"
             if char == ")":
                 self.at += 1
                 return
-            if char in " \t\n":
-                continue
-            if char in ENDS:
+            if char == "\n":
+                self.at += 1
+            elif char in ENDS:
                 raise NotPlainError
-            self._word()
+            else:
+                self._word()
         raise NotPlainError
 
     def _test(self) -> None:
         """Pass over `[[ ... ]]`, in which `<`, `>`, `(` and `&&` are no operators of the shell."""
-        while self._blank() or self.at < self.size:
+        while self._blank():
             char = self.text[self.at]
             if char in ENDS:
                 self.at += 1

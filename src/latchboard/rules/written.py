@@ -111,60 +111,81 @@ def joined(cwd: str | None, path: str) -> str | None:
     return f"{cwd.rstrip('/') or '/'}/{path}".replace("//", "/", 1) if cwd else path
 
 
+class UnknownOptionError(Exception):
+    """A command has an option that is not known: what else it says may mean anything."""
+
+
 class Options:
     """The words behind a command, told apart: options, and operands."""
 
     __slots__ = ("given", "is_sure", "operands")
 
-    def __init__(self, words: list[Word], taking: str, long_taking: Iterable[str] = (), joining: str = "") -> None:
+    def __init__(self, words: list[Word], short: str = "", long: str = "", *, stops: bool = False) -> None:
         """Tell them apart.
 
         Args:
             words: What stands behind the command.
-            taking: Short options that take a word.
-            long_taking: Long ones.
-            joining: Short options behind which the rest of the word is theirs, and only that.
+            short: The letters that are known, as of getopt: `:` behind one that takes a word, `?` behind one to which
+                the rest of its word belongs, and only that.
+            long: The long ones, with blanks between: `=` behind one that takes a word, `?` behind one that may have a
+                value behind an equals sign.
+            stops: The first operand ends the options, as of a command that runs another.
+
+        Raises:
+            UnknownOptionError: One is none of these.
         """
         self.given: dict[str, Word] = {}
         self.operands: list[Word] = []
         self.is_sure = True  # the place of every operand is known
+        known: frozenset[str] = frozenset()
         at = 0
         while at < len(words):
             word = words[at]
-            at += 1
-            if not word.is_one:
-                self.is_sure = False
             if word.text == "--" and word.is_plain:
-                self.operands += words[at:]
-                self.is_sure = self.is_sure and all(w.is_one for w in words[at:])
+                at += 1
                 break
             if not word.text.startswith("-") or word.text == "-":
+                if stops:
+                    break
                 self.operands.append(word)
+                took = 0
             elif word.text.startswith("--"):
-                name, equals, _ = word.text.partition("=")
-                self.given[name] = word.without(len(name) + 1) if equals else Word()
-                if not equals and name in long_taking and at < len(words):
-                    self.given[name] = words[at]
-                    at += 1
+                known = known or frozenset(long.split())  # few commands have a long one
+                took = self._long(word, words[at + 1 : at + 2], known)
             else:
-                at += self._cluster(word, words[at] if at < len(words) else None, taking, joining)
+                took = self._cluster(word, words[at + 1 : at + 2], short)
+            if not word.is_one or (took and not words[at + 1].is_one):
+                self.is_sure = False
+            at += 1 + took
+        for word in words[at:]:
+            self.operands.append(word)
+            self.is_sure = self.is_sure and word.is_one
 
-    def _cluster(self, word: Word, follows: Word | None, taking: str, joining: str) -> int:
+    def _long(self, word: Word, follows: list[Word], known: frozenset[str]) -> int:
+        """A long option; 1 if the word behind it belongs to it."""
+        name, equals, _ = word.text.partition("=")
+        bare = name[2:]
+        if not known & {f"{bare}=", f"{bare}?", "" if equals else bare}:
+            raise UnknownOptionError
+        is_taking = not equals and f"{bare}=" in known and bool(follows)
+        self.given[name] = follows[0] if is_taking else word.without(len(name) + 1)
+        return int(is_taking)
+
+    def _cluster(self, word: Word, follows: list[Word], short: str) -> int:
         """Short options in one word; 1 if the word behind it belongs to the last of them."""
         for at, letter in enumerate(word.text[1:], 1):
-            self.given.setdefault(f"-{letter}", Word())
-            if letter in joining:
-                self.given[f"-{letter}"] = word.without(at + 1)
-                return 0
-            if letter in taking:
-                if at + 1 < len(word.text):
-                    self.given[f"-{letter}"] = word.without(at + 1)
-                    return 0
-                if follows is not None:
-                    self.given[f"-{letter}"] = follows
-                    return 1
+            _, is_known, behind = short.partition(letter)
+            if not is_known or letter in ":?":
+                raise UnknownOptionError
+            self.given[f"-{letter}"] = Word()
+            if behind[:1] not in (":", "?"):
+                continue
+            rest = word.without(at + 1)
+            is_taking = behind[0] == ":" and not rest.text and rest.is_known and bool(follows)
+            self.given[f"-{letter}"] = follows[0] if is_taking else rest
+            return int(is_taking)
         return 0
 
     def has(self, *names: str) -> bool:
         """Whether one of these options was given."""
-        return any(name in self.given for name in names)
+        return not self.given.keys().isdisjoint(names)

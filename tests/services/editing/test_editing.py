@@ -68,6 +68,46 @@ def test_two_calls_of_one_agent_at_once_are_one_holder(scene: Scene) -> None:
     assert again.tokens == token
 
 
+def test_what_an_agent_holds_passes_to_its_subagent_while_it_is_in_no_call(scene: Scene) -> None:
+    begin(scene.process(), "s1", "src/a.py", "src/b.py")
+    assert begin(scene.process(), "s1:x", "src/a.py").refusal is not None  # it is just writing
+    scene.process().board.editing.done("s1", ["src/a.py", "src/b.py"])
+
+    begun = begin(scene.process(), "s1:x", "src/a.py")
+
+    assert begun.refusal is None
+    assert scene.holders("src/a.py") == [("s1:x", "exclusive")]
+    assert scene.holders("src/b.py") == [("s1", "exclusive")]
+    assert image(scene, "src/a.py") is not None
+    scene.process().board.editing.done("s1:x", ["src/a.py"])
+    assert begin(scene.process(), "s1", "src/a.py").refusal is not None
+    scene.process().board.editing.end("s1:x")
+    assert begin(scene.process(), "s1", "src/a.py").refusal is None
+
+
+@pytest.mark.parametrize("asker", ["s2:x", "s1:y", "s1x", "s", "s1"])
+def test_what_a_subagent_or_another_agent_holds_passes_to_nobody(scene: Scene, asker: str) -> None:
+    begin(scene.process(), "s1:x", "src/a.py")
+    scene.process().board.editing.done("s1:x", ["src/a.py"])
+
+    assert begin(scene.process(), asker, "src/a.py").refusal is not None
+    assert scene.holders("src/a.py") == [("s1:x", "exclusive")]
+
+
+@pytest.mark.parametrize("how", ["a folder", "bound to a process", "somebody waits", "a second holder"])
+def test_what_is_more_than_an_agents_hold_of_the_file_passes_to_nobody(scene: Scene, how: str) -> None:
+    name = "src/" if how == "a folder" else "src/a.py"
+    locks = scene.process().locks
+    locks.acquire(locks.request("s1", [name], bound="process" if how == "bound to a process" else "agent"))
+    if how == "somebody waits":
+        assert scene.process().line("a2", "src/a.py").waits
+    if how == "a second holder":
+        begin(scene.process(), "a2", "src/b.py")
+
+    assert begin(scene.process(), "s1:x", "src/a.py", "src/b.py").refusal is not None
+    assert scene.holders(name) == [("s1", "exclusive")]
+
+
 def test_a_call_in_a_container_that_cannot_be_judged_is_the_agents_own(scene: Scene) -> None:
     begin(scene.stranger(), "a1", "src/a.py")
 

@@ -107,6 +107,22 @@ def test_what_a_stash_has_and_what_is_not_tracked(board: Latchboard, root: Path)
     assert seen(board, "git stash list") == []
 
 
+def test_what_a_stash_keeps_is_not_written(board: Latchboard, root: Path) -> None:
+    (root / "src/a.py").write_text("staged\n")
+    git(root, "add", "src/a.py")
+    (root / "src/b.py").write_text("edited\n")
+
+    assert seen(board, "git stash") == ["src/a.py", "src/b.py"]
+    assert seen(board, "git stash -k") == seen(board, "git stash -k", "src") == ["src/b.py"]
+
+
+def test_a_branch_that_is_up_to_date_is_not_rebased(board: Latchboard, root: Path) -> None:
+    git(root, "switch", "-q", "topic")
+
+    assert seen(board, "git rebase main") == []
+    assert seen(board, "git switch main") == ["new.py", "src/a.py"]
+
+
 def test_what_a_patch_names(board: Latchboard, root: Path) -> None:
     (root / "src/a.py").write_text("edited\n")
     diff = subprocess.run(["git", "diff"], cwd=root, check=True, capture_output=True).stdout

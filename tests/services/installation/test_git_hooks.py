@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from latchboard.errors import UsageError
+from latchboard.errors import StoreError, UsageError
 from latchboard.host.git import GitFailed
 from latchboard.host.hook_folder import HookFolder
 from latchboard.installation import GitHooks, HookChange
@@ -186,6 +186,40 @@ def test_what_others_wrote_into_our_hook_stays(plain: Scene) -> None:
     assert path.read_text() == "#!/bin/sh\necho theirs\necho and this\n"
 
 
+def test_hook_that_lost_the_end_of_our_part_is_told_and_not_touched(plain: Scene) -> None:
+    at(plain.repo).install()
+    path = hooks(plain) / "pre-commit"
+    put(path, path.read_text().replace("# <<< latchboard\n", "echo theirs\n"))
+    before = path.read_bytes()
+
+    assert [(one.kind, one.path) for one in at(plain.repo).install()] == [("told", str(path))]
+    assert "told" in kinds(at(plain.repo).remove())
+
+    assert path.read_bytes() == before
+    assert [one for one in picture(hooks(plain)) if not one.endswith(".sample")] == ["pre-commit"]
+
+
+def test_large_hook_that_others_wrote_into_keeps_all_of_it(plain: Scene) -> None:
+    at(plain.repo).install()
+    path = hooks(plain) / "pre-commit"
+    rest = "# theirs\n" * 200_000
+    put(path, path.read_text().replace("exit 0", "exit 1") + rest)
+
+    assert kinds(at(plain.repo).install()) == ["updated"]
+    at(plain.repo).remove()
+
+    assert path.read_text() == f"#!/bin/sh\n{rest}"
+
+
+def test_folder_in_the_place_of_a_hook_is_an_error_and_stays(plain: Scene) -> None:
+    (hooks(plain) / "pre-commit").mkdir(parents=True)
+
+    with pytest.raises(StoreError, match="pre-commit"):
+        at(plain.repo).install()
+
+    assert (hooks(plain) / "pre-commit").is_dir()
+
+
 def test_what_others_wrote_is_kept_beside_a_hook_that_comes_back(plain: Scene) -> None:
     put(hooks(plain) / "pre-commit", "#!/bin/sh\necho mine\n")
     at(plain.repo).install()
@@ -196,6 +230,13 @@ def test_what_others_wrote_is_kept_beside_a_hook_that_comes_back(plain: Scene) -
 
     assert path.read_text() == "#!/bin/sh\necho mine\n"
     assert (hooks(plain) / "pre-commit.added-to-latchboard").read_text() == "#!/bin/sh\necho theirs\n"
+
+    at(plain.repo).install()
+    put(path, path.read_text() + "echo later\n")
+    at(plain.repo).remove()
+
+    assert (hooks(plain) / "pre-commit.added-to-latchboard").read_text() == "#!/bin/sh\necho theirs\n"
+    assert (hooks(plain) / "pre-commit.added-to-latchboard-1").read_text() == "#!/bin/sh\necho later\n"
 
 
 def test_kept_hook_of_an_earlier_time_is_not_overwritten(plain: Scene) -> None:
@@ -282,6 +323,21 @@ def test_repository_without_a_hooks_folder_gets_one_and_loses_it_again(plain: Sc
     at(plain.repo).remove()
 
     assert not hooks(plain).exists()
+
+
+@pytest.mark.parametrize("elsewhere", [".husky/_", ".githooks"])
+def test_removing_finds_what_was_written_before_git_was_told_another_folder(plain: Scene, elsewhere: str) -> None:
+    put(hooks(plain) / "pre-commit", "#!/bin/sh\necho mine\n")
+    before = picture(hooks(plain))
+    at(plain.repo).install()
+    plain.git("config", "core.hooksPath", elsewhere)
+    at(plain.repo).install()
+
+    at(plain.repo).remove()
+
+    assert picture(hooks(plain)) == before
+    assert not (plain.repo / elsewhere).exists()
+    assert at(plain.repo).remove() == []
 
 
 def test_hooks_of_a_linked_work_tree_are_those_of_the_repository(plain: Scene) -> None:

@@ -114,6 +114,20 @@ def test_taking_out_leaves_no_trace(scene: Any) -> None:
     assert scene.tree() == before
 
 
+def test_file_that_was_there_and_said_nothing_is_there_again(scene: Any) -> None:
+    scene.write(SETTINGS, "{}\n")
+    scene.write("CLAUDE.md", "\n")
+    scene.set_up("claude")
+    settings = scene.root / SETTINGS
+    settings.write_text(json.dumps(json.loads(settings.read_text()), indent=4))  # somebody's formatter
+    (scene.root / "CLAUDE.md").write_text(f"\n{(scene.root / 'CLAUDE.md').read_text()}")
+
+    assert scene.take_out() == []
+
+    assert settings.read_text() == "{}"
+    assert (scene.root / "CLAUDE.md").read_text().strip() == ""
+
+
 def test_what_somebody_changed_since_stays_and_ours_goes(scene: Any) -> None:
     scene.write(SETTINGS, '{"hooks": {"Stop": []}, "model": "x"}')
     scene.write("AGENTS.md", "# Mine\n")
@@ -394,6 +408,19 @@ def test_file_that_reads_agents_md_needs_no_block(scene: Any) -> None:
     scene.set_up("claude")
 
     assert (scene.root / "CLAUDE.md").read_text() == "@AGENTS.md\n"
+    assert marked.BEGIN in (scene.root / "AGENTS.md").read_text()
+
+
+def test_gemini_has_a_block_of_its_own_unless_it_reads_agents_md(scene: Any) -> None:
+    scene.set_up("gemini")
+    assert marked.BEGIN in (scene.root / "GEMINI.md").read_text()
+    scene.take_out()
+    assert scene.tree() == {}
+
+    scene.write(".gemini/settings.json", '{"context": {"fileName": ["AGENTS.md"]}}\n')
+    scene.set_up("gemini")
+
+    assert not (scene.root / "GEMINI.md").exists()
     assert marked.BEGIN in (scene.root / "AGENTS.md").read_text()
 
 

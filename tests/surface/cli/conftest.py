@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 from collections.abc import Generator
 from pathlib import Path
 
@@ -9,6 +10,13 @@ import pytest
 
 from tests.surface.cli.harness import Cli
 from tests.surface.cli.real import Real
+from tests.tidy.tree import PACKAGE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """The package is compiled, as after the first run: else `init` does it in one of these tests, and says so there."""
+    compileall.compile_dir(PACKAGE, quiet=2)
 
 
 @pytest.fixture

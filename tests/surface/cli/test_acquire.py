@@ -111,6 +111,15 @@ def test_command_that_gives_a_pattern_back_works_as_it_is_shown(cli: Cli) -> Non
     assert cli(*shlex.split(shown)).status == 0
 
 
+def test_a_name_that_begins_with_a_dash_is_no_option_in_what_is_shown(cli: Cli) -> None:
+    said = cli.says("acquire", "--agent", "planner", "--", "-rf.py")
+    refused = cli.says("acquire", "--agent", "builder", "--", "-rf.py")
+
+    assert "give it back: latchboard release ./-rf.py --agent planner" in said
+    assert "-- -rf.py" in refused.partition("wait in line:")[2].partition("\n")[0]  # as it was typed
+    assert "latchboard handoff request ./-rf.py" in refused
+
+
 def test_without_an_agent_it_says_how_to_name_one(cli: Cli) -> None:
     answer = cli("acquire", "src/a.py")
 

@@ -9,10 +9,16 @@ import pytest
 from tests.surface.git.scene import Scene
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the guard's modules are compiled to, once in a session."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture
-def bare_scene(tmp_path: Path) -> Scene:
+def bare_scene(tmp_path: Path, bytecode: Path) -> Scene:
     """Nothing but a git and a guard."""
-    return Scene(tmp_path)
+    return Scene(tmp_path, bytecode)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Scene:
         environment: What git gets; the guard is on its PATH.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, bytecode: Path | None = None) -> None:
         self.base = base
         self.repo = base / "repo"
         programs = base / "bin"
@@ -52,7 +52,7 @@ class Scene:
         self.environment |= {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(SOURCE),
-            "PYTHONPYCACHEPREFIX": str(base / "bytecode"),
+            "PYTHONPYCACHEPREFIX": str(bytecode or base / "bytecode"),
             "HOME": str(base),
             "GIT_CONFIG_GLOBAL": str(base / "gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",

@@ -11,6 +11,12 @@ from tests.surface.git.scene import Scene
 pytestmark = pytest.mark.process
 
 
+def without_a_reflog(scene: Scene) -> Scene:
+    with (scene.base / "gitconfig").open("a") as file:
+        file.write("[core]\n\tlogAllRefUpdates = false\n")
+    return scene
+
+
 def test_commit_past_the_guard_is_found_logged_and_told(scene: Scene) -> None:
     token = scene.hold("planner", "src/a.py", reason="split the parser")
     scene.change("src/a.py", "src/b.py")
@@ -20,7 +26,7 @@ def test_commit_past_the_guard_is_found_logged_and_told(scene: Scene) -> None:
     assert done.returncode == 0
     commit = scene.head()[:12]
     assert f"latchboard: commit {commit} has what planner has under lock" in done.stderr
-    assert "git reset --soft HEAD~1" in done.stderr
+    assert f"To undo it: git reset --soft {scene.git('rev-parse', 'HEAD~1').stdout[:12]}\n" in done.stderr
     [conflict] = scene.conflicts()
     assert (conflict["kind"], conflict["names"], conflict["asked_by"]) == ("bypass", ["src/a.py"], "builder")
     assert (conflict["held_by"][0]["agent"], conflict["held_by"][0]["token"]) == ("planner", token)
@@ -107,6 +113,56 @@ def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
     assert [one["kind"] for one in scene.conflicts()] == ["bypass"]
 
 
+@pytest.mark.parametrize("has_reflog", [True, False])
+def test_commit_that_another_follows_at_once_is_the_one_that_is_looked_at(bare_scene: Scene, has_reflog: bool) -> None:
+    scene = (bare_scene if has_reflog else without_a_reflog(bare_scene)).make()
+    scene.hold("planner", "src/a.py")
+    real = scene.guard.rename(scene.guard.with_name("real-guard"))
+    again = "git -c core.hooksPath=/dev/null commit --quiet --allow-empty -m another"
+    scene.guard.write_text(f'#!/bin/sh\n{again}\nexec "{real}" "$@"\n')
+    scene.guard.chmod(0o755)
+    scene.change("src/a.py")
+
+    scene.commit("builder", "--no-verify")
+
+    (found,) = scene.conflicts()
+    assert found["names"] == ["src/a.py"]
+    assert scene.git("rev-parse", "--short=12", "HEAD~1").stdout.strip() in scene.mail("planner")[0]
+
+
+@pytest.mark.parametrize("agent", ["builder", ""])
+def test_mailed_patch_past_the_guard_is_found(scene: Scene, agent: str) -> None:
+    for _ in range(2):
+        scene.change("src/a.py")
+        scene.commit()
+    scene.git("format-patch", "--quiet", "-2", "--output-directory", str(scene.base / "patches"))
+    patches = sorted(str(path) for path in (scene.base / "patches").iterdir())
+    scene.git("reset", "--quiet", "--hard", "HEAD~2")
+    scene.git("am", *patches, agent=agent)
+    assert scene.conflicts() == []
+    scene.git("reset", "--quiet", "--hard", "HEAD~2")
+    scene.hold("planner", "src/a.py")
+    if agent:
+        (scene.repo / ".git/hooks/pre-applypatch").unlink()  # as `git am --no-verify` of a newer git
+
+    scene.git("am", *patches, agent=agent)
+
+    assert [(one["kind"], one["asked_by"], one["names"]) for one in scene.conflicts()] == [
+        ("bypass", agent, ["src/a.py"]),
+        ("bypass", agent, ["src/a.py"]),
+    ]
+
+
+def test_commit_that_is_known_is_not_written_down_again(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    scene.change("src/a.py")
+    scene.commit("builder", "--no-verify")
+
+    assert scene.run_guard("post-commit", AGENT_ID="builder").returncode == 0
+
+    assert (len(scene.conflicts()), len(scene.mail("planner"))) == (1, 1)
+
+
 def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
     scene.change("src/a.py")
     scene.commit("builder")
@@ -115,9 +171,11 @@ def test_amending_finds_what_it_added_alone(scene: Scene) -> None:
     scene.commit("builder", "--amend", "--no-verify")
     assert scene.conflicts() == []
 
+    before = scene.head()
     scene.change("src/a.py")
-    scene.commit("builder", "--amend", "--no-verify")
+    done = scene.commit("builder", "--amend", "--no-verify")
     assert len(scene.conflicts()) == 1
+    assert f"To undo it: git reset --soft {before[:12]}\n" in done.stderr
 
 
 def test_switching_branches_tells_the_holder_where_the_old_file_is(scene: Scene) -> None:
@@ -163,7 +221,10 @@ def test_switching_to_a_new_branch_changes_nothing(scene: Scene) -> None:
     assert (done.stderr, scene.conflicts()) == ("", [])
 
 
-def test_fast_forward_is_found(scene: Scene) -> None:
+@pytest.mark.parametrize("has_reflog", [True, False])
+def test_fast_forward_is_found(bare_scene: Scene, has_reflog: bool) -> None:
+    scene = bare_scene if has_reflog else without_a_reflog(bare_scene)
+    scene.make()
     scene.git("switch", "--quiet", "-c", "other")
     scene.change("src/a.py")
     scene.commit()
@@ -176,11 +237,28 @@ def test_fast_forward_is_found(scene: Scene) -> None:
     assert [one["kind"] for one in scene.conflicts()] == ["overwritten"]
 
 
+def test_merge_past_the_guard_without_a_reflog_is_found(bare_scene: Scene) -> None:
+    scene = without_a_reflog(bare_scene).make()
+    scene.git("switch", "--quiet", "-c", "other")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.git("switch", "--quiet", "main")
+    scene.change("src/b.py")
+    scene.commit()
+    scene.hold("planner", "src/a.py")
+
+    scene.git("merge", "--quiet", "--no-verify", "other", agent="builder")
+
+    assert [(one["kind"], one["names"]) for one in scene.conflicts()] == [("overwritten", ["src/a.py"])]
+
+
 def test_squashed_merge_is_found(scene: Scene) -> None:
     scene.git("switch", "--quiet", "-c", "other")
     scene.change("src/a.py")
     scene.commit()
     scene.git("switch", "--quiet", "main")
+    scene.change("src/b.py")
+    scene.commit()  # the last move of HEAD has nothing to do with it
     scene.hold("planner", "src/a.py")
 
     scene.git("merge", "--squash", "other", agent="builder")

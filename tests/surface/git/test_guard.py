@@ -289,16 +289,38 @@ def test_name_that_is_no_text_is_committed_where_nobody_holds_it(scene: Scene) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_file_behind_a_link_is_found_under_both_names(scene: Scene) -> None:
+@pytest.mark.parametrize("held", ["src/a.py", "lib/a.py"])
+def test_file_behind_a_link_is_found_under_both_names(scene: Scene, held: str) -> None:
     scene.write("lib/a.py", "a\n")
     scene.git("add", ".")
     assert scene.commit().returncode == 0
-    scene.hold("planner", "src/a.py")
+    scene.hold("planner", held)
     scene.change("src/a.py")
     (scene.repo / "src").rename(scene.repo / "old")
     (scene.repo / "src").symlink_to("lib")
 
     assert_refused(scene.commit("builder"), "src/a.py: planner")
+
+
+def test_file_that_is_called_like_a_pattern_is_itself_alone(scene: Scene) -> None:
+    name = "glob:**"
+    scene.hold("planner", "src/a.py")
+    (scene.repo / name).write_text("x\n")
+    scene.git("add", "--", f"./{name}")
+    assert scene.commit("builder").returncode == 0
+
+    scene.hold("planner", f"./{name}")
+    (scene.repo / name).write_text("y\n")
+
+    assert_refused(scene.commit("builder", "-a"), f"{name}: planner")
+
+
+def test_other_name_of_a_held_file_is_held(scene: Scene) -> None:
+    (scene.repo / "src/c.py").hardlink_to(scene.repo / "src/a.py")
+    scene.hold("planner", "src/a.py")
+    scene.git("add", "src/c.py")
+
+    assert_refused(scene.commit("builder"), "src/c.py: planner")
 
 
 def test_file_in_the_place_of_a_held_folder(scene: Scene) -> None:
@@ -440,6 +462,18 @@ def test_rebase_onto_what_is_held_does_not_begin(scene: Scene) -> None:
     assert scene.git("rebase", "main", "other", agent="builder").returncode == 0
 
 
+def test_rebase_of_another_branch_counts_what_lies_between_it_and_here(scene: Scene) -> None:
+    branch(scene, "src/b.py")
+    scene.git("switch", "--quiet", "-c", "third")
+    scene.change("src/a.py")
+    scene.commit()
+    scene.hold("planner", "src/a.py")
+
+    done = scene.git("rebase", "main", "other", agent="builder", ok=False)
+
+    assert_refused(done, "src/a.py: planner")
+
+
 def test_rebase_of_everything_names_no_other_side(scene: Scene) -> None:
     scene.hold("planner", "README")
 
@@ -545,7 +579,33 @@ def test_guard_that_is_broken_lets_git_go_on_with_a_warning(scene: Scene, script
     assert "failed (status" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_mistake_in_the_guard_refuses_only_what_has_a_lock_record(scene: Scene) -> None:
+    scene.hold("planner", "src/a.py")
+    broken = "import latchboard.surface.git.held as held; held._met = None\n"
+    scene.guard.write_text(scene.guard.read_text().replace("if __name__", f"{broken}if __name__"))
+
+    scene.change("src/b.py")
+    done = scene.commit("builder")
+    assert (done.returncode, "no file in this has a lock" in done.stderr) == (0, True)
+
+    scene.change("src/a.py")
+    done = scene.commit("builder")
+    assert (done.returncode, "this is a fault of the guard" in done.stderr) == (1, True)
+    assert scene.commit().returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
+def test_guard_that_crashes_lets_git_go_on_with_a_warning(scene: Scene, number: int) -> None:
+    scene.change("src/a.py")
+    scene.guard.write_text(f"#!/bin/sh\nulimit -c 0\nkill -{int(number)} $$\n")
+
+    done = scene.commit()
+
+    assert done.returncode == 0
+    assert f"failed (status {128 + number}): what others hold was not looked at" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_guard_that_is_killed_leaves_a_usable_repository(scene: Scene, number: int) -> None:
     scene.change("src/a.py")
     good = scene.guard.read_text()

@@ -91,9 +91,10 @@ def test_submodule_itself_is_held_as_a_folder(scene: Scene) -> None:
     scene.git("submodule", "--quiet", "add", str(library.repo), "lib")
     scene.commit()
     scene.hold("planner", "lib/")
+    scene.git("config", "--file", ".gitmodules", "submodule.lib.ignore", "all")
     scene.change("src/a.py", at=scene.repo / "lib")
     scene.commit(at=scene.repo / "lib")
-    scene.git("add", "lib")
+    scene.git("add", "--force", "lib")
 
     assert is_refused(scene, "builder")
 

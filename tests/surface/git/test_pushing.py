@@ -37,6 +37,14 @@ def test_bypass_is_not_pushed_while_its_hold_lasts(pushed: Scene) -> None:
     assert "latchboard acquire src/a.py --wait-s-max 60 --agent builder" in text
 
 
+def test_what_the_other_side_has_already_stops_nobody(pushed: Scene) -> None:
+    assert push(pushed, "planner")[0]
+    pushed.change("src/b.py")
+    pushed.commit("builder")
+
+    assert push(pushed, "builder", "origin", "main:refs/heads/new")[0]
+
+
 def test_any_commit_on_top_of_it_is_not_either(pushed: Scene) -> None:
     pushed.change("src/b.py")
     pushed.commit("reviewer")

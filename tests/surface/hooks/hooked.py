@@ -93,7 +93,7 @@ class Hooked:
         environ |= {"PYTHONPATH": str(PACKAGE.parent), **self.environ}
         pipe = subprocess.PIPE
         options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "cwd": self.root, **options}
-        return subprocess.Popen(self.command(client), env=environ, **options)
+        return subprocess.Popen(options.pop("args", self.command(client)), env=environ, **options)
 
     @staticmethod
     def command(client: str = "claude") -> list[str]:

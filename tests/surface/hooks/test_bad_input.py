@@ -85,6 +85,14 @@ def test_a_path_that_can_be_no_files_is_told_and_not_denied(hooked: Hooked, path
     assert "not locked" in done.json["systemMessage"]
 
 
+def test_a_name_that_is_too_long_for_the_disk_is_not_denied(hooked: Hooked) -> None:
+    name = f"src/{'x' * 300}.py"
+
+    assert hooked.edit(name).said_nothing
+    assert hooked.edit(name, after=True).said_nothing
+    assert hooked.edit(name, "s2").is_denied
+
+
 def test_a_name_that_is_no_text_on_the_disk_is_told_and_not_denied(hooked: Hooked) -> None:
     Path(hooked.root, "src/caf\udce9.py").write_text("x")
 
@@ -147,3 +155,15 @@ def test_who_asks_for_help_gets_it(hooked: Hooked) -> None:
 @pytest.mark.parametrize("client", ["claude", "codex", "gemini", "cursor"])
 def test_every_client_refuses_what_is_no_event(hooked: Hooked, client: str) -> None:
     is_refused(hooked.fire(b'{"hello": 1}', client), f"this is no event of {client}")
+
+
+@pytest.mark.parametrize(("setting", "is_denied"), [("closed", True), ("open", False)])
+def test_an_edit_that_names_no_file_is_denied_unless_failures_are_open(
+    hooked: Hooked, setting: str, is_denied: bool
+) -> None:
+    hooked.environ = {"LATCHBOARD_HOOKS_FAILURE": setting}
+    event = hooked.event("BeforeTool", tool_name="write_file", tool_input={"content": "x"})
+
+    done = hooked.fire(event, "gemini")
+
+    assert (done.status == 2, b'"deny"' in done.out, "names no file" in done.err) == (is_denied,) * 3

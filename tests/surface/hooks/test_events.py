@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from latchboard import Latchboard
+from latchboard.surface.hooks import claude, cursor
+from latchboard.surface.hooks.event import Event
+from latchboard.surface.hooks.project import Place
+from latchboard.surface.hooks.shell import before_shell
 from tests.surface.hooks.hooked import TIMEOUT_S, Hooked
 from tests.tidy.tree import PACKAGE
 
@@ -190,6 +195,18 @@ def test_the_commands_of_a_denial_can_be_pasted(hooked: Hooked, where: str) -> N
     assert asked.returncode == 0, asked.stderr
     context = hooked.edit(after=True).context
     assert "it's s2 asks you for src/a.py (WHY YOU NEED IT)" in context
+
+
+@pytest.mark.parametrize("name", ["-rf.py", "--agent", "a b.py", "$(x).py", "glob:x", "%s"])
+def test_the_commands_of_a_denial_name_the_file_whatever_it_is_called(hooked: Hooked, name: str) -> None:
+    hooked.edit(name)
+
+    denial = hooked.edit(name, "s2").denial
+
+    assert denial is not None
+    _, wait, ask = commands(denial)
+    assert run(wait.replace("--wait-s-max 60", "--wait-s-max 0"), hooked.root).returncode == 10
+    assert run(ask, hooked.root).returncode == 0
 
 
 def test_what_others_wrote_cannot_pretend_to_be_the_denial(hooked: Hooked) -> None:
@@ -398,3 +415,146 @@ def test_an_agent_that_waits_in_line_is_told_so(hooked: Hooked) -> None:
     hooked.fire(hooked.event("Stop", stop_hook_active=False))
     assert "You hold src/a.py now" in hooked.edit("src/b.py", "s2", after=True).context
     assert hooked.edit(session="s2").said_nothing
+
+
+def on_a_branch(hooked: Hooked) -> None:
+    """Two branches that differ in src/a.py."""
+    who = "-c user.name=t -c user.email=t@example.invalid"
+    steps = f"""rmdir .git && git init -q -b main && echo /data/ > .gitignore && git add . && git {who} commit -qm one
+    git switch -qc topic && echo two > src/a.py && git {who} commit -qam two && git switch -q main"""
+    subprocess.run(["sh", "-ec", steps], cwd=hooked.root, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("other", ["a read that fails", "a tool of another server", "an edit outside", "nothing"])
+def test_what_ends_beside_a_shell_call_does_not_end_it(hooked: Hooked, other: str) -> None:
+    on_a_branch(hooked)
+    assert hooked.shell("git switch topic").said_nothing
+
+    if other == "a read that fails":
+        hooked.fire(hooked.event("PostToolUseFailure", tool_name="Read", tool_input={}, error="no such file"))
+    elif other == "a tool of another server":
+        hooked.fire(hooked.event("PostToolUse", tool_name="mcp__db__query", tool_input={}))
+    elif other == "an edit outside":
+        hooked.edit("/srv/nowhere/x")
+        hooked.edit("/srv/nowhere/x", after=True)
+
+    assert hooked.edit(session="s2").is_denied
+    hooked.shell("git switch topic", after=True)
+    assert hooked.edit(session="s2").said_nothing
+
+
+def test_a_shell_call_that_fails_is_looked_at_like_any_other(hooked: Hooked) -> None:
+    hooked.edit()
+    hooked.edit(after=True)
+    hooked.shell("./generate", "s2")
+    (hooked.root / "src/a.py").write_text("other\n")
+
+    hooked.fire(hooked.event("PostToolUseFailure", "s2", tool_name="Bash", tool_input={"command": "./generate"}))
+
+    (conflict,) = hooked.board.conflicts.every()
+    assert (conflict["holder"], conflict["by"], conflict["certain"]) == ("s1", "s2", True)
+
+
+@pytest.mark.parametrize(("client", "name"), [(claude, "PostToolUseFailure"), (cursor, "postToolUseFailure")])
+def test_a_failure_of_nobody_says_what_may_have_been_an_edit(client: Any, name: str) -> None:
+    assert client.read({"hook_event_name": name, "session_id": "s1"}, {}).kind == "failed"
+
+
+def test_a_sign_of_life_is_given_now_and_then(hooked: Hooked) -> None:
+    hooked.edit()
+
+    hooked.edit(after=True)
+    first = hooked.board.store.read("agents/s1").get("agents/s1")
+    hooked.edit(after=True)
+
+    assert first is not None
+    assert hooked.board.store.read("agents/s1").get("agents/s1") == first
+
+
+class Raced:
+    """A board on which another agent takes a file between the look of a shell call and its own hold."""
+
+    def __init__(self, board: Latchboard, path: str) -> None:
+        self._board = board
+        self._path = path
+        self.shell = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._board, name)
+
+    def writes(self, *arguments: Any) -> list[str]:
+        return self._board.shell.writes(*arguments)
+
+    def of_git(self, *arguments: Any) -> list[str]:
+        return self._board.shell.of_git(*arguments)
+
+    def files(self, *arguments: Any) -> list[str]:
+        self._board.editing.begin("faster", [self._path])
+        return self._board.shell.files(*arguments)
+
+
+def test_a_shell_call_is_denied_what_somebody_was_faster_to_take(hooked: Hooked) -> None:
+    event = Event("claude", "before-shell", agent="s1", command="echo x > src/a.py", cwd=str(hooked.root))
+    board: Any = Raced(hooked.board, "src/a.py")
+
+    outcome = before_shell(event, Place(str(hooked.root), str(hooked.root)), board, None)
+
+    assert "faster holds src/a.py" in (outcome.denial or "")
+
+
+def test_a_subagent_that_ends_without_an_id_ends_nobody(hooked: Hooked) -> None:
+    hooked.edit()
+
+    assert hooked.fire(hooked.event("SubagentStop", stop_hook_active=False)).said_nothing
+
+    assert hooked.holder("src/a.py") == "s1"
+
+
+# -- work trees that share the board -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work_tree(hooked: Hooked) -> Path:
+    """A linked work tree of a project whose work trees are one to the board."""
+    (hooked.root / "latchboard.toml").write_text("worktrees_shared = true\n")
+    on_a_branch(hooked)
+    tree = hooked.root.parent / "tree"
+    subprocess.run(["git", "worktree", "add", "-q", "--detach", tree], cwd=hooked.root, check=True)
+    (hooked.root.parent / "alias").symlink_to(tree)
+    return tree
+
+
+@pytest.mark.parametrize("path", ["{tree}/src/a.py", "{alias}/src/a.py", "/{tree}/src/a.py", "src/../src/a.py"])
+@pytest.mark.parametrize("cwd", ["{tree}", "{alias}"])
+def test_an_edit_in_a_work_tree_is_one_of_the_project_however_it_is_reached(
+    hooked: Hooked, work_tree: Path, path: str, cwd: str
+) -> None:
+    hooked.edit()
+    places = {"tree": work_tree, "alias": work_tree.parent / "alias"}
+    fields = {"tool_input": {"file_path": path.format(**places)}, "cwd": cwd.format(**places)}
+
+    assert hooked.fire(hooked.event("PreToolUse", "s2", tool_name="Edit", **fields)).is_denied
+
+
+def test_a_shell_call_in_a_work_tree_writes_what_it_stands_for(hooked: Hooked, work_tree: Path) -> None:
+    hooked.edit()
+
+    assert hooked.shell("echo x > src/a.py", "s2", cwd=str(work_tree)).is_denied
+    assert hooked.shell("echo x > src/b.py", "s2", cwd=str(work_tree)).said_nothing
+    assert hooked.holder("src/b.py") == "s2"
+
+
+def test_a_work_tree_may_be_on_a_branch_of_its_own(hooked: Hooked, work_tree: Path) -> None:
+    hooked.edit()
+
+    assert hooked.shell("git switch topic", "s2", cwd=str(work_tree)).said_nothing
+
+
+def test_one_of_others_behind_many_of_its_own_is_seen(hooked: Hooked) -> None:
+    hooked.edit("src/c.py", "other")
+    hooked.edit("src/a.py")
+    hooked.edit("src/b.py")
+    (hooked.root / "src/c.py").write_text("one\n")
+    hooked.environ = {"LATCHBOARD_NAMES_COUNT_MAX": "2"}
+
+    assert hooked.shell("rm src/a.py src/b.py src/c.py").is_denied

@@ -146,6 +146,25 @@ def test_on_a_full_disk_a_shell_call_that_may_free_some_goes_on(hooked: Hooked) 
     assert (done.status, done.special) == (0, {})
 
 
+def unreadable_settings(hooked: Hooked) -> None:
+    (hooked.root / "latchboard.toml").mkdir()
+
+
+def wrong_settings(hooked: Hooked) -> None:
+    (hooked.root / "latchboard.toml").write_text("hooks_release = 3\n")
+
+
+@pytest.mark.parametrize("spoil", [unreadable_settings, wrong_settings])
+def test_without_settings_only_what_may_be_anothers_is_denied(hooked: Hooked, spoil: Any) -> None:
+    hooked.edit(session="other")
+    spoil(hooked)
+
+    assert hooked.edit().is_denied
+    for done in (hooked.edit("src/b.py"), hooked.shell("ls")):
+        assert (done.status, done.err, done.special) == (0, "", {})
+        assert "was not looked at" in done.json["systemMessage"]
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +190,20 @@ def test_a_guard_that_is_not_free_denies_when_the_wait_is_over_and_names_who_has
 
     assert done.denial is not None
     assert f"process {os.getpid()} has it" in done.denial
+
+
+@pytest.mark.parametrize("what", ["edit", "shell"])
+def test_the_guard_is_waited_for_once(hooked: Hooked, what: str) -> None:
+    hooked.edit("src/b.py")
+    hooked.environ = {"LATCHBOARD_GUARD_WAIT_S_MAX": "1.5"}
+
+    with Stopped(hooked):
+        began = time.monotonic()
+        done = hooked.edit() if what == "edit" else hooked.shell("echo x > src/a.py")
+        took_s = time.monotonic() - began
+
+    assert done.is_denied
+    assert took_s < 2.9
 
 
 def test_the_end_of_a_session_ends_before_the_client_loses_its_patience(hooked: Hooked) -> None:
@@ -223,6 +256,13 @@ def test_a_mistake_of_our_own_denies_where_the_record_cannot_be_read(hooked: Hoo
     spoil_record(hooked)
 
     assert failing.outcome(event("src/a.py"), place, Settings(), RuntimeError("x")) is not None
+
+
+def test_a_mistake_of_our_own_denies_where_the_record_is_another_files(hooked: Hooked, place: Place) -> None:
+    (record,) = store(hooked).glob("src__b.py-*.lock")
+    record.write_text(record.read_text().replace('"name":"src/b.py"', '"name":"src/x.py"'))
+
+    assert failing.outcome(event("src/b.py"), place, Settings(), RuntimeError("x")) is not None
 
 
 @pytest.mark.parametrize("kind", ["before-shell", "after-edit", "turn-end", "session-start", "prompt"])

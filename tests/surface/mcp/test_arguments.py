@@ -51,6 +51,7 @@ def test_a_null_is_an_argument_that_was_left_out() -> None:
     [
         ({"path": "a"}, "acquire knows no argument 'path'", "it takes paths, reason, shared, ttl_s, agent"),
         ({"paths": "a"}, "paths of acquire is a list of texts, not 'a'", 'for example ["a"]'),
+        ({"paths": ["a"], "ttl_s": True}, "ttl_s of acquire is a number, not True", ""),
         ({}, "acquire needs paths", "it takes paths, reason, shared, ttl_s, agent"),
         ({"paths": ["\ud800"]}, "paths of acquire has half a character in it, which no file or record can keep: ", ""),
         (["a"], "the arguments of acquire are an object, not ['a']", ""),

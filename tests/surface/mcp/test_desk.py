@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -192,3 +193,17 @@ def test_a_project_that_is_not_there_is_an_error_of_each_call(tmp_path: Path, mo
     (tmp_path / ".git").mkdir()
     assert desk.open().root == str(tmp_path.resolve())
     desk.close()
+
+
+def test_a_project_that_is_gone_is_refused_and_not_made_anew(do: Do, desk: Desk, project: Path) -> None:
+    do("acquire", paths=["src/a.py"])
+    shutil.rmtree(project)
+
+    for name, arguments in (("status", {}), ("acquire", {"paths": ["src/a.py"]}), ("inbox", {})):
+        with pytest.raises(UsageError, match="is gone"):
+            do(name, **arguments)
+    with pytest.raises(UsageError, match="is gone"):
+        desk.read(BOARD, ())
+    desk.close()
+
+    assert not project.exists()

@@ -15,6 +15,7 @@ import pytest
 from tests.surface.mcp.harness import SOURCES
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("node", "npm")]
+pytestmark += [pytest.mark.xdist_group("inspector")]  # one worker fetches it, not each
 
 PACKAGE = "@modelcontextprotocol/inspector"
 VERSION = "2.12.0"
@@ -38,7 +39,10 @@ def inspector(tmp_path_factory: pytest.TempPathFactory, require: Callable[[objec
     require(not why, f"npm cannot fetch {PACKAGE}@{VERSION}: {why}")
     home = folder / "node_modules" / PACKAGE
     bins = json.loads((home / "package.json").read_text())["bin"]
-    return ["node", str(home / bins["mcp-inspector"]), "--cli"]
+    command = ["node", str(home / bins["mcp-inspector"]), "--cli"]
+    tried = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    require(tried.returncode == 0, f"this node cannot run {PACKAGE}@{VERSION}: {tried.stderr[-500:]}")
+    return command
 
 
 @pytest.fixture

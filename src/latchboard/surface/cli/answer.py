@@ -110,25 +110,12 @@ def printable_block(text: str) -> list[str]:
 
 
 def _line(facts: dict[str, Any]) -> str:
-    from latchboard.codec import encode
+    from latchboard.codec import encode, sayable
 
     try:
         return encode(facts) + "\n"
     except ValueError:  # a path or an argument that is no Unicode text
-        cleaned: Any = _clean(facts)
-        return encode(cleaned) + "\n"
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(one) for one in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+        return encode(sayable(facts)) + "\n"
 
 
 def _write(stream: TextIO | None, text: str, encoding: str = "") -> None:

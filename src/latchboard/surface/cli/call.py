@@ -143,9 +143,9 @@ class Call:
             return name
         below = cwd[len(own) :].strip("/")
         if not below:
-            return name
+            return wording.no_option(name)
         if name.startswith(f"{below}/"):
-            return name[len(below) + 1 :] or "./"
+            return wording.no_option(name[len(below) + 1 :] or "./")
         return "../" * (below.count("/") + 1) + name.removeprefix("./")
 
     @property

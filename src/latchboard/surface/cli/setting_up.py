@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 from latchboard.surface.cli.answer import printable, printable_block
-from latchboard.surface.cli.wording import listing
+from latchboard.surface.cli.wording import listing, plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from latchboard.host.compiled import Compiled
     from latchboard.installation import Change, Found
     from latchboard.installation.wish import Commands
 
@@ -168,6 +171,27 @@ def notes(report: Report, commands: Commands, doubled: list[str], *, mcp: bool) 
         found += [f"{client(name).title}: {client(name).next_step}" for name in report.chosen]
         found.append("to see whether it holds: latchboard doctor --hooks")
     return found
+
+
+def compiled(files: Compiled, *, dry_run: bool) -> list[str]:
+    """Compile what every hook would compile anew, or would; what became of it, in words."""
+    if not files.lacks_hooks():
+        return []
+    missing = files.missing()
+    what = f"{plural(len(missing), 'module')} of latchboard in {files.folder}"
+    if dry_run and files.can_be_kept(missing):
+        return [f"would compile {what}: else each hook does that anew"]
+    if not dry_run:
+        failed = files.compile(missing)
+        if not failed:
+            return [f"compiled {what}: else each hook does that anew"]
+        missing = missing[: len(failed)]
+    by_hand = shlex.join(files.command())
+    count = plural(len(missing), "module")
+    return [
+        f"{count} of latchboard in {files.folder} cannot be compiled by us, so that each hook does that anew"
+        f"\n  once, as who may write there: {by_hand}"
+    ]
 
 
 def _text(data: bytes | None) -> str:

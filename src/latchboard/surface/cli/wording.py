@@ -96,6 +96,11 @@ def command(*words: str) -> str:
     return " ".join(quoted(word) for word in words)
 
 
+def no_option(path: str) -> str:
+    """A path that a command line cannot take for an option."""
+    return f"./{path}" if path.startswith("-") else path
+
+
 def quoted(word: str) -> str:
     """One word for a POSIX shell; what no terminal shows is left as an escape within $'...'."""
     if word and _PLAIN.issuperset(word):

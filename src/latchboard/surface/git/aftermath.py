@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def after_commit(who: Who, arguments: Sequence[str]) -> int:
-    """post-commit: a commit that no guard looked at, or that a person made."""
+    """post-commit, post-applypatch: a commit that no guard looked at, or that a person made."""
 
     def look() -> None:
         old, new = repository.last_move() or repository.parent_and_head()
         scene = Made(who, new, repository.between(old, new))
-        _write_down(scene, kind="bypass", commit=new, undo="git reset --soft HEAD~1" if old else "", as_one=True)
+        _write_down(scene, kind="bypass", commit=new, undo=f"git reset --soft {old[:12]}" if old else "", as_one=True)
 
     return _quietly(look)
 
@@ -54,7 +54,7 @@ def after_merge(who: Who, arguments: Sequence[str]) -> int:
         if arguments[:1] == ["1"]:  # squashed: HEAD is where it was
             scene = Moved(who, "merge", "", repository.staged())
             _write_down(scene, kind="overwritten", commit=repository.parent_and_head()[1], undo="", as_one=False)
-        elif (move := repository.last_move()) is not None:
+        elif (move := repository.last_move() or repository.last_merge()) is not None:
             scene = Moved(who, "merge", move[0], repository.between(*move))
             undo = f"git reset --keep {move[0]}" if move[0] else ""
             _write_down(scene, kind="overwritten", commit=move[1], undo=undo, as_one=False)

@@ -40,7 +40,7 @@ def before_merge_commit(who: Who, arguments: Sequence[str]) -> int:
 
 def before_patch(who: Who, arguments: Sequence[str]) -> int:
     """pre-applypatch: what a mailed patch has put into the index (`git am`)."""
-    return _judge(who, lambda: Patch(who, repository.staged()), notes=False)
+    return _judge(who, lambda: Patch(who, repository.staged()), notes=True)
 
 
 def before_rebase(who: Who, arguments: Sequence[str]) -> int:

@@ -118,7 +118,6 @@ def projects(paths: Iterable[bytes], *, as_one: bool = True) -> list[Project]:
         while folder not in known:
             known[folder] = _has_board(os.path.join(top, os.fsdecode(folder)))
             folder = folder.rpartition(b"/")[0]
-    known.setdefault(b"", _has_board(top))
     return [
         Project(os.path.join(top, os.fsdecode(folder)) if folder else top, folder and folder + b"/")
         for folder, has_board in sorted(known.items())

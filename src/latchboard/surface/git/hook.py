@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Hook = Callable[[Who, Sequence[str]], int]
 
-REFUSED = 10
 USAGE = 2
 _HELP = (
     f"usage: latchboard-git-hook {'|'.join(NAMES)} [what git tells that hook]",
@@ -59,6 +58,7 @@ def _hook(name: str) -> Hook:
         "pre-rebase": guard.before_rebase,
         "pre-push": pushing.before_push,
         "post-commit": aftermath.after_commit,
+        "post-applypatch": aftermath.after_commit,
         "post-checkout": aftermath.after_checkout,
         "post-merge": aftermath.after_merge,
         "post-rewrite": aftermath.after_rewrite,

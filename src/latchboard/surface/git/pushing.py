@@ -13,7 +13,7 @@ from latchboard.rules import git as rules
 from latchboard.surface.git import repository
 from latchboard.surface.git.guard import REFUSED, trouble
 from latchboard.surface.git.held import projects
-from latchboard.surface.git.wording import quoted, say, shown
+from latchboard.surface.git.wording import named, quoted, say, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _lines(found: Sequence[tuple[Bypass, list[Passed]]]) -> list[str]:
 
 
 def _refusal(who: Who, found: Sequence[tuple[Bypass, list[Passed]]]) -> list[str]:
-    names = " ".join(quoted(name) for name in dict.fromkeys(hold["name"] for _, passed in found for hold in passed))
+    names = " ".join(named(name) for name in dict.fromkeys(hold["name"] for _, passed in found for hold in passed))
     agent = f" --agent {quoted(who.agent)}" if who.agent else ""
     return [
         "latchboard: refused: this push sends what was committed past somebody's lock:",

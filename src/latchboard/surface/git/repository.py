@@ -10,6 +10,7 @@ import os
 from latchboard.host.git import GitFailed, ask
 from latchboard.rules import git as rules
 
+_HEAD = "LATCHBOARD_GIT_HEAD"
 _CHECKED = "latchboard-checked"
 _REFLOG_LINE_BYTES_MAX = 65536
 # No rename: a file that is renamed is deleted under one name and made under the other, and both are changed.
@@ -47,7 +48,10 @@ def _paths(listing: bytes) -> list[bytes]:
 
 
 def last_move() -> tuple[str, str] | None:
-    """From which commit to which HEAD moved last, by its reflog; None where none is kept."""
+    """From which commit to which HEAD moved last, by its reflog; None where none is kept.
+
+    Where the hook's script said to which commit (LATCHBOARD_GIT_HEAD), that move: another one may have come behind it.
+    """
     try:
         with open(f"{git_folder()}/logs/HEAD", "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -55,13 +59,26 @@ def last_move() -> tuple[str, str] | None:
             tail = file.read()
     except OSError:
         return None
-    return rules.moved(tail.rstrip(b"\n").rpartition(b"\n")[2])
+    lines = tail.rstrip(b"\n").split(b"\n")
+    head = os.environ.get(_HEAD, "")
+    moves = (rules.moved(line) for line in reversed(lines))
+    return next((move for move in moves if head and move and move[1] == head), None) or rules.moved(lines[-1])
 
 
 def parent_and_head() -> tuple[str, str]:
     """The first parent of HEAD ("" for none) and HEAD, for a repository without a reflog."""
-    head, *parents = ask("rev-list", "--no-walk", "--parents", "HEAD").decode("ascii", "replace").split()
+    wanted = os.environ.get(_HEAD) or "HEAD"
+    head, *parents = ask("rev-list", "--no-walk", "--parents", wanted).decode("ascii", "replace").split()
     return (parents[0] if parents else ""), head
+
+
+def last_merge() -> tuple[str, str] | None:
+    """From where to where a merge moved HEAD, for a repository without a reflog; None where git did not note it."""
+    try:
+        old, new = ask("rev-parse", "--quiet", "--verify", "ORIG_HEAD"), ask("rev-parse", "HEAD")
+    except GitFailed:
+        return None
+    return old.decode("ascii", "replace").strip(), new.decode("ascii", "replace").strip()
 
 
 def unpushed(pushes: list[tuple[str, str]], remote: str) -> set[str]:

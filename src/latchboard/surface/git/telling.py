@@ -5,7 +5,7 @@ Protocol: protocol/git.md, "What is said".
 
 from __future__ import annotations
 
-from latchboard.surface.git.wording import quoted, shown, since, until
+from latchboard.surface.git.wording import named, quoted, shown, since, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _wanted(scene: Scene, found: Sequence[Held]) -> str:
     if len(files) <= _PATHS_COUNT_MAX:
         return " ".join(quoted(scene.here(path, is_full=bool(found[0].elsewhere))) for path in files)
     names = dict.fromkeys(str(one.facts["name"]) for one in found)
-    return " ".join(quoted(name) for name in names)
+    return " ".join(named(name) for name in names)
 
 
 def _agents(found: Sequence[Held]) -> str:

@@ -34,6 +34,11 @@ def shown(path: bytes | str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
 
 
+def named(name: str) -> str:
+    """A lock's name for a shell, which no command takes for an option."""
+    return quoted(f"./{name}" if name.startswith("-") else name)
+
+
 def quoted(word: bytes | str) -> str:
     """One word for a shell; what cannot be shown is an escape within $'...'."""
     text = word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else word

@@ -35,8 +35,10 @@ def after(event: Event, place: Place, board: Latchboard, say: Say) -> None:
     elif event.kind == "after-shell":
         board.foreign.after_call(event.agent, event.command)
         board.editing.done(event.agent)
-    elif event.kind == "failed" or (event.kind == "after-other" and event.tool.startswith(_MAY_WRITE)):
+    elif event.kind == "failed":
         board.editing.done(event.agent)
+    elif event.kind == "after-other" and event.tool.startswith(_MAY_WRITE):
+        board.editing.done(event.agent, ends=False)  # nothing was noted before it
     elif event.kind == "prompt":
         board.editing.begin_turn(event.agent)
     elif event.kind == "after-other":

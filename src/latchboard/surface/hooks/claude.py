@@ -33,7 +33,6 @@ _KINDS: dict[str, Kind] = {
     "UserPromptSubmit": "prompt",
     "PostToolUseFailure": "failed",
     "Stop": "turn-end",
-    "SubagentStop": "subagent-end",
     "SessionEnd": "session-end",
 }
 _WITH_CONTEXT = ("SessionStart", "UserPromptSubmit", "PostToolUse", "PreToolUse")
@@ -57,6 +56,10 @@ def read(payload: dict[str, Any], environ: Mapping[str, str]) -> Event:
         kind, paths, command = _tool_call(name, tool, payload)
     elif name == "PostToolUseFailure":
         tool = text(payload, "tool_name")
+        if tool and tool not in EDITS:
+            kind, paths, command = _tool_call(name, tool, payload)
+    elif name == "SubagentStop" and subagent:  # one without an id is nobody: its parent's locks are not its own
+        kind = "subagent-end"
     return Event(
         "claude",
         kind,

@@ -62,7 +62,7 @@ def read(payload: dict[str, Any], environ: Mapping[str, str]) -> Event:
         name=name,
         carries=name in _CARRYING,
     )
-    if name in ("preToolUse", "postToolUse"):
+    if name in ("preToolUse", "postToolUse") or (name == "postToolUseFailure" and event.tool):
         _read_call(event, payload, is_before=name == "preToolUse")
     elif event.kind in ("before-shell", "after-shell"):
         event.command = text(payload, "command")

@@ -113,8 +113,10 @@ def _in_the_way(asked: Asked, facts: list[dict[str, Any]]) -> list[str]:
 
 def _typed(name: str, asked: Asked) -> str:
     """A canonical name as it must be typed where the agent's commands run."""
-    if asked.cwd == asked.root or name.startswith(("glob:", "hardlink:", "/")):
+    if name.startswith(("glob:", "hardlink:", "/")):
         return name
+    if asked.cwd == asked.root:
+        return f"./{name}" if name[0] == "-" else name  # no option
     return f"{asked.root.rstrip('/')}/{name.removeprefix('./')}"
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]  # `signal` loads enum
 
 from latchboard.codec import decode
 from latchboard.errors import CoordinationError, UsageError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CLIENTS = ("claude", "codex", "gemini", "cursor", "aider")
 INPUT_BYTES_MAX = 64 * 1024 * 1024
 """Longest event: a call that writes a file has all of its text in it."""
+INPUT_WAIT_S_MAX = 10.0
+"""Longest wait for a client that has sent its event and does not close its end."""
 SESSION_END_WAIT_S_MAX = 0.7
 """Claude Code gives the hooks of a session's end 1.5 s, all of them together."""
 _CHUNK_BYTES = 1024 * 1024
@@ -41,6 +44,7 @@ def handle_and_exit() -> NoReturn:
     """Handle one event and end the process."""
     status = 1
     try:
+        _keep_streams()
         status = run(sys.argv[1:])
     except BrokenPipeError:
         pass  # nobody reads the answer any more
@@ -121,8 +125,8 @@ class Hook:
         handle(event, place, board, _token(), self._say)
 
     def _say(self, outcome: Outcome) -> None:
-        self._has_spoken = True
         out, err, self.status = self._client.write(self._event, outcome)
+        self._has_spoken = True
         _write(1, out)
         _write(2, err)
 
@@ -158,15 +162,33 @@ def _payload() -> dict[str, object]:
 
 
 def _read() -> bytes:
-    """Standard input, to its end or to where it is too long."""
-    data = os.read(0, _CHUNK_BYTES)
-    if not data:
-        return data
-    parts, size = [data], len(data)
-    while size <= INPUT_BYTES_MAX and (data := os.read(0, _CHUNK_BYTES)):
-        parts.append(data)
-        size += len(data)
+    """Standard input, to its end, or to where it is too long, or as far as it came in time."""
+    parts, size = [], 0
+    signal(SIGALRM, _stop_waiting)
+    setitimer(ITIMER_REAL, INPUT_WAIT_S_MAX)
+    try:
+        while size <= INPUT_BYTES_MAX and (data := os.read(0, _CHUNK_BYTES)):
+            parts.append(data)
+            size += len(data)
+    except TimeoutError:
+        return b"".join(parts)  # if that is no whole event, it is refused as any other
+    finally:
+        setitimer(ITIMER_REAL, 0)
     return b"".join(parts)
+
+
+def _stop_waiting(number: int, frame: object) -> None:
+    raise TimeoutError("standard input was not closed")
+
+
+def _keep_streams() -> None:
+    """Descriptors 0 to 2 are taken, though they can be neither read nor written where the client gave none.
+
+    Else the store's files would get them, and what is said here would be written there.
+    """
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while os.open(os.devnull, os.O_RDONLY) < 2:
+            continue
 
 
 def _token() -> int | None:

@@ -3,8 +3,8 @@
 Law 1. What a client wrote and cannot be right blocks nothing.
 Law 2. A store that cannot be read denies a call, unless the setting `hooks_failure` is `open`: what cannot be read is
 not free.
-Law 3. A mistake of our own denies an edit only where one of its files has a record that cannot be shown to be the
-agent's; it is looked for without what may have failed.
+Law 3. A mistake of our own, or settings that cannot be read, deny an edit only where one of its files has a record that
+cannot be shown to be the agent's; it is looked for without what may have failed.
 
 Protocol: protocol/editing.md, "When a hook fails".
 """
@@ -40,7 +40,7 @@ def outcome(event: Event, place: Place | None, settings: Settings | None, exc: E
     """
     if event.kind not in BEFORE or (settings is not None and settings.hooks_failure == "open"):
         return None
-    if isinstance(exc, CoordinationError) and not isinstance(exc, UsageError):
+    if settings is not None and isinstance(exc, CoordinationError) and not isinstance(exc, UsageError):
         return Outcome(unreadable(event, place, exc))
     if place is not None and event.kind == "before-edit" and any(_may_be_held(event, place, p) for p in event.paths):
         reason = exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}"

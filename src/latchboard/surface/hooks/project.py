@@ -49,12 +49,20 @@ class Place:
             settings = _with_wait(settings, wait_s_max)
         return Latchboard(self.root, settings=settings, publishes=False)
 
-    def paths(self, event: Event, named: tuple[str, ...] | None = None) -> list[str]:
-        """What an event names, absolute; a path in a work tree that shares the board stands for the project's own."""
-        full = [path if path[:1] == "/" else f"{event.cwd or self.cwd}/{path}" for path in named or event.paths]
+    def paths(self, event: Event) -> list[str]:
+        """What an event names, absolute, as `stands_for` says."""
+        cwd = event.cwd or self.cwd
+        return [self.stands_for(path if path[:1] == "/" else f"{cwd}/{path}") for path in event.paths]
+
+    def stands_for(self, path: str) -> str:
+        """The path of the project that an absolute path in a work tree which shares the board stands for."""
         if self.own == self.root:
-            return full
-        return [f"{self.root}{path[len(self.own) :]}" if path.startswith(f"{self.own}/") else path for path in full]
+            return path
+        try:
+            real = os.path.realpath(path)  # the way to the work tree may lead over links
+        except (OSError, ValueError):
+            return path
+        return f"{self.root}{real[len(self.own) :]}" if real.startswith(f"{self.own}/") else path
 
 
 def find(event: Event) -> Place | None:

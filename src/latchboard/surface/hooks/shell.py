@@ -22,13 +22,13 @@ def before_shell(event: Event, place: Place, board: Latchboard, token: int | Non
     What was changed so far is looked for last: it begins the call, and a denied call does not begin.
     """
     patched = place.paths(event)
-    named = [*patched, *board.shell.writes(event.command, place.cwd)]
+    named = [*patched, *board.shell.writes(event.command, place.cwd, place.stands_for)]
     facts = board.editing.blocked(event.agent, named, token=token) if named else []
     if facts:
         names = list(dict.fromkeys(str(fact["asked"]) for fact in facts))
         return Outcome(denied(event, place, board, names, facts, "command"))
     try:
-        taken = [*patched, *board.shell.files(event.command, place.cwd)]
+        taken = [*patched, *map(place.stands_for, board.shell.files(event.command, place.cwd))]
         passing = board.editing.not_held(event.agent, board.shell.of_git(event.command, place.cwd))
         reason = f"shell call in {event.client}"
         begun = board.editing.begin(event.agent, [*taken, *passing], reason=reason, token=token, opens=False)

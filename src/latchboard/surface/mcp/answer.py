@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latchboard.codec import encode
+from latchboard.codec import encode, sayable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,18 +16,6 @@ def answer(facts: dict[str, Any]) -> tuple[dict[str, Any], str]:
         text = encode(whole)
         text.encode("utf-8")
     except ValueError:  # a file name that is no Unicode text, or a number that is none
-        whole = _clean(whole)
+        whole = sayable(whole)
         text = encode(whole)
     return whole, text
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(one) for one in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 
-from latchboard.errors import CoordinationError
+from latchboard.errors import CoordinationError, UsageError
 from latchboard.surface.mcp import arguments, failure, project, work
 from latchboard.surface.mcp.catalogue import TOOLS
 from latchboard.surface.mcp.identity import Caller, Identity
@@ -57,7 +57,7 @@ class Desk:
             offered: The client's roots; they count at the first call, and unless a root was named.
 
         Raises:
-            UsageError: There is no project.
+            UsageError: There is no project, or none any more.
         """
         return self._open(offered)[0]
 
@@ -71,6 +71,8 @@ class Desk:
                 folders = [self._environ.get(project.FOLDER_VARIABLE, ""), current]
                 place = project.find(self.root, offered, folders)
                 self._found = self._compose(place.root), place
+            if not os.path.isdir(self._found[1].root):  # a store would make it anew, for nobody
+                raise UsageError(f"the project {self._found[1].root} is gone", hint="start the server where one is")
             return self._found
 
     def call(

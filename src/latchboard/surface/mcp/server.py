@@ -354,7 +354,8 @@ def http_app(desk: Desk, *, host: str = "127.0.0.1", allowed_hosts: tuple[str, .
     person looks at must not reach it by a name that suddenly means this machine.
 
     Args:
-        desk: Closed at the end of the application's lifespan.
+        desk: Closed at the end of the application's lifespan. Whoever mounts it in another application must enter that
+            itself (`app.router.lifespan_context(app)`): nothing is served outside of it.
         host: Where it is served, if it is served somewhere else than on a loopback address.
         allowed_hosts: Names by which it may be reached, without port; the loopback names when none is given.
     """

@@ -95,7 +95,7 @@ def held(call: Call, hold: Hold, typed: list[str], began: Now, *, shared: bool, 
         return Answer(facts)
     lines, taken = _held_names(call, hold, began, "shares" if shared else "holds")
     lines.append(f"  {taken}it ends {wording.span(ttl_s)} after its last renewal")
-    lines.append(f"  give it back: {call.command('release', *typed)}")
+    lines.append(f"  give it back: {call.command('release', *map(wording.no_option, typed))}")
     return Answer(facts, lines)
 
 

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.host.compiled import Compiled
     from latchboard.installation import Change, Choice, Installation
     from latchboard.surface.cli.call import Call
 
@@ -64,6 +65,8 @@ def run(
         git = [] if no_git else _git(installation, call, "install", dry_run=dry_run)
     report = setting_up.Report(done, git, clients=found, chosen=chosen, dry_run=dry_run)
     report.notes += setting_up.notes(report, commands, installation.doubled(), mcp=choice.mcp)
+    if report.chosen or git:
+        report.notes += setting_up.compiled(_compiled(), dry_run=dry_run)
     facts = _facts(call, report, created=created, gitignore=_told(ignore, done, call))
     facts["command"] = {"hook": commands.line("CLIENT"), "is_bare": commands.is_bare}
     _refuse_what_git_would_take(call, [*ignore, *done], dry_run=dry_run)
@@ -74,6 +77,12 @@ def _installation(call: Call, folder: str) -> Installation:
     from latchboard.compose.setting_up import installation
 
     return installation(call.board, folder)
+
+
+def _compiled() -> Compiled:
+    from latchboard.compose.setting_up import compiled
+
+    return compiled()
 
 
 def _choice(call: Call, named: tuple[str, ...], *, mcp: bool, instructions: bool) -> Choice:
@@ -141,7 +150,7 @@ def _refuse_what_git_would_take(call: Call, done: list[Change], *, dry_run: bool
 def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) -> list[dict[str, Any]]:
     """Write git's hooks, or take them out; what happened."""
     if not installation.files.has_repository():
-        return []
+        return _git_around(call) if what == "install" and installation.files.is_in_git() else []
     from latchboard.compose.setting_up import git_hooks
 
     try:
@@ -150,6 +159,20 @@ def _git(installation: Installation, call: Call, what: str, *, dry_run: bool) ->
     except CoordinationError as exc:
         return [{"kind": "refused", "path": call.own_root, "text": exc.message}]
     return [{"kind": one.kind, "path": one.path, "text": one.text} for one in changes]
+
+
+def _git_around(call: Call) -> list[dict[str, Any]]:
+    """Tell of the hooks of a repository that is larger than the project, if they do not guard it yet."""
+    from latchboard.compose.setting_up import git_hooks
+
+    try:
+        changes = git_hooks(call.own_root).install(dry_run=True)
+    except CoordinationError:  # git knows no repository here
+        return []
+    if not any(one.kind != "told" for one in changes):
+        return []
+    text = "this folder is a part of a larger repository, whose hooks are left alone. To have them guard it:"
+    return [{"kind": "told", "path": call.own_root, "text": f"{text}\n  latchboard-git-hook --install"}]
 
 
 def _remove(call: Call, *, dry_run: bool) -> Answer:
