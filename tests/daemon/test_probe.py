@@ -175,7 +175,8 @@ def test_the_loopback_of_the_sixth_version(listeners: Listeners) -> None:
 
 
 def test_an_address_that_is_none_is_closed() -> None:
-    assert probe([9], CLOCK, host="not an address")[9].why == "closed"
+    for host in ("not an address", "\u00e9" * 70, "198.51.100.1x", "a" * 300):
+        assert probe([9], CLOCK, host=host)[9].why == "closed", host
     assert probe([], CLOCK) == {}
 
 

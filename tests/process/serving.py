@@ -19,7 +19,7 @@ from latchboard.compose import serving
 from latchboard.daemon.service import Daemon
 from latchboard.errors import CoordinationError
 from latchboard.host.system import SystemHost
-from tests.process.nursery import PATIENCE_S, Channel, process_state, until
+from tests.process.nursery import PATIENCE_S, Channel, until
 
 TREE = Path(__file__).parents[2]
 TICK_S = 0.2
@@ -124,10 +124,12 @@ def _text(path: Path) -> str:
 
 
 def is_there(pid: int) -> bool:
+    """Not even a zombie, of whose threads one is left."""
     try:
-        return process_state(pid) != "Z"
-    except FileNotFoundError:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    return fields[0] != b"Z" or int(fields[17]) > 1
 
 
 def wait_until_gone(pid: int, timeout_s: float = PATIENCE_S) -> None:

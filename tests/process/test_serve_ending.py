@@ -284,6 +284,8 @@ def test_it_cleans_up(project: Project) -> None:
     subprocess.run([sys.executable, "-c", code, project.board.root], env=project.environment, check=True)
 
     until(lambda: not project.board.locks.check(["x.py"], agent=None), "the lock of the dead holder goes")
+    published = project.root / "data" / ".agent_locks" / "status_board.json"
+    until(lambda: published.exists() and "x.py" not in published.read_text(), "the published board says so")
     assert ask(state.port)["pid"] == state.pid
 
 

@@ -78,7 +78,7 @@ def probe(
 
 def address(host: str) -> str:
     """Where to reach a daemon that listens on `host`, from this machine."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def url(host: str, port: int) -> str:
@@ -95,7 +95,7 @@ def request(method: str, path: str, host: str, port: int, *, token: str = "") ->
         lines += [f"Authorization: Bearer {token}"]
     if method == "POST":
         lines += ["Content-Type: application/json", "Content-Length: 2"]
-    return "\r\n".join([*lines, "", "{}" if method == "POST" else ""]).encode("ascii")
+    return "\r\n".join([*lines, "", "{}" if method == "POST" else ""]).encode("ascii", "replace")
 
 
 class _Call:
@@ -165,19 +165,21 @@ def exchange(questions: Mapping[int, bytes], clock: Clock, host: str, within_s: 
 
 
 def _open(question: bytes, host: str, port: int) -> _Call | None:
-    """A connection that is being made; None: there is none."""
+    """A connection that is being made; None: there is none. A name is not looked up: that takes as long as it likes."""
     where = address(host)
+    family = socket.AF_INET6 if ":" in where else socket.AF_INET
     try:
-        opened = socket.socket(socket.AF_INET6 if ":" in where else socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
+        socket.inet_pton(family, where)
+        opened = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, ValueError):
         return None
     try:
         opened.setblocking(False)
         failed = opened.connect_ex((where, port))
-        if failed in (0, *_CONNECTING):
-            return _Call(question, opened)
-    except OSError:  # no address at all
-        pass
+    except OSError:
+        failed = errno.ECONNREFUSED
+    if failed in (0, *_CONNECTING):
+        return _Call(question, opened)
     opened.close()
     return None
 

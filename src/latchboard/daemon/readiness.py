@@ -94,7 +94,7 @@ class Readiness:
             return
         name = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
                 out.setblocking(False)
                 out.sendto(text.encode(), name)
         except OSError as exc:  # a manager that cannot be told does not keep the board from people

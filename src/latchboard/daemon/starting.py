@@ -40,6 +40,8 @@ STOP_WAIT_S = 6.0
 """After it was asked to end: what a daemon gives itself (5 s), and one more."""
 _LOOK_S = 0.05
 _ASK_S = 1.0
+_ELSEWHERE_S = 1.0
+"""A process that is being killed cannot be judged for some milliseconds, either; one in another container never can."""
 
 
 class Running:
@@ -170,7 +172,7 @@ class Starting:
             elif standing.condition in ("silent", "unrecorded"):
                 self._wait_for(standing, deadline_s)
             else:
-                found = self._start(standing, self._options(before, host, allowed_hosts))
+                found = self._start(standing, self._options(before, host, allowed_hosts), deadline_s)
                 if found is not None:
                     return Running(found, how, "")
                 if self._clock.now().mono_s > deadline_s:
@@ -199,7 +201,7 @@ class Starting:
         options = ["--idle-s-max", f"{self._settings.daemon_idle_s_max:g}", "--host", host]
         return [*options, "--allowed-hosts", ",".join(allowed_hosts)] if allowed_hosts else options
 
-    def _start(self, standing: Standing, options: list[str]) -> serving.State | None:
+    def _start(self, standing: Standing, options: list[str], deadline_s: float) -> serving.State | None:
         """A daemon that is ready, and recorded; None: another one came first, wherever that was started."""
         started_s = self._clock.now().mono_s
         child, reader = spawn(self._root, options, self._machine, os.environ)
@@ -210,7 +212,8 @@ class Starting:
             if refused is not None:
                 child.status(STOP_WAIT_S)  # it is on its way out; what is told below is then true
             if isinstance(refused, dict) and refused.get("code") == AlreadyRunning.code:
-                if standing.condition == "elsewhere":
+                waited_s = self._clock.now().mono_s - (deadline_s - self._start_wait_s)
+                if standing.condition == "elsewhere" and waited_s > _ELSEWHERE_S:
                     raise self._elsewhere(refused)
                 return None
             if isinstance(refused, dict):
@@ -234,7 +237,7 @@ class Starting:
 
     def _elsewhere(self, refused: dict[str, Any]) -> AlreadyRunning:
         return AlreadyRunning(
-            f"the daemon of {self._root} runs in another container or namespace, where it cannot be reached from here",
+            f"the daemon of {self._root} runs in another container, or as another user: it cannot be judged from here",
             hint="use it there, or end it there",
             **{name: refused.get(name) for name in ("agent_type", "pid", "started_at", "process")},
         )

@@ -103,7 +103,7 @@ class Retirement:
         return serving.why_retire(
             is_superseded=self._is_superseded(),
             is_displaced=self._is_displaced(),
-            is_homeless=_folder(self._root) != self._folder,
+            is_homeless=self._is_homeless(),
             idle_s=self._clock.now().mono_s - self._used_s,
             idle_s_max=self._idle_s_max,
         )
@@ -118,6 +118,15 @@ class Retirement:
         answer = probe([state.port], self._clock, host=state.host)[state.port]
         return answer.health is not None and answer.health.pid == state.pid
 
+    def _is_homeless(self) -> bool:
+        """Whether the project's folder is gone, or another one; a disk that does not answer proves neither."""
+        try:
+            return _folder(self._root) != self._folder
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
     def _is_displaced(self) -> bool:
         """Whether an operator has opened a newer epoch of the daemon's place: this one holds nothing any more."""
         try:
@@ -127,9 +136,6 @@ class Retirement:
         return newest_epoch(TYPE, names) > self._epoch
 
 
-def _folder(root: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(root)
-    except OSError:
-        return None
+def _folder(root: str) -> tuple[int, int]:
+    status = os.stat(root)
     return status.st_dev, status.st_ino

@@ -126,7 +126,7 @@ class Stop:
             return
         self.why = why
         os.write(self._say, b"!")
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._event.set)
 
     def _end_at_last(self) -> None:

@@ -27,8 +27,10 @@ def run(
 ) -> Answer:
     """Serve until a signal, a request or its own rule ends it."""
     names = checked_names(host, allowed_hosts)
-    board = call.board
     _become_a_daemon(call)
+    from latchboard.compose import Latchboard
+
+    board = Latchboard(call.board.root)  # unlike that of a command it lives long, and publishes what it commits
     try:
         from latchboard.surface.web import running
     except ImportError as exc:
