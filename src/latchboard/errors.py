@@ -132,6 +132,31 @@ class AlreadyRunning(Refused):
         return self.hint
 
 
+class WrongStatus(Refused):
+    """A job's status does not have this event; nothing was changed. Fields: job, status, event."""
+
+    code = "wrong-status"
+    retryable = False
+
+
+class NotReady(Refused):
+    """A job cannot be claimed, or completed, yet. Fields: job, waits_for, ready_at."""
+
+    code = "not-ready"
+
+
+class NothingReady(Refused):
+    """No job of this role is ready. Fields: role, held (whose files are not free), ready_at (of the next one)."""
+
+    code = "nothing-ready"
+
+
+class WipLimitReached(Refused):
+    """As many jobs are in progress as may be. Fields: role (null: of all roles), limit, in_progress."""
+
+    code = "wip-limit-reached"
+
+
 class LockAcquireTimeout(Refused):
     """A machine lock was not free in time. Fields: path, waited_s, pid and started_at of who has it, if it says so."""
 

@@ -77,6 +77,9 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         "closed",
         "What cannot be read may be held, and a lost edit costs more than a repeated one. `open`: the call goes on.",
     ),
+    "queue_lease_ttl_s": (5400.0, "An hour and a half: longer than one job takes without a heartbeat."),
+    "queue_backoff_s": (10.0, "The pause after a job's first failed attempt; each later one is twice as long."),
+    "queue_backoff_s_max": (3600.0, "A job that keeps failing is tried once an hour at least."),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
@@ -124,6 +127,9 @@ class Settings:
         daemon_idle_s_max: float
         hooks_release: str
         hooks_failure: str
+        queue_lease_ttl_s: float
+        queue_backoff_s: float
+        queue_backoff_s_max: float
         durable: bool
 
     def __init__(self, **changed: Any) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from latchboard.store.files.store import FileStore
     from latchboard.store.port import Store
     from latchboard.watch import Stream
+    from latchboard.workqueue import WorkQueue
 
 _open: set[ref[Latchboard]] = set()  # a WeakSet would load modules that a hook has no time for
 
@@ -131,6 +132,15 @@ class Latchboard:
         from latchboard.mailbox import Mailbox
 
         return Mailbox(self._noting, self.clock, self.host, self.settings)
+
+    @property
+    def queue(self) -> WorkQueue:
+        """Jobs: submit, claim, renew, complete, fail."""
+        from random import random
+
+        from latchboard.workqueue import WorkQueue
+
+        return WorkQueue(self._noting, self.settings, self.locks, random)
 
     @property
     def board(self) -> Board:

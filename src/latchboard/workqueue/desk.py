@@ -1,0 +1,149 @@
+"""Desk: the records of the queue inside one transaction, each read once and checked; every change goes through `put`.
+
+Law. Whoever puts a job moves it to where it belongs: no caller touches a line.
+
+Protocol: protocol/workqueue.md, "Records".
+"""
+
+from __future__ import annotations
+
+from latchboard.clock import iso
+from latchboard.errors import StaleToken, UsageError
+from latchboard.rules import workqueue as rules
+from latchboard.rules import workqueue_job as jobs
+from latchboard.rules import workqueue_lease as leases
+from latchboard.workqueue.files import Files
+from latchboard.workqueue.lines import Line, malformed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.locks.service import Locks
+    from latchboard.rules.workqueue import Job, Lease
+    from latchboard.store.port import View
+
+ACTIVE = "queue/active"
+LIMITS = "queue/limits"
+NUMBERS = "queue/numbers"
+
+
+class Desk:
+    """The queue of one transaction.
+
+    Attributes:
+        view: The state; `view.revision` becomes the token of what is claimed.
+        now: The instant of the transaction.
+        at: The same, as records say it.
+    """
+
+    def __init__(self, view: View, locks: Locks) -> None:
+        self.view = view
+        self.now = view.now
+        self.at = iso(view.now.wall_s)
+        self._locks = locks
+        self._files: Files | None = None
+        self._active: dict[str, Lease] | None = None
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> dict[str, Lease]:
+        """Claims that have not ended, by job."""
+        if self._active is None:
+            value = self.view.get(ACTIVE)
+            if value is not None and (wrong := leases.check_active(value)):
+                raise malformed(ACTIVE, wrong)
+            self._active = value["claims"] if value else {}
+        return self._active
+
+    @property
+    def limits(self) -> dict[str, Any] | None:
+        """The record of limits; None: the defaults count."""
+        value = self.view.get(LIMITS)
+        if value is not None and (wrong := rules.check_limits(value)):
+            raise malformed(LIMITS, wrong)
+        return value
+
+    @property
+    def files(self) -> Files:
+        """The locks of this transaction; read when a job that names files is met."""
+        if self._files is None:
+            self._files = Files(self._locks, self.view)
+        return self._files
+
+    def find(self, job_id: str) -> Job | None:
+        """A job; None: there is none."""
+        value: Any = self.view.get(f"jobs/{job_id}")
+        if value is not None and (wrong := jobs.check_job(value, job_id)):
+            raise malformed(f"jobs/{job_id}", wrong)
+        return value  # type: ignore[no-any-return]
+
+    def job(self, job_id: str) -> Job:
+        """A job. Raises UsageError: there is none."""
+        found = self.find(rules.check_id(job_id))
+        if found is None:
+            raise UsageError(
+                f"there is no job {job_id}", hint="`latchboard queue list` shows what there is", job=job_id
+            )
+        return found
+
+    def claim(self, job_id: str, token: int) -> tuple[Job, Lease]:
+        """A job, and the claim of it that this token shows.
+
+        Raises:
+            StaleToken: That claim has ended.
+        """
+        job = self.job(job_id)
+        lease = self.active.get(job_id)
+        if lease is None or lease["token"] != token or job["token"] != token:
+            past = [attempt for attempt in job["attempts"] if attempt["token"] == token]
+            ended = f": it ended ({past[-1]['outcome']}) at {past[-1]['ended_at']}" if past else ""
+            now_with = f"; {lease['owner']} works on it now" if lease is not None else f"; it is {job['status']}"
+            raise StaleToken(
+                f"token {token} is not that of a claim of {job_id}{ended}{now_with}",
+                hint="stop working on it, and claim again",
+                name=job_id,
+                shown=token,
+                newest=job["token"],
+            )
+        return job, lease
+
+    def line(self, name: str) -> Line:
+        """One line."""
+        return Line(self.view, name)
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def put(self, before: Job | None, after: Job) -> None:
+        """Write a job, and move it from the place it had to the one it has now."""
+        left = rules.place(before) if before is not None else None
+        entered = rules.place(after)
+        if left != entered:
+            if left is not None:
+                self.line(left[0]).remove(left[1])
+            if entered is not None:
+                self.line(entered[0]).add(entered[1])
+        self.view.put(f"jobs/{after['id']}", {**after})
+
+    def put_claim(self, lease: Lease) -> None:
+        """Write a claim, new or renewed."""
+        self._put_active({**self.active, lease["task_id"]: lease})
+
+    def end_claim(self, lease: Lease) -> None:
+        """Remove a claim, and give back the locks that it took."""
+        self._put_active({job_id: one for job_id, one in self.active.items() if job_id != lease["task_id"]})
+        if lease.get("locks"):
+            self.files.give_back(lease)
+
+    def _put_active(self, active: dict[str, Lease]) -> None:
+        self._active = active
+        before = self.view.get(ACTIVE) or {}
+        self.view.put(ACTIVE, {**before, "claims": active})
+
+    def finished(self, job: Job) -> None:
+        """Tell those that wait for a job that it is done."""
+        for waiting in job["dependents"]:
+            other = self.find(waiting)
+            if other is not None and job["id"] in other["waits_for"]:
+                self.put(other, {**jobs.without(other, job["id"]), "changed_at": self.at})
