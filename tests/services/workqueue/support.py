@@ -27,7 +27,8 @@ class Bench:
         self.queue = WorkQueue(store, SETTINGS, self.locks, lambda: jitter)
 
     def add(self, *ids: str, role: str = "builder", **draft: Any) -> list[Any]:
-        return self.queue.submit([{"id": i, "title": i, "role": role, **draft} for i in ids], by="submitter", durable=False)
+        drafts = [{"id": i, "title": i, "role": role, **draft} for i in ids]
+        return self.queue.submit(drafts, by="submitter", durable=False)
 
     def claim(self, role: str = "builder", owner: str = "w", **named: Any) -> tuple[str, int]:
         claimed = self.queue.claim(role, owner, durable=False, **named)
