@@ -18,6 +18,7 @@ from latchboard.compose import Latchboard
 from latchboard.errors import CoordinationError
 from latchboard.locks.hold import Hold
 from latchboard.settings import Settings
+from tests.process import queueing
 from tests.process.nursery import Channel, Child, Nursery, until
 
 VICTIM, RIVAL, PROBE = "victim", "rival", "probe"
@@ -388,6 +389,14 @@ _ALL = [
     Operation("broadcast", lambda board, _: board.mailbox.broadcast(VICTIM, "hello"), is_main=False),
     Operation("receive", lambda board, _: board.mailbox.receive(VICTIM), prepare=_mail),
     Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),
+    Operation(
+        "queue-claim",
+        lambda board, _: board.queue.claim("builder", VICTIM),
+        prepare=queueing.queued,
+        free=(),
+        check=queueing.check,
+    ),
+    Operation("queue-complete", queueing.complete, prepare=queueing.claimed, free=(), check=queueing.check),
     Operation("recover", lambda board, _: _locked(board), prepare=_unfinished, free_after_error=(FILE,)),
     Operation("recover-torn", lambda board, _: _locked(board), prepare=_torn, free_after_error=(FILE,), is_main=False),
     Operation("settle", lambda board, _: _locked(board), prepare=_rebooted, is_damaged=True, free_after_error=(FILE,)),

@@ -1,0 +1,111 @@
+"""K27, K28: processes claim from one queue: each job once, never above the limit at any revision, none lost."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latchboard.compose import Latchboard
+from latchboard.store.port import Change
+from tests.conftest import SOAK
+from tests.process.nursery import Nursery
+from tests.process.queueing import SETTINGS, worker
+from tests.services.workqueue.support import problems
+
+pytestmark = pytest.mark.process
+
+WORKERS = 64 if SOAK else 12
+JOBS = 2000 if SOAK else 240
+LIMIT = 3
+KILLS = 200 if SOAK else 20
+
+
+def history(board: Latchboard) -> list[Change]:
+    """Every change of the store, in order."""
+    watch = board.store.watch("", after=0)
+    found: list[Change] = []
+    while more := watch.poll():
+        found += more
+    watch.close()
+    return found
+
+
+def submit(board: Latchboard, count: int) -> list[str]:
+    drafts = [{"title": f"job {n}", "role": "builder", "attempts_max": 1000} for n in range(count)]
+    jobs = [
+        job
+        for at in range(0, count, 200)
+        for job in board.queue.submit(drafts[at : at + 200], by="test", durable=False)
+    ]
+    board.queue.set_limits(by="test", roles={"builder": LIMIT}, durable=False)
+    return [job["id"] for job in jobs]
+
+
+def check(board: Latchboard, ids: list[str]) -> Counter[str]:
+    """Each job was done once, by the token it was claimed with; no limit was exceeded; tokens grew. Counts outcomes."""
+    tokens: dict[str, list[int]] = {one: [] for one in ids}
+    done: Counter[str] = Counter()
+    most = 0
+    for change in history(board):
+        value: Any = change.value
+        if change.key == "queue/active":
+            most = max(most, len(value["claims"]))
+        if change.key.startswith("jobs/"):
+            if value["token"] is not None:
+                tokens[value["id"]].append(value["token"])
+            done[value["id"]] += value["status"] == "done"
+
+    assert done == Counter(dict.fromkeys(ids, 1))
+    assert 0 < most <= LIMIT
+    assert all(list(seen) == sorted(set(seen)) for seen in tokens.values())
+    assert problems(board.store) == []
+    return Counter(
+        attempt["outcome"] for _, job in board.store.read("jobs/").scan("jobs/") for attempt in job["attempts"]
+    )
+
+
+def test_each_job_is_done_once_and_no_limit_is_exceeded_at_any_revision(nursery: Nursery, tmp_path: Path) -> None:
+    board = Latchboard(str(tmp_path), settings=SETTINGS, publishes=False)
+    ids = submit(board, JOBS)
+    workers = [nursery.start(worker, root=str(tmp_path), owner=f"w{n}", ttl_s=600.0) for n in range(WORKERS)]
+    for one in workers:
+        one.receive()
+    for one in workers:
+        one.channel.send(go=True)
+    for one in workers:
+        assert one.receive() == {"ended": True}
+
+    assert check(board, ids) == {"completed": JOBS}
+    board.close()
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_lose_nothing(nursery: Nursery, tmp_path: Path) -> None:
+    """A killed owner's job is done by somebody else once its lease has run out; nobody is in line for ever."""
+    board = Latchboard(str(tmp_path), settings=SETTINGS, publishes=False)
+    ids = submit(board, JOBS)
+    chance = random.Random(6)
+
+    def start(n: int) -> Any:
+        child = nursery.start(worker, root=str(tmp_path), owner=f"w{n}", ttl_s=0.05)
+        child.receive()
+        child.channel.send(go=True)
+        return child
+
+    workers = [start(n) for n in range(6)]
+    for n in range(KILLS):
+        at = chance.randrange(len(workers))
+        workers[at].has_ended(chance.random() * 0.01)  # look at it for a moment: it works meanwhile
+        workers[at].kill()
+        workers[at].wait()
+        workers[at] = start(100 + n)
+    for one in workers:
+        assert one.receive() == {"ended": True}
+
+    outcomes = check(board, ids)
+    assert outcomes["completed"] == JOBS
+    board.close()
