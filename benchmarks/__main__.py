@@ -57,6 +57,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         singleton,
         uncontended,
         web,
+        workqueue,
     )
 
     seconds = max(1.0, 5 * share)
@@ -78,6 +79,8 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("idle_daemon", lambda: serving.idle(60 * share + 5)),
         ("orphans", lambda: serving.orphans(int(5 * share) + 2)),
         ("doctor", lambda: doctor.doctor(int(5 * share) + 2)),
+        ("queue_pair", lambda: workqueue.pair(int(1000 * share))),
+        ("queue_crowd", lambda: workqueue.crowd(int(10_000 * share))),
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
