@@ -391,7 +391,7 @@ _ALL = [
     Operation("ack", lambda board, message: board.mailbox.ack(VICTIM, message), prepare=_received),
     Operation(
         "queue-claim",
-        lambda board, _: board.queue.claim("builder", VICTIM),
+        queueing.take,
         prepare=queueing.queued,
         free=(),
         check=queueing.check,

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         heartbeat_at: str
         heartbeat_mono_s: NotRequired[float]
         heartbeat_boot: NotRequired[str]
+        request: NotRequired[str]
         locks: NotRequired[dict[str, int]]
 
 

@@ -7,6 +7,8 @@ Protocol: protocol/workqueue.md, "Records".
 
 from __future__ import annotations
 
+from itertools import islice
+
 from latchboard.clock import iso
 from latchboard.errors import StaleToken, UsageError
 from latchboard.rules import workqueue as rules
@@ -112,6 +114,10 @@ class Desk:
     def line(self, name: str) -> Line:
         """One line."""
         return Line(self.view, name)
+
+    def first(self, line: str, count: int) -> list[Any]:
+        """The first places of a line."""
+        return [*islice(self.line(line).places(), count)]
 
     # -- changing ----------------------------------------------------------------------------------------------------
 

@@ -9,32 +9,35 @@ Protocol: protocol/workqueue.md.
 
 from __future__ import annotations
 
-from latchboard.clock import iso
-from latchboard.errors import CoordinationError, LeaseExpired, NothingReady, NotReady, UsageError, WipLimitReached
+from itertools import count
+
+from latchboard.errors import CoordinationError, LeaseExpired, StoreError, UsageError
+from latchboard.locks.hold import holder_tag
 from latchboard.rules import lease as times
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
 from latchboard.rules.agent import check_agent
+from latchboard.workqueue.claiming import claim, not_ready
 from latchboard.workqueue.desk import ACTIVE, LIMITS, Desk
+from latchboard.workqueue.returning import Returning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, TypeVar
 
+    from latchboard.clock import Now
     from latchboard.locks.service import Locks
     from latchboard.rules.workqueue import Job, Lease
     from latchboard.settings import Settings
-    from latchboard.store.port import Store, View
+    from latchboard.store.port import Snapshot, Store, View
+    from latchboard.workqueue.looking import Picture
 
     T = TypeVar("T")
     Claimed = dict[str, Any]
 
-_LOOKED_COUNT_MAX = 32
-"""So many jobs of a line are looked at whose files are not free, before it is said that none is ready."""
-_DUE_COUNT_MAX = 64
-"""So many jobs come back into line in one claim; the rest with the next one."""
+_serials = count(1)  # of claims in this process: with its identity, an id that is never used twice
 
 
 class WorkQueue:
@@ -107,55 +110,39 @@ class WorkQueue:
         times.check_ttl(ttl_s)
         lease_s = float(ttl_s)
 
+        request = f"{holder_tag('', 'process', self.locks.host.me())}.{next(_serials)}"
+
         def decide(desk: Desk) -> Claimed | CoordinationError:
-            self._reclaim(desk)
-            if job is not None:
-                return self._claim_named(desk, job, role, owner, lease_s)
-            if why := _full(desk, role):
-                return why
-            held = []
-            for place in _first(desk, f"ready.{role}", _LOOKED_COUNT_MAX):
-                taken = self._take(desk, desk.job(place[2]), owner, lease_s)
-                if taken is not None:
-                    return taken
-                held.append(place[2])
-            return _nothing_ready(desk, role, held)
+            self._returning(desk).reclaim()
+            return claim(desk, role, owner, ttl_s=lease_s, request=request, job_id=job)
 
-        return self._answer(owner, decide, durable)
+        try:
+            answer = self._transact(owner, decide, durable=durable)
+        except StoreError:
+            found = self._claimed_by(request)
+            if found is None:
+                raise
+            return found
+        if isinstance(answer, CoordinationError):
+            raise answer  # after the commit: what expired has come back all the same
+        return answer
 
-    def _claim_named(self, desk: Desk, job_id: str, role: str, owner: str, ttl_s: float) -> Claimed | CoordinationError:
-        job = desk.job(job_id)
-        if not rules.may(job["status"], "claim") or job["role"] != role:
-            return jobs.wrong_status(job, f"be claimed by a {role}")
-        if job["waits_for"] or job["ready_at"] is not None:
-            return not_ready(job)
-        return _full(desk, role) or self._take(desk, job, owner, ttl_s) or _nothing_ready(desk, role, [job_id])
+    def _claimed_by(self, request: str) -> Claimed | None:
+        """What a call has claimed that was told of a fault of the store: it may have met it behind the commit.
 
-    def _take(self, desk: Desk, job: Job, owner: str, ttl_s: float) -> Claimed | None:
-        """Claim a job that is in line; None: its files are not free."""
-        taken = desk.files.take(job, owner, ttl_s) if job["files"] else {}
-        if taken is None:
+        Else nobody would know the token, and the job be stuck until its lease has run out (failures 3.31).
+        """
+        try:
+            look = self.look()
+        except CoordinationError:
             return None
-        token = desk.view.revision
-        lease = leases.new(job["id"], role=job["role"], owner=owner, token=token, ttl_s=ttl_s, now=desk.now)
-        if taken:
-            lease["locks"] = taken
-        after = jobs.claimed(job, token, desk.at)
-        desk.put(job, after)
-        desk.put_claim(lease)
-        return {"job": after, "lease": lease}
+        for job_id, lease in look.active.items():
+            if lease.get("request") == request:
+                return {"job": look.jobs[job_id], "lease": lease}
+        return None
 
-    def _reclaim(self, desk: Desk) -> None:
-        """Bring back what expired, and what has waited for its time."""
-        for lease in [*desk.active.values()]:
-            if leases.remaining_s(lease, desk.now) <= 0:
-                job = desk.job(lease["task_id"])
-                error = f"the lease of {lease['owner']} ran out: no heartbeat since {lease['heartbeat_at']}"
-                self._end(desk, job, lease, "expire", error=error)
-        due = [place for place in _first(desk, "later", _DUE_COUNT_MAX) if place[0] <= desk.at]
-        for place in due:
-            job = desk.job(place[2])
-            desk.put(job, {**job, "ready_at": None, "changed_at": desk.at})
+    def _returning(self, desk: Desk) -> Returning:
+        return Returning(desk, self.settings, self._jitter)
 
     # -- working -----------------------------------------------------------------------------------------------------
 
@@ -218,7 +205,7 @@ class WorkQueue:
 
         def decide(desk: Desk) -> Job:
             before, lease = self._mine(desk, job, token)
-            return self._end(desk, before, lease, "fail", error=error, is_final=is_final)
+            return self._returning(desk).end(before, lease, "fail", error=error, is_final=is_final)
 
         return self._transact(self._who(job, token), decide, durable=durable)
 
@@ -233,19 +220,6 @@ class WorkQueue:
             return after
 
         return self._transact(self._who(job, token), decide, durable=durable)
-
-    def _end(self, desk: Desk, job: Job, lease: Lease, event: str, *, error: str, is_final: bool = False) -> Job:
-        pause_s = jobs.backoff_s(
-            job["attempts_count"],
-            first_s=self.settings.queue_backoff_s,
-            max_s=self.settings.queue_backoff_s_max,
-            jitter=self._jitter(),
-        )
-        ready_at = iso(desk.now.wall_s + pause_s)
-        after = jobs.failed(job, lease, event, at=desk.at, error=error, ready_at=ready_at, is_final=is_final)
-        desk.put(job, after)
-        desk.end_claim(lease)
-        return after
 
     def _mine(self, desk: Desk, job: str, token: int) -> tuple[Job, Lease]:
         """The claim of this token, if its owner may still finish: one that took locks must still have them."""
@@ -325,6 +299,22 @@ class WorkQueue:
 
         return self._transact(check_agent(by), decide, durable=durable)
 
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def look(self) -> Picture:
+        """The whole queue as it is: jobs, claims, limits, what is stuck. Changes nothing; costs what there is."""
+        from latchboard.workqueue.looking import Picture
+
+        return Picture(self.store)
+
+    def show(self, job: str) -> Claimed:
+        """One job, and its claim if it has one: `{"job", "lease"}`. Raises UsageError: there is none."""
+        rules.check_id(job)
+        snapshot = self.store.read(f"jobs/{job}", ACTIVE)
+        seen: Any = _Seen(snapshot, self.locks.clock.now())
+        desk = Desk(seen, self.locks)
+        return {"job": desk.job(job), "lease": desk.active.get(job)}
+
     # -- shared ------------------------------------------------------------------------------------------------------
 
     def _who(self, job: str, token: int) -> str:
@@ -333,13 +323,6 @@ class WorkQueue:
         lease = value.get("claims", {}).get(job, {})
         return str(lease.get("owner") or "unknown_agent") if lease.get("token") == token else "unknown_agent"
 
-    def _answer(self, who: str, decide: Callable[[Desk], T | CoordinationError], durable: bool) -> T:
-        """What was decided; a refusal is raised after the commit, for what expired has come back all the same."""
-        answer = self._transact(who, decide, durable=durable)
-        if isinstance(answer, CoordinationError):
-            raise answer
-        return answer
-
     def _transact(self, who: str, decide: Callable[[Desk], T], *, durable: bool) -> T:
         def run(view: View) -> T:
             return decide(Desk(view, self.locks))
@@ -347,48 +330,11 @@ class WorkQueue:
         return self.store.transact(run, who=who, durable=durable).value
 
 
-def _first(desk: Desk, line: str, count: int) -> list[Any]:
-    """The first places of a line."""
-    found = []
-    for place in desk.line(line).places():
-        found.append(place)
-        if len(found) == count:
-            break
-    return found
+class _Seen:
+    """A snapshot where a transaction's view is read."""
 
+    __slots__ = ("get", "now")
 
-def _full(desk: Desk, role: str) -> WipLimitReached | None:
-    full = rules.full(desk.limits, desk.active, role)
-    if full is None:
-        return None
-    whose = f"of role {full['role']}" if full["role"] else "in all"
-    return WipLimitReached(
-        f"{full['in_progress']} jobs {whose} are in progress; at most {full['limit']}",
-        hint="wait until one is completed, or raise the limit (`latchboard queue limits`)",
-        **full,
-    )
-
-
-def _nothing_ready(desk: Desk, role: str, held: list[str]) -> NothingReady:
-    """No job could be claimed; says when to look again, if only time is missing."""
-    later = [place[0] for place in _first(desk, "later", 1)]
-    why = f": the files of {', '.join(held[:3])} are not free" if held else ""
-    return NothingReady(
-        f"no job is ready for a {role}{why}",
-        hint="`latchboard queue list` shows what there is, `latchboard queue graph` what it waits for",
-        role=role,
-        held=held,
-        ready_at=later[0] if later else None,
-    )
-
-
-def not_ready(job: Job) -> NotReady:
-    """The error for a job that waits for others, or for its time."""
-    waits = ", ".join(job["waits_for"][:5]) or job["ready_at"]
-    return NotReady(
-        f"{job['id']} waits for {waits}",
-        hint="`latchboard queue graph` shows the whole way",
-        job=job["id"],
-        waits_for=job["waits_for"],
-        ready_at=job["ready_at"],
-    )
+    def __init__(self, snapshot: Snapshot, now: Now) -> None:
+        self.get = snapshot.get
+        self.now = now

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from latchboard.errors import NothingReady, NotReady, StaleToken, UsageError, WipLimitReached, WrongStatus
+from latchboard.errors import (
+    NothingReady,
+    NotReady,
+    StaleToken,
+    StoreUnavailable,
+    UsageError,
+    WipLimitReached,
+    WrongStatus,
+)
 from latchboard.rules import workqueue as rules
+from tests.machines.test_mailbox import Shaky
 from tests.services.workqueue.support import Bench
 
 LIMITS = {"planner": 1, "builder": 3, "tester": 2, "refiner": 1, "integrator": 1, "painter": 1}
@@ -273,3 +282,19 @@ def _in(bench: Bench, s: float) -> str:
 
 def test_the_limits_of_the_chapter_are_the_defaults() -> None:
     assert {role: rules.limit(None, role) for role in LIMITS} == LIMITS
+
+
+def test_a_fault_behind_the_commit_of_a_claim_loses_no_token(bench: Bench) -> None:
+    bench.add("a", "b")
+    shaky = Shaky(bench.store)
+    bench.queue.store = shaky
+    shaky.fails = "after"
+
+    claimed = bench.queue.claim("builder", "w", durable=False)
+
+    assert bench.active()["a"] == claimed["lease"]
+    shaky.fails = "before"
+    with pytest.raises(StoreUnavailable):
+        bench.queue.claim("builder", "w", durable=False)
+    assert list(bench.active()) == ["a"]
+    assert bench.queue.complete("a", claimed["lease"]["token"])["status"] == "done"

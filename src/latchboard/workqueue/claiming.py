@@ -1,0 +1,97 @@
+"""Claiming: the first ready job of a role, within the limits, with the locks of its files.
+
+Protocol: protocol/workqueue.md, "Claim".
+"""
+
+from __future__ import annotations
+
+from latchboard.errors import NothingReady, NotReady, WipLimitReached
+from latchboard.rules import workqueue as rules
+from latchboard.rules import workqueue_job as jobs
+from latchboard.rules import workqueue_lease as leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.errors import CoordinationError
+    from latchboard.rules.workqueue import Job
+    from latchboard.workqueue.desk import Desk
+
+    Claimed = dict[str, Any]
+
+_LOOKED_COUNT_MAX = 32
+"""So many jobs of a line are looked at whose files are not free, before it is said that none is ready."""
+
+
+def claim(
+    desk: Desk, role: str, owner: str, *, ttl_s: float, request: str, job_id: str | None
+) -> Claimed | CoordinationError:
+    """Claim the first job of a role, or the one that is named; else the reason, which is not raised."""
+    if job_id is not None:
+        job = desk.job(job_id)
+        if not rules.may(job["status"], "claim") or job["role"] != role:
+            return jobs.wrong_status(job, f"be claimed by a {role}")
+        if job["waits_for"] or job["ready_at"] is not None:
+            return not_ready(job)
+    if why := _full(desk, role):
+        return why
+    ids = [job_id] if job_id is not None else [place[2] for place in desk.first(f"ready.{role}", _LOOKED_COUNT_MAX)]
+    for one in ids:
+        taken = _take(desk, desk.job(one), owner, ttl_s, request)
+        if taken is not None:
+            return taken
+    return _nothing_ready(desk, role, ids)
+
+
+def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:
+    """Claim a job that is in line; None: its files are not free."""
+    taken = desk.files.take(job, owner, ttl_s) if job["files"] else {}
+    if taken is None:
+        return None
+    token = desk.view.revision
+    lease = leases.new(job["id"], role=job["role"], owner=owner, token=token, ttl_s=ttl_s, now=desk.now)
+    lease["request"] = request
+    if taken:
+        lease["locks"] = taken
+    after = jobs.claimed(job, token, desk.at)
+    desk.put(job, after)
+    desk.put_claim(lease)
+    return {"job": after, "lease": lease}
+
+
+def _full(desk: Desk, role: str) -> WipLimitReached | None:
+    full = rules.full(desk.limits, desk.active, role)
+    if full is None:
+        return None
+    whose = f"of role {full['role']}" if full["role"] else "in all"
+    return WipLimitReached(
+        f"{full['in_progress']} jobs {whose} are in progress; at most {full['limit']}",
+        hint="wait until one is completed, or raise the limit",
+        **full,
+    )
+
+
+def _nothing_ready(desk: Desk, role: str, held: list[str]) -> NothingReady:
+    """No job could be claimed; says when to look again, if only time is missing."""
+    later = desk.first("later", 1)
+    why = f": the files of {', '.join(held[:3])} are not free" if held else ""
+    return NothingReady(
+        f"no job is ready for a {role}{why}",
+        hint="`latchboard queue list` shows what there is, `latchboard queue graph` what it waits for",
+        role=role,
+        held=held,
+        ready_at=later[0][0] if later else None,
+    )
+
+
+def not_ready(job: Job) -> NotReady:
+    """The error for a job that waits for others, or for its time."""
+    waits = ", ".join(job["waits_for"][:5]) or job["ready_at"]
+    return NotReady(
+        f"{job['id']} waits for {waits}",
+        hint="`latchboard queue graph` shows the whole way",
+        job=job["id"],
+        waits_for=job["waits_for"],
+        ready_at=job["ready_at"],
+    )
