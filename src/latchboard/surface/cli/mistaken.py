@@ -47,9 +47,13 @@ def _common_first(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _nearest(typed: str) -> str:
-    """The verb whose name, or whose second word, is most like what was typed; "" where none is."""
+    """The verb whose name, or else whose second word, is most like what was typed; "" where none is."""
     import difflib
 
-    known = {name.rpartition(" ")[2]: name for name in catalogue.VERBS} | {name: name for name in catalogue.VERBS}
-    found = difflib.get_close_matches(typed, [*known, *catalogue.GROUPS], n=1)
-    return known.get(found[0], found[0]) if found else ""
+    second = {name.rpartition(" ")[2]: name for name in catalogue.VERBS}
+    if typed in second:
+        return second[typed]
+    if found := difflib.get_close_matches(typed, [*catalogue.VERBS, *catalogue.GROUPS], n=1):
+        return found[0]
+    found = difflib.get_close_matches(typed, second, n=1)
+    return second[found[0]] if found else ""

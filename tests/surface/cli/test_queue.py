@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.surface.cli.harness import Cli
+
+
+def claim(cli: Cli, role: str = "builder", *words: str) -> Any:
+    return cli("queue", "claim", role, *words, "--agent", "b1", "--json").json
+
+
+def add(cli: Cli, *words: str) -> Any:
+    return cli("queue", "add", *words, "--agent", "lead", "--json").json["job"]
+
+
+def test_a_job_is_added_claimed_and_completed(cli: Cli) -> None:
+    assert cli.says("queue", "add", "builder", "Build it", "--agent", "lead") == ("added job-1, ready for a builder\n")
+    assert cli.says("queue", "claim", "builder", "--agent", "b1") == "b1 claimed job-1: Build it\n  token <token>\n"
+    token = cli("queue", "show", "job-1", "--json").json["lease"]["token"]
+    assert cli.says("queue", "renew", "job-1", "--token", str(token)) == "job-1: renewed for 5400 s\n"
+
+    done = cli("queue", "complete", "job-1", "--token", str(token), "--result", '{"n": [1]}', "--json")
+
+    assert done.json["job"]["result"] == {"n": [1]}
+    late = cli("queue", "complete", "job-1", "--token", str(token), "--json")
+    assert (late.status, late.json["code"]) == (11, "stale-token")
+
+
+def test_everything_that_can_be_said_of_a_job_reaches_it(cli: Cli) -> None:
+    add(cli, "builder", "first", "--id", "a")
+    words = ("--after", "a", "--file", "x.py", "--then", "tester", "--attempts-max", "1", "--priority", "0")
+
+    job = add(cli, "builder", "second", *words, "--payload", "[1]", "--ready-at", "2099-01-01T00:00:00Z")
+
+    assert (job["waits_for"], job["files"], job["then"], job["priority"]) == (["a"], ["x.py"], ["tester"], 0)
+    assert (job["payload"], job["attempts_max"], job["ready_at"]) == ([1], 1, "2099-01-01T00:00:00.000000Z")
+
+
+def test_nothing_ready_and_a_full_role_are_refusals(cli: Cli) -> None:
+    nothing = cli("queue", "claim", "planner", "--agent", "p", "--json")
+    assert (nothing.status, nothing.json["code"]) == (10, "nothing-ready")
+    add(cli, "planner", "a")
+    add(cli, "planner", "b")
+    claim(cli, "planner")
+
+    full = cli("queue", "claim", "planner", "--agent", "p", "--json")
+
+    assert (full.status, full.json["code"], full.json["limit"]) == (10, "wip-limit-reached", 1)
+
+
+def test_a_failed_job_is_dead_told_and_brought_back(cli: Cli) -> None:
+    add(cli, "builder", "a")
+    token = str(claim(cli)["lease"]["token"])
+    assert cli.says("queue", "fail", "job-1", "--token", token, "--error", "no", "--final") == "job-1 is dead\n"
+    assert "failed by b1: no" in cli("queue", "show", "job-1").out
+    assert [job["id"] for job in cli("queue", "list", "--status", "dead", "--json").json["jobs"]] == ["job-1"]
+
+    assert cli.says("queue", "retry", "job-1", "--agent", "lead") == "job-1 is ready\n"
+    token = str(claim(cli)["lease"]["token"])
+    assert cli.says("queue", "release", "job-1", "--token", token) == "job-1 is ready\n"
+    assert cli.says("queue", "block", "job-1", "--reason", "r", "--agent", "lead") == "job-1 is blocked\n"
+    assert cli.says("queue", "retry", "job-1", "--agent", "lead") == "job-1 is ready\n"
+    assert cli.says("queue", "cancel", "job-1", "--agent", "lead") == "job-1 is cancelled\n"
+    assert cli("queue", "block", "job-1", "--agent", "lead", "--json").json["code"] == "wrong-status"
+
+
+def test_the_queue_is_counted_and_drawn(cli: Cli) -> None:
+    assert cli.says("queue", "stats") == "the queue is empty\n"
+    assert cli.says("queue", "graph") == "no job waits for another\n"
+    assert cli.says("queue", "list") == "no such job is in the queue\n"
+    add(cli, "builder", "a")
+    add(cli, "tester", "b", "--after", "job-1")
+    claim(cli)
+
+    assert cli("queue", "stats", "--json").json["by_status"] == {"in_progress": 1, "awaiting_test": 1}
+    assert "builder: 1 of 3 in progress, 0 ready" in cli("queue", "stats").out
+    assert cli.says("queue", "graph") == "job-2 waits for job-1 (dependency)\n"
+    assert cli("queue", "graph", "--json").json["edges"][0]["is_open"] is True
+    assert "b1" in cli("queue", "list").out
+    assert [job["id"] for job in cli("queue", "list", "--agent", "b1", "--json").json["jobs"]] == ["job-1"]
+
+
+@pytest.mark.parametrize("text", ["{", '1,"x":2', "nan", ""])
+def test_what_is_no_json_is_refused(cli: Cli, text: str) -> None:
+    assert cli("queue", "add", "builder", "a", "--payload", text, "--agent", "lead").status == 2
+
+
+def test_a_token_must_be_shown(cli: Cli) -> None:
+    add(cli, "builder", "a")
+
+    assert "no token was given" in cli("queue", "complete", "job-1").err
