@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from latchboard import assemble_report
 from latchboard.clock import iso
 from latchboard.compose import Latchboard
 from latchboard.machine_lock import MachineFileLock
@@ -609,6 +611,29 @@ def test_a_disk_that_is_full_is_told(
     found = json.loads(answer["out"])["findings"]
     assert expect in [one["id"] for one in found], answer
     assert {one["id"] for one in found} <= {"F-109", "F-110"}
+
+
+def as_somebody_else(channel: Channel, root: str) -> None:
+    """The doctor of a user who may not look into the folder."""
+    assemble_report(root)  # loads what it needs, while that can be read
+    space.become(41003, 41003)
+    report = assemble_report(root)
+    channel.send(ids=[one.id for one in report.findings], broken=report.is_broken, texts=repr(report.findings))
+
+
+def test_a_folder_of_somebody_else_is_told(ward: Ward, nursery: Nursery, require: Any) -> None:
+    require(os.geteuid() == 0, "root, to become another user")
+    with tempfile.TemporaryDirectory(prefix="latchboard-users-") as folder:
+        os.chmod(folder, 0o755)
+        board = Latchboard(folder, publishes=False)
+        board.agent("planner").lock("a.py", bound="agent")
+        board.close()
+
+        answer = nursery.start(as_somebody_else, root=folder).receive()
+
+    assert not answer["broken"]
+    assert "F-122" in answer["ids"]
+    assert set(answer["ids"]) <= {"F-100", "F-122"}, answer["texts"]
 
 
 def on_a_read_only_disk(channel: Channel, root: str) -> None:
