@@ -203,6 +203,13 @@ def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
         assert page.next()[0] == "ready"
 
 
+def test_a_place_that_can_be_none_is_refused(served: Served) -> None:
+    for place in ("-1", "x", "1.5", "9" * 17, "0x10", "\u0661"):
+        served.get("/api/events", headers={"Last-Event-ID": place.encode().decode("latin-1")}).failed(400, "usage")
+    for query in ("after=", "after=-1", "after=1&after=2", "since=1"):
+        served.get(f"/api/events?{query}").failed(400, "usage")
+
+
 # -- slow pages -------------------------------------------------------------------------------------------------------
 
 
