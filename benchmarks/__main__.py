@@ -52,6 +52,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         machine_lock,
         mail,
         process,
+        replay,
         serving,
         singleton,
         uncontended,
@@ -78,6 +79,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
+        ("replay", lambda: replay.replay(share)),
         ("growth", lambda: growth.growth(share)),
     ]
 
