@@ -14,6 +14,7 @@ import pytest
 
 from latchboard.compose import Latchboard
 from latchboard.errors import StoreUnavailable
+from latchboard.store.files import notify
 from latchboard.surface.web import log, push, streaming
 from latchboard.surface.web.push import Hub
 from tests.surface.web.harness import TOKEN, Listener, Served
@@ -208,6 +209,17 @@ def test_a_place_that_can_be_none_is_refused(served: Served) -> None:
         served.get("/api/events", headers={"Last-Event-ID": place.encode().decode("latin-1")}).failed(400, "usage")
     for query in ("after=", "after=-1", "after=1&after=2", "since=1"):
         served.get(f"/api/events?{query}").failed(400, "usage")
+
+
+def test_where_the_system_does_not_tell_of_changes_pages_hear_all_the_same(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "subscribe", lambda *_: "not here")
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        for number in range(3):
+            assert statuses(list(page.until(say(board, number + 2)))) == [f"number {number + 2}"]
 
 
 # -- slow pages -------------------------------------------------------------------------------------------------------
