@@ -191,6 +191,33 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
         assert statuses([page.next()]) == ["number 2"]
 
 
+def test_a_commit_that_cannot_be_told_is_told_as_that_and_stops_nothing(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "_RETRY_S", 0.05)
+    entry: Callable[..., Any] = log.entry
+
+    def tell(commit: Any) -> Any:
+        if any(event.get("status") == "number 2" for event in commit["events"]):
+            raise KeyError("a mistake of our own")
+        return entry(commit)
+
+    monkeypatch.setattr(log, "entry", tell)
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        last = say(board, 2)
+        name, data = page.next()
+        assert (name, data["code"]) == ("trouble", "internal")
+        assert "of our own" not in str(data)
+        assert page.next() == ("compacted", {"format": 1, "revision": last})
+        told = [page.next()[0]]
+        last = say(board, 3)
+        while "commit" not in told:
+            told.append(page.next()[0])
+        assert page.last_id == str(last)
+
+
 def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
     served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,15 +191,17 @@ class Hub:
                 try:
                     feed = feed or await self._open(begun)
                     await self._go_on(feed)
-                except Compacted:
-                    await _close(feed)
-                    feed = None
                 except Exception as exc:  # noqa: BLE001 - pages wait for this task: it tells them, and goes on
                     if not begun.done():
                         begun.set_exception(exc)
                         return
-                    self._tell_trouble(exc)
-                    await asyncio.sleep(_RETRY_S)
+                    if not isinstance(exc, Compacted):
+                        self._tell_trouble(exc)
+                        await asyncio.sleep(_RETRY_S)
+                    if not isinstance(exc, CoordinationError) or isinstance(exc, Compacted):
+                        # From here it leads nowhere: go on from now, and let pages read the board.
+                        await _close(feed)
+                        feed = None
         finally:
             if not begun.done():
                 begun.cancel()
