@@ -439,6 +439,7 @@ def committing(channel: Channel, root: str, agent: str) -> None:
             board.mailbox.send(agent, agent, "x" * 50, durable=False)
             board.mailbox.receive(agent)
     board.close()
+    channel.receive()  # what is left unread cuts the answer off
     channel.send(number=number)
 
 

@@ -456,6 +456,22 @@ def test_damage_is_found_and_its_remedy_is_a_command(
             assert done.returncode == 0, (one.remedy, done)
 
 
+def test_of_many_the_first_are_told_and_the_number_of_the_others(ward: Ward) -> None:
+    board = ward.fill(30)
+    for number in range(14):
+        board.mailbox.send("planner", f"agent{number}", "answer", ack="required", ack_by_s=0.001)
+    board.close()
+    for path in ward.store.glob("src__*.lock"):
+        path.unlink()
+
+    findings = ward.look().findings
+
+    counts = {name: [one.about.get("count") for one in findings if one.id == name] for name in ("F-104", "F-118")}
+    assert (len(counts["F-104"]), counts["F-104"][-1]) == (21, 10)
+    assert (len(counts["F-118"]), counts["F-118"][-1]) == (11, 4)
+    assert all(ward.run(one.remedy).returncode in (0, 1) for one in findings if one.about.get("count") in (10, 4))
+
+
 def test_a_healthy_project_has_no_finding(ward: Ward) -> None:
     configured(ward)
     ward.fill().close()
