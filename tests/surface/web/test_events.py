@@ -15,7 +15,7 @@ import pytest
 from latchboard.compose import Latchboard
 from latchboard.errors import StoreUnavailable
 from latchboard.store.files import notify
-from latchboard.surface.web import log, push, streaming
+from latchboard.surface.web import log, push, reader, streaming
 from latchboard.surface.web.push import Hub
 from tests.surface.web.harness import TOKEN, Listener, Served
 
@@ -169,8 +169,8 @@ def test_a_project_without_a_store_may_get_one(served: Served, board: Latchboard
 def test_trouble_with_the_store_is_told_and_ends_no_stream(
     served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "_RETRY_S", 0.05)
-    batch: Callable[..., Any] = push._batch
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
+    batch: Callable[..., Any] = reader._batch
     is_broken = threading.Event()
 
     def read(feed: Any) -> Any:
@@ -178,7 +178,7 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
             raise StoreUnavailable("the disk is gone")
         return batch(feed)
 
-    monkeypatch.setattr(push, "_batch", read)
+    monkeypatch.setattr(reader, "_batch", read)
     last = say(board, 1)
     with served.listen() as page:
         page.next()
@@ -194,7 +194,7 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
 def test_a_commit_that_cannot_be_told_is_told_as_that_and_stops_nothing(
     served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "_RETRY_S", 0.05)
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
     entry: Callable[..., Any] = log.entry
 
     def tell(commit: Any) -> Any:
@@ -374,11 +374,11 @@ def test_the_reader_ends_a_while_after_the_last_page_and_begins_again(
         say(board, 1)
         page = await hub.join(None)
         assert b"ready" in await page.next()
-        reader = hub._reader
-        assert reader is not None
+        former = hub._reader
+        assert former is not None
         page.leave()
-        await asyncio.wait([reader])
-        assert reader.cancelled() and hub._reader is None
+        await asyncio.wait([former._task])
+        assert former.is_over and hub._reader is None
 
         last = say(board, 2)
         again = await hub.join(None)
