@@ -181,11 +181,11 @@ def _unusable(root: str, shelf: Shelf, place: Place) -> list[Finding]:
     if place.is_read_only(path):
         text = f"{path} lies on a file system that is mounted read-only: nothing can be locked"
         return [Finding("F-122", text, command("findmnt", "--target", path), path=path)]
-    closed = [one for one in (path, f"{path}/journal", guard) if place.mode(one) is not None and not place.may_use(one)]
-    if not closed:
-        return []
-    text = f"user {place.here()['uid']} may not read and write {closed[0]}"
-    return [Finding("F-122", text, command("ls", "-ld", path, closed[0]), path=closed[0])]
+    for one in (path, f"{path}/journal", guard):  # from the outside in: what cannot be entered hides the rest
+        if place.mode(one) is not None and not place.may_use(one):
+            text = f"user {place.here()['uid']} may not read and write {one}"
+            return [Finding("F-122", text, command("ls", "-ld", path, one), path=one)]
+    return []
 
 
 def mount(root: str, place: Place) -> Check:

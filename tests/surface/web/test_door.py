@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from latchboard.compose import Latchboard
 from latchboard.surface.web import door
@@ -215,6 +218,13 @@ def test_strange_targets_lead_nowhere(served: Served, target: bytes) -> None:
     assert served.raw(data)[9:12] in (b"200", b"400", b"401")
 
 
+def test_what_is_no_request_fills_no_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        served.raw(b"nothing\r\n\r\n")
+
+    assert caplog.records == []
+
+
 def test_two_lengths_or_a_length_with_pieces_are_refused(served: Served) -> None:
     start = head(served, "/api/stop", "Content-Type: application/json").replace(b"GET", b"POST").rstrip(b"\r\n")
     twice, coded = b"Content-Length: 2\r\nContent-Length: 3", b"Transfer-Encoding: "
@@ -233,3 +243,38 @@ def test_a_connection_sends_at_once_and_the_kernel_keeps_little_for_it(served: S
         connected = connection.transport.get_extra_info("socket")
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * door.SEND_BYTES
+
+
+@hypothesis.given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=200),
+            st.sampled_from(
+                [
+                    b"GET /api/health HTTP/1.1\r\n",
+                    b"\r\n",
+                    b"Host: 127.0.0.1\r\n",
+                    b"Content-Length: 5\r\n",
+                    b"\0",
+                    b"POST ",
+                ]
+            ),
+        ),
+        max_size=8,
+    )
+)
+@hypothesis.settings(
+    max_examples=300, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_whatever_bytes_come_it_goes_on(served: Served, pieces: list[bytes]) -> None:
+    with connect(served) as connection:
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                continue
+        except OSError as exc:  # it had enough; but to wait in vain is none of these
+            assert exc.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+        finally:
+            assert served.get("/api/health").status == 200

@@ -14,7 +14,8 @@ import pytest
 
 from latchboard.compose import Latchboard
 from latchboard.errors import StoreUnavailable
-from latchboard.surface.web import log, push, streaming
+from latchboard.store.files import notify
+from latchboard.surface.web import log, push, reader, streaming
 from latchboard.surface.web.push import Hub
 from tests.surface.web.harness import TOKEN, Listener, Served
 
@@ -168,8 +169,8 @@ def test_a_project_without_a_store_may_get_one(served: Served, board: Latchboard
 def test_trouble_with_the_store_is_told_and_ends_no_stream(
     served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "_RETRY_S", 0.05)
-    batch: Callable[..., Any] = push._batch
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
+    batch: Callable[..., Any] = reader._batch
     is_broken = threading.Event()
 
     def read(feed: Any) -> Any:
@@ -177,7 +178,7 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
             raise StoreUnavailable("the disk is gone")
         return batch(feed)
 
-    monkeypatch.setattr(push, "_batch", read)
+    monkeypatch.setattr(reader, "_batch", read)
     last = say(board, 1)
     with served.listen() as page:
         page.next()
@@ -188,6 +189,33 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
         is_broken.clear()
         assert page.next() == ("ready", {"format": 1, "revision": last})
         assert statuses([page.next()]) == ["number 2"]
+
+
+def test_a_commit_that_cannot_be_told_is_told_as_that_and_stops_nothing(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
+    entry: Callable[..., Any] = log.entry
+
+    def tell(commit: Any) -> Any:
+        if any(event.get("status") == "number 2" for event in commit["events"]):
+            raise KeyError("a mistake of our own")
+        return entry(commit)
+
+    monkeypatch.setattr(log, "entry", tell)
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        last = say(board, 2)
+        name, data = page.next()
+        assert (name, data["code"]) == ("trouble", "internal")
+        assert "of our own" not in str(data)
+        assert page.next() == ("compacted", {"format": 1, "revision": last})
+        told = [page.next()[0]]
+        last = say(board, 3)
+        while "commit" not in told:
+            told.append(page.next()[0])
+        assert page.last_id == str(last)
 
 
 def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
@@ -201,6 +229,24 @@ def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
     monkeypatch.undo()
     with served.listen() as page:
         assert page.next()[0] == "ready"
+
+
+def test_a_place_that_can_be_none_is_refused(served: Served) -> None:
+    for place in ("-1", "x", "1.5", "9" * 17, "0x10", "\u0661"):
+        served.get("/api/events", headers={"Last-Event-ID": place.encode().decode("latin-1")}).failed(400, "usage")
+    for query in ("after=", "after=-1", "after=1&after=2", "since=1"):
+        served.get(f"/api/events?{query}").failed(400, "usage")
+
+
+def test_where_the_system_does_not_tell_of_changes_pages_hear_all_the_same(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "subscribe", lambda *_: "not here")
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        for number in range(3):
+            assert statuses(list(page.until(say(board, number + 2)))) == [f"number {number + 2}"]
 
 
 # -- slow pages -------------------------------------------------------------------------------------------------------
@@ -328,11 +374,11 @@ def test_the_reader_ends_a_while_after_the_last_page_and_begins_again(
         say(board, 1)
         page = await hub.join(None)
         assert b"ready" in await page.next()
-        reader = hub._reader
-        assert reader is not None
+        former = hub._reader
+        assert former is not None
         page.leave()
-        await asyncio.wait([reader])
-        assert reader.cancelled() and hub._reader is None
+        await asyncio.wait([former._task])
+        assert former.is_over and hub._reader is None
 
         last = say(board, 2)
         again = await hub.join(None)

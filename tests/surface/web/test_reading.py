@@ -76,6 +76,28 @@ def test_conflicts_are_listed_and_one_that_is_not_there_is_refused(served: Serve
     served.get("/api/conflicts?id=nothing").failed(400, "usage")
 
 
+def test_a_conflict_is_shown_with_its_diffs_as_the_command_shows_it(
+    served: Served, board: Latchboard, tmp_path: Path
+) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("one\ntwo\n")
+    board.editing.begin("planner", ["a.py", "b.py"])
+    board.editing.done("planner")
+    board.foreign.before_call("builder")
+    (tmp_path / "a.py").write_text("one\n2\n")
+    (tmp_path / "b.py").unlink()
+    (made,) = board.foreign.after_call("builder")
+
+    (listed,) = served.get("/api/conflicts").held_to("conflict-list")["conflicts"]
+    shown = served.get(f"/api/conflicts?id={made['id']}").held_to("conflict-show")
+
+    assert [(one["id"], one["holder"], one["by"]) for one in (listed, shown)] == [
+        (made["id"], "planner", "builder")
+    ] * 2
+    first, second = shown["files"]
+    assert "-two\n+2\n" in first["diff_text"] and (second["what"], second["diff_text"]) == ("deleted", "")
+
+
 def test_metrics_are_the_project_s_and_the_daemon_s(served: Served) -> None:
     served.get("/api/board")
     served.get("/api/nothing")

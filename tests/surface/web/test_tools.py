@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx2
@@ -15,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 import latchboard.surface.mcp
 from latchboard.compose import Latchboard
+from latchboard.surface.web import tools
 from tests.surface.web.harness import TOKEN, WAIT_S_MAX, Served
 
 ERAS = ("legacy", "auto")
@@ -50,6 +53,17 @@ async def test_agents_meet_at_the_daemon_s_tools(served: Served, board: Latchboa
 
     assert [one["agent"] for one in board.board.read()["active_locks"]] == ["planner"]
     assert served.get("/api/board").json["active_locks"][0]["agent"] == "planner"
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_connected_is_use(board: Latchboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "USE_S", 0.02)
+    uses = threading.Semaphore(0)
+    with closing(Served(board, on_activity=uses.release)) as served:
+        async with connected(served, "planner", mode="legacy") as planner:  # it keeps a stream open
+            await call(planner, "status")
+            for _ in range(50):
+                assert await asyncio.to_thread(uses.acquire, timeout=WAIT_S_MAX)
 
 
 @pytest.mark.anyio

@@ -70,8 +70,8 @@ class Board(App[int]):
     .-stack #panes { layout: vertical; }
     .-stack #left.-above { height: auto; max-height: 40%; }
     .-stack #left.-above #agents { max-height: 100%; }
-    .-one Pane, .-stack #right > Pane, .-two #right > Pane { height: 1fr; max-height: 100%; }
-    .-one Rows, .-stack #right Rows, .-two #right Rows { height: 1fr; }
+    .-one Pane, .-stack #right > Pane, .-two #right > Pane { height: 1fr !important; max-height: 100% !important; }
+    .-one Rows, .-stack #right Rows, .-two #right Rows { height: 1fr !important; }
     Board:nocolor Rows:focus > .rows--cursor { text-style: reverse; }
     Board:nocolor Footer { text-style: reverse; }
     """
@@ -123,13 +123,21 @@ class Board(App[int]):
         self._tree = tree.Tree()
         self._filter = Filter()
         self._number = 1
-        self._right = 6
+        self._beside = 6
         self._is_zoomed = False
         self._is_read = False
+        self._room = self.size
         for one in look.themes():
             self.register_theme(one)
         self.theme = look.theme_of(theme, os.environ)
         self._panes = self._made_panes()
+        # Kept, for a search by name finds nothing below a dialog, nor when the board is about to end.
+        self._head = Static(id="head", markup=False)
+        self._trouble = Static(id="trouble", markup=False)
+        self._bar = Bar()
+        self._left = Vertical(*self._panes[:2], id="left")
+        self._right = Vertical(*self._panes[2:], id="right")
+        self._words = Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
 
     def _made_panes(self) -> list[Pane]:
         def rows(paint: painting.Painter, key: Callable[[Any], object], empty: str) -> Rows:
@@ -160,13 +168,13 @@ class Board(App[int]):
 
     def compose(self) -> ComposeResult:
         """Head, lists, keys."""
-        yield Static(id="head", markup=False)
-        yield Static(id="trouble", markup=False)
-        yield Bar()
+        yield self._head
+        yield self._trouble
+        yield self._bar
         with Horizontal(id="panes"):
-            yield Vertical(*self._panes[:2], id="left")
-            yield Vertical(*self._panes[2:], id="right")
-        yield Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
+            yield self._left
+            yield self._right
+        yield self._words
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -184,31 +192,32 @@ class Board(App[int]):
         """The thread ends before the terminal is given back."""
         self._reader.stop()
 
-    def on_resize(self, _event: events.Resize) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """More room, or less."""
+        self._room = event.size
         self._lay_out()
         self.call_after_refresh(self._draw)
 
     def _lay_out(self) -> None:
-        columns, lines = self.size
+        columns, lines = self._room
         layout = "-one" if self._is_zoomed or lines < HIGH_LINES else "-stack"
         if columns >= WIDE_COLUMNS and not self._is_zoomed:
             layout = "-two" if lines < TALL_LINES else "-all"
         for name in ("-one", "-stack", "-two", "-all"):
             self.screen_stack[0].set_class(name == layout, name)
-        shown = self._right if layout == "-two" else self._number
+        shown = self._beside if layout == "-two" else self._number
         also = {"-one": (), "-stack": (1, 2) if shown < 3 else (1,), "-two": (1, 2), "-all": range(1, 7)}[layout]
         for pane in self._panes:
             pane.display = pane.number == shown or pane.number in also
-        self.query_one("#left").set_class(layout == "-stack" and shown > 2, "-above")
-        self.query_one("#left").display = any(pane.display for pane in self._panes[:2])
-        self.query_one("#right").display = any(pane.display for pane in self._panes[2:])
+        self._left.set_class(layout == "-stack" and shown > 2, "-above")
+        self._left.display = any(pane.display for pane in self._panes[:2])
+        self._right.display = any(pane.display for pane in self._panes[2:])
 
     def action_go(self, number: int) -> None:
         """To a list, wherever it stands."""
         self._number = number
         if number > 2:
-            self._right = number
+            self._beside = number
         self._lay_out()
         self._draw()
         self._focus()
@@ -263,7 +272,7 @@ class Board(App[int]):
         self._fill(past, len(self._news.events), lambda: listing.events(self._news.events, wanted))
         self._say_head()
         self._say_trouble()
-        self.query_one(Bar).say(self._panes, self._number)
+        self._bar.say(self._panes, self._number)
 
     def _fill(self, pane: Pane, count: int, list_: Callable[[], list[Any]]) -> None:
         counted = str(count)
@@ -289,13 +298,12 @@ class Board(App[int]):
 
     def _say_head(self) -> None:
         pieces = head.line(self._news, self._board.root, self.size.width, self._wall_s(), is_read=self._is_read)
-        self.query_one("#head", Static).update(Content.assemble(*pieces))
+        self._head.update(Content.assemble(*pieces))
 
     def _say_trouble(self) -> None:
         said = head.trouble(self._news, self._filter.text)
-        bar = self.query_one("#trouble", Static)
-        bar.set_class(bool(said), "-said")
-        bar.update(Content("\n".join(end_cut(f" {one}", 3 * self.size.width) for one in said)))
+        self._trouble.set_class(bool(said), "-said")
+        self._trouble.update(Content("\n".join(end_cut(f" {one}", 3 * self.size.width) for one in said)))
 
     def _wall_s(self) -> float:
         return self._board.clock.now().wall_s
@@ -304,9 +312,8 @@ class Board(App[int]):
 
     def action_filter(self) -> None:
         """Ask for words."""
-        box = self.query_one("#filter", Input)
-        box.add_class("-open")
-        box.focus()
+        self._words.add_class("-open")
+        self._words.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter counts at once."""
@@ -322,9 +329,8 @@ class Board(App[int]):
 
     def action_plain(self) -> None:
         """No filter, no zoom."""
-        box = self.query_one("#filter", Input)
-        box.value = ""
-        box.remove_class("-open")
+        self._words.value = ""
+        self._words.remove_class("-open")
         self._is_zoomed = False
         self.action_go(self._number)
 
@@ -374,19 +380,18 @@ class Board(App[int]):
         """Ask whether to change something."""
         item = self._panes[1].rows.item if self._number == 2 else None
         file = item if isinstance(item, tree.File) else None
-        why_not = self._acting.why_not(file, act)
-        if why_not or file is None:
-            self.notify(why_not, severity="warning", markup=False)
+        order = self._acting.order(file, act)
+        if isinstance(order, str):
+            self.notify(order, severity="warning", markup=False)
             return
-        title, yes = ("Break this lock?", "Break it") if act == "break" else ("Give this lock back?", "Release it")
-        facts = self._acting.question(file, act, self._wall_s())
 
         async def answered(reason: str | None) -> None:
             if reason is not None:
-                self.notify(await self._acting.act(file, act, reason), markup=False)
+                self.notify(await self._acting.act(order, reason), markup=False)
                 self._reader.wake()
 
-        self.push_screen(Question(title, facts, yes=yes, asks_why=act == "break"), answered)
+        facts = self._acting.question(order, self._wall_s())
+        self.push_screen(Question(order.title, facts, yes=order.yes, asks_why=act == "break"), answered)
 
 
 def _key_of_conflict(entry: Any) -> object:

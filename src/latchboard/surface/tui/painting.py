@@ -153,7 +153,9 @@ def thread(entry: Entry, cells: int, wall_s: float) -> list[Piece]:
     who_cells = min(24, cells // 3)
     subject = f"{shown(entry['subject'])}: " if entry["subject"] else ""
     said = f"{subject}{shown(newest['excerpt'])}"
-    due = f"  {entry['unacked_count']} unanswered" if entry["unacked_count"] else ""
+    due = (
+        f" {entry['unacked_count']} {'due' if cells < NARROW_CELLS else 'unanswered'}" if entry["unacked_count"] else ""
+    )
     rest = cells - who_cells - 1 - 5 - len(due)
     return [
         (filled(_between(entry), who_cells) + " ", agent_style(newest["from"])),

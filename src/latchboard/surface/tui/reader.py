@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 _TICK_S = 2.0
 _RETRY_S = 1.0
 _PAUSE_S_MIN = 0.1
+_PAUSE_S_MAX = 2.0
 _PAUSES = 9
-"""Rest for so many times as long as the reading took."""
+"""Rest for so many times as long as the reading took, within these bounds."""
 _EVENTS_COUNT = 500
 _EVENTS_COUNT_MAX = 5000
 """Of one reading: so that a storm of commits is drawn, not waited for."""
@@ -93,7 +94,7 @@ class Reader:
         self._mail_due = True
         self._mail_at_s = 0.0
         self._damaged: dict[str, dict[str, Any]] = {}
-        self._damage_at_s = self._now_s() + _DAMAGE_PAUSE_S_MIN  # whoever begins reads every record anyway
+        self._damage_at_s = 0.0
         self._is_stopping = False
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
@@ -107,6 +108,7 @@ class Reader:
 
     def start(self) -> None:
         """Begin."""
+        self._damage_at_s = self._now_s() + _DAMAGE_PAUSE_S_MIN  # whoever begins reads every record anyway
         self._thread.start()
 
     def wake(self) -> None:
@@ -118,6 +120,8 @@ class Reader:
 
     def stop(self) -> None:
         """End, soon; a reading that hangs on the disk is left to end by itself."""
+        if self._is_stopping:
+            return
         self._is_stopping = True
         self.wake()
         if self._thread.ident is not None:
@@ -222,7 +226,7 @@ class Reader:
     def _rest(self, took_s: float, *, has_trouble: bool) -> None:
         """Until there may be something new."""
         clock = self._board.clock
-        pause_s = _RETRY_S if has_trouble else max(_PAUSE_S_MIN, _PAUSES * took_s)
+        pause_s = _RETRY_S if has_trouble else min(_PAUSE_S_MAX, max(_PAUSE_S_MIN, _PAUSES * took_s))
         if not clock.wait([self], pause_s) and self._feed is not None:
             self._await(self._feed)
         try:

@@ -10,6 +10,7 @@ Protocol: protocol/http.md, "Limits".
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ SEND_BYTES = 128 * 1024
 ENDING_S = 1
 """How long a server that stops waits for answers; whole seconds."""
 BACKLOG_COUNT = 2048
+
+_log = logging.getLogger("latchboard.web.connection")
+_log.setLevel(logging.ERROR)  # not each request that is none: whoever sends such would fill the disk with lines
 
 
 def config(app: Starlette) -> uvicorn.Config:
@@ -58,6 +62,10 @@ def config(app: Starlette) -> uvicorn.Config:
 
 class Connection(H11Protocol):
     """One connection, with a limit on its silence."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.logger = _log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room if there is none, and begin to wait for a request."""

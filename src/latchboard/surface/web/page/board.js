@@ -236,6 +236,10 @@ export class Board {
   changed(quietly = false) {
     if (!quietly) this.version++;
     if (this.drawing) return;
+    if (this.live && !this.isDrawn) {
+      this.draw(); // the first one waits for no frame
+      return;
+    }
     this.drawing = true;
     const wait = Math.min(1000, this.costs * 4);
     const draw = () => requestAnimationFrame(() => this.draw());
@@ -245,6 +249,7 @@ export class Board {
 
   draw() {
     this.drawing = false;
+    if (this.live && !this.views.length) return; // faster than the views are made: show() draws
     const started = performance.now();
     const known = this.shown;
     if (known && (this.grouped?.known !== known || this.grouped.version !== this.version)) {

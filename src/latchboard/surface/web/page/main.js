@@ -21,6 +21,8 @@ const SAID_MS = 6000;
 
 const by = (id) => document.getElementById(id);
 const board = new Board();
+takeToken();
+board.start(); // asked for first: it is on its way while the views are made
 const app = { board, open, say: announce, notice, filterBy, tally, drawer: null };
 app.drawer = new Drawer(by("drawer"), app);
 
@@ -208,11 +210,9 @@ by("theme").addEventListener("click", () => {
   }
 });
 
-// -- begin --------------------------------------------------------------------------------------------------------------
+// -- another token ------------------------------------------------------------------------------------------------------
 
-takeToken();
 addEventListener("hashchange", () => {
   const before = token();
   if (takeToken() !== before) board.start();
 });
-board.start();
