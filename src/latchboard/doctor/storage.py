@@ -158,6 +158,7 @@ def permissions(root: str, shelf: Shelf, place: Place) -> Check:
             return Seen(text, findings, **facts)
         if rules.is_too_open(mode, is_shared=shelf.is_shared):
             text = f"others than its users may use {shelf.path} (mode {mode:04o})"
+            text += "; where a group is meant to, say shared = true in latchboard.toml" if mode & 0o020 else ""
             remedy = command("chmod", "2770" if shelf.is_shared else "700", shelf.path)
             findings.append(Finding("F-108", text, remedy, path=shelf.path, mode=f"{mode:04o}"))
         findings += _unusable(root, shelf, place)
