@@ -7,6 +7,7 @@ from pathlib import Path
 
 from latchboard.compose import Latchboard
 from latchboard.settings import Settings
+from latchboard.surface.web.answer import to_text
 from tests.surface.web.harness import Served
 
 
@@ -166,3 +167,10 @@ def test_what_is_not_kept_any_more_is_told_as_that(tmp_path: Path) -> None:
         assert served.get("/api/history").held_to("http-history")["oldest"] > first
         assert served.get(f"/api/history?after={first}").failed(410, "compacted")["oldest"] > first
         served.get(f"/api/board?at={first}").failed(410, "compacted")
+
+
+def test_what_json_cannot_say_is_said_as_far_as_it_can_be() -> None:
+    assert (
+        to_text({"a\udce9": ["\ud800", float("nan"), (1.5, "\u20ac")]})
+        == '{"a\\\\udce9":["\\\\ud800",null,[1.5,"\u20ac"]]}'
+    )
