@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from latchboard import Latchboard
 from latchboard.errors import CoordinationError
+from tests.process import serving
 from tests.process.nursery import Channel, Nursery, until
 from tests.process.serving import Project, ask
 
@@ -78,3 +80,31 @@ def test_whatever_they_do_at_once_there_is_one_daemon_at_the_end(project: Projec
         failures = [line for one in told for line in one if ": daemon-" in line or ": store-" in line]
         # A daemon may be killed while its starter waits for it; that is told, and nothing else may go wrong.
         assert all("signal 9" in line or "come and go" in line for line in failures), (seeds, failures)
+
+
+@pytest.mark.timeout(300)
+def test_starters_and_daemons_that_are_killed_at_any_moment_are_in_nobodys_way(
+    project: Project, nursery: Nursery
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    dice = random.Random(seed)
+    for number in range(12):
+        starter = nursery.start(serving.ensuring, root=project.board.root)
+        starter.receive()
+        starter.channel.send(go=True)
+        time.sleep(dice.uniform(0, 0.4))
+        starter.kill()
+        if number % 2:
+            time.sleep(dice.uniform(0, 0.3))
+            for pid in project.pids():
+                os.kill(pid, signal.SIGKILL)
+
+        running = project.daemon.ensure_running()
+
+        until(lambda expected=[running.state.pid]: project.pids() == expected, f"one daemon, seed {seed}, {number}")
+        assert ask(running.state.port)["pid"] == running.state.pid, (seed, number)
+        assert project.board.daemons.verify().pid == running.state.pid, (seed, number)
+        assert project.daemon.look().is_running, (seed, number)
+        if number % 3 == 0:
+            assert project.daemon.stop().is_gone
+            assert project.pids() == [] and not project.record.exists()
