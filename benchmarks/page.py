@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latchboard import Latchboard
 
 PAINT_MS_MAX = 300
-FRAME_MS_MAX = 33
+FRAME_MS_MAX = 34
 """Two frames of a screen that shows sixty a second."""
 
 FRAMES = """async () => {

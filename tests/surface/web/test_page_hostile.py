@@ -58,7 +58,7 @@ def test_texts_of_others_are_text_and_nothing_else(served: Served, board: Latchb
 
     assert page.locator("img, b, main script").count() == 0
     assert page.title().endswith("Latchboard")
-    assert page.evaluate("document.scripts.length") == 1
+    assert page.evaluate("document.scripts.length") == 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import { at, hue } from "./text.js";
 const SETTLE_MS = 400;
 const LATEST_MS = 3000;
 const REFRESH_MS = 30000;
+const RETRY_MS = 2000;
 const SHARE = 20;
 const LOG_MAX = 2000;
 const HISTORY_COUNT = 1000;
@@ -100,6 +101,10 @@ export class Board {
       this.lastRead = performance.now();
       this.readCost = this.lastRead - started;
       this.changed();
+      if (this.cannotRead) {
+        this.cannotRead = false;
+        if (this.state === "trouble") this.tell("live", "");
+      }
       return true;
     } catch (error) {
       this.failed(error);
@@ -111,8 +116,12 @@ export class Board {
     if (error instanceof Refusal && error.status === 401) this.tell("refused", error);
     else if (!this.live) {
       this.tell("failed", error instanceof Refusal ? error.message : "the daemon does not answer");
-      setTimeout(() => this.state === "failed" && this.start(), 2000);
-    } else if (error instanceof Refusal) this.tell("trouble", error.message);
+      setTimeout(() => this.state === "failed" && this.start(), RETRY_MS);
+    } else if (error instanceof Refusal) {
+      this.cannotRead = true;
+      this.tell("trouble", error.message);
+      setTimeout(() => this.read(), RETRY_MS);
+    }
   }
 
   /** The events before the board was opened, and the slider's marks. */
@@ -280,6 +289,7 @@ export function parse(text) {
   });
   const words = rest.toLowerCase().split(/\s+/).filter(Boolean);
   const has = (...texts) => {
+    if (!words.length) return true;
     const whole = texts.join("\n").toLowerCase();
     return words.every((word) => whole.includes(word));
   };

@@ -17,6 +17,7 @@ export function mount(footer, app) {
   const live = button("Now", { class: "quiet past-live", onclick: () => look(null) });
   fill(footer, h("span", { class: "past-title" }, "History"), back, h("span", { class: "past-rail" }, density, slider), on, first, where, live);
   for (const one of [back, on]) one.querySelector("span").className = "unseen";
+  for (const one of [slider, back, on, live]) one.disabled = true; // until there is a board
   let marks = [];
   let isDragging = false;
   slider.addEventListener("input", () => {
@@ -27,7 +28,6 @@ export function mount(footer, app) {
   slider.addEventListener("change", () => (isDragging = false));
 
   function look(revision) {
-    app.notice(null);
     app.board.look(revision);
   }
 
@@ -75,7 +75,7 @@ export function mount(footer, app) {
       const then = board.was ? at(board.was.at) : null;
       const text = !isKnown ? (board.pastWhy || "The past begins here")
         : then === null ? "now" : `${moment(then, now)}, ${span((now - then) / 1000)} ago`;
-      say(where, text);
+      fill(where, then === null || !isKnown ? text : [h("span", {}, moment(then, now)), h("span", { class: "past-ago" }, `, ${span((now - then) / 1000)} ago`)]);
       slider.setAttribute("aria-valuetext", then === null ? "now, live" : text);
       slider.style.setProperty("--at", last ? place / last : 1);
       say(first, isKnown ? `since ${moment(marks[0].at, now)}` : "");
