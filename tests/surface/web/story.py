@@ -6,7 +6,6 @@ Time is the system's, shifted: it begins an hour ago and ends now, so that every
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -97,11 +96,9 @@ class Story:
             )
 
         waiting = threading.Thread(target=wait)
-        waiting.start()
-        end = time.monotonic() + WAIT_S_MAX
-        while not any(one["agent"] == agent for one in self.board.board.read()["waiters"]):
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        with self.board.stream.events(timeout_s=WAIT_S_MAX) as feed:
+            waiting.start()
+            assert any(event["event"] == "lock.waiting" and event["agent"] == agent for event in feed)
         until_granted()
         waiting.join(WAIT_S_MAX)
         self._holds[agent, path] = found[0]

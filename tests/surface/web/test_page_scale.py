@@ -27,7 +27,8 @@ Windows = Callable[..., Window]
 expect.set_options(timeout=SEEN_MS_MAX)
 
 DRAWN_MS_MAX = 1500.0
-FRAME_MS_MAX = 100.0
+FRAME_MS_MAX = 50.0
+HITCH_MS_MAX = 400.0
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def test_scrolling_over_ten_thousand_locks_stays_smooth(crowded: Served, window:
     frames = page.evaluate(FRAMES)
 
     assert frames["end"] > 200_000, "it did not scroll"
-    assert frames["p95"] < FRAME_MS_MAX, frames
+    assert frames["p50"] < FRAME_MS_MAX, frames
+    assert frames["p95"] < HITCH_MS_MAX, frames
 
 
 def test_change_among_ten_thousand_locks_is_seen_at_once(crowded: Served, window: Windows) -> None:

@@ -129,6 +129,7 @@ export class Board {
     try {
       const { commits: marks } = await get("timeline", { count: MARKS_COUNT });
       this.marks = marks.map((one) => ({ revision: one.revision, at: at(one.at) }));
+      this.isPastRead = true;
       this.changed();
       if (marks.length) this.hearPast(await this.commitsOfLate());
       this.changed();
@@ -270,6 +271,7 @@ export class Board {
     this.costs = performance.now() - started;
     if (known && !this.isDrawn) {
       this.isDrawn = true;
+      document.body.dataset.drawn = "";
       performance.mark("board-drawn");
     }
   }

@@ -66,7 +66,7 @@ show("files");
 function drawFrame() {
   const known = board.live;
   document.body.dataset.state = board.state;
-  const lines = { loading: "Reading the board", live: "Live", lost: "Reconnecting", trouble: "Store in trouble", refused: "No access", failed: "No daemon" };
+  const lines = { loading: known ? "Connecting" : "Reading the board", live: "Live", lost: "Reconnecting", trouble: "Store in trouble", refused: "No access", failed: "No daemon" };
   say(by("line-text"), board.was ? "Looking back" : lines[board.state]);
   by("line").dataset.state = board.was ? "past" : board.state;
   if (known) {

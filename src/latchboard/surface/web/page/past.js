@@ -73,7 +73,7 @@ export function mount(footer, app) {
       if (!isDragging && Number(slider.value) !== place) slider.value = place;
       const now = Date.now() + board.offset;
       const then = board.was ? at(board.was.at) : null;
-      const text = !isKnown ? (board.pastWhy || "The past begins here")
+      const text = !isKnown ? (board.pastWhy || (board.isPastRead ? "The past begins here" : "Reading the past"))
         : then === null ? "now" : `${moment(then, now)}, ${span((now - then) / 1000)} ago`;
       fill(where, then === null || !isKnown ? text : [h("span", {}, moment(then, now)), h("span", { class: "past-ago" }, `, ${span((now - then) / 1000)} ago`)]);
       slider.setAttribute("aria-valuetext", then === null ? "now, live" : text);
