@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "")
 _SPARES = ("spare.", "old.")
+_SCAN_S = 1.0
+"""Of the doctor's 2.5 s for all that listens on the daemons' ports."""
 
 
 class _Place(place_of_host.Place):
@@ -159,7 +161,7 @@ class _Server:
         return probe([state.port], self._board.clock, host=host, within_s=within_s)[state.port].health
 
     def orphans(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        found = self._board.daemon.scan()
+        found = self._board.daemon.scan(within_s=_SCAN_S)
         return [one.to_json() for one in found.orphans], found.skipped
 
 
