@@ -20,11 +20,11 @@ from textual.widgets import Footer, Input, Static
 
 from latchboard.aio import in_thread
 from latchboard.errors import CoordinationError
-from latchboard.surface.tui import details, head, listing, look, painting, tree
+from latchboard.surface.tui import details, head, listing, look, tree
 from latchboard.surface.tui.acting import Acting
 from latchboard.surface.tui.dialog import Details, Question
 from latchboard.surface.tui.listing import Filter
-from latchboard.surface.tui.pane import Bar, Pane, Title
+from latchboard.surface.tui.pane import Bar, Pane, Title, panes
 from latchboard.surface.tui.reader import News, Reader
 from latchboard.surface.tui.rows import Rows
 from latchboard.surface.tui.text import end_cut, shown
@@ -103,6 +103,7 @@ class Board(App[int]):
         tell: Callable[[Any], str],
         agent: str | None = None,
         theme: str = "auto",
+        on_read: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
         """Nothing is read or drawn yet.
@@ -112,11 +113,13 @@ class Board(App[int]):
             tell: Says what an event means, in a sentence.
             agent: Who changes something; None: nothing can be changed.
             theme: auto, dark or light.
+            on_read: Called once, when there is something to show.
             options: Of textual's App.
         """
         has_colours = "NO_COLOR" not in os.environ
         super().__init__(ansi_color=not has_colours, **options)
         self._board = board
+        self._on_read = on_read
         self._acting = Acting(board, agent)
         self._reader = Reader(board, self._arrived, tell)
         self._news = News()
@@ -130,7 +133,7 @@ class Board(App[int]):
         for one in look.themes():
             self.register_theme(one)
         self.theme = look.theme_of(theme, os.environ)
-        self._panes = self._made_panes()
+        self._panes = panes(self._wall_s)
         # Kept, for a search by name finds nothing below a dialog, nor when the board is about to end.
         self._head = Static(id="head", markup=False)
         self._trouble = Static(id="trouble", markup=False)
@@ -138,31 +141,6 @@ class Board(App[int]):
         self._left = Vertical(*self._panes[:2], id="left")
         self._right = Vertical(*self._panes[2:], id="right")
         self._words = Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
-
-    def _made_panes(self) -> list[Pane]:
-        def rows(paint: painting.Painter, key: Callable[[Any], object], empty: str) -> Rows:
-            return Rows(paint, key, empty=empty, now=self._wall_s)
-
-        return [
-            Pane(
-                1,
-                "agents",
-                "Agents",
-                "Agents",
-                rows(painting.agent, lambda one: one[0], "nobody has said or held anything yet"),
-            ),
-            Pane(2, "files", "Files", "Files", rows(painting.node, lambda one: one.key, "nothing is held")),
-            Pane(3, "line", "In line", "Line", rows(painting.waiter, lambda one: one["request"], "nobody waits")),
-            Pane(
-                4,
-                "met",
-                "Conflicts",
-                "Conflicts",
-                rows(painting.conflict, _key_of_conflict, "nobody got in anybody's way"),
-            ),
-            Pane(5, "mail", "Conversations", "Mail", rows(painting.thread, lambda one: one["thread"], "no messages")),
-            Pane(6, "past", "History", "History", rows(painting.event, _key_of_event, "nothing happened yet")),
-        ]
 
     # -- where things stand -------------------------------------------------------------------------------------------
 
@@ -259,6 +237,9 @@ class Board(App[int]):
         self._news = message.news
         self._is_read = True
         self._draw()
+        on_read, self._on_read = self._on_read, None
+        if on_read is not None:
+            on_read()
 
     def _draw(self) -> None:
         """Bring every list that is seen up to date, and count those that are not."""
@@ -290,7 +271,10 @@ class Board(App[int]):
         return self._tree.lines()
 
     def _tick(self) -> None:
-        """Ages go on without news."""
+        """Ages go on without news; and a terminal that went away without a word ends it all the same."""
+        if getattr(self._driver, "is_gone", False):
+            self.exit(128 + signal.SIGHUP)
+            return
         self._say_head()
         for pane in self._panes:
             if pane.display:
@@ -392,11 +376,3 @@ class Board(App[int]):
 
         facts = self._acting.question(order, self._wall_s())
         self.push_screen(Question(order.title, facts, yes=order.yes, asks_why=act == "break"), answered)
-
-
-def _key_of_conflict(entry: Any) -> object:
-    return entry["revision"], tuple(entry["names"])
-
-
-def _key_of_event(item: Any) -> object:
-    return item[0]["revision"], item[0]["event"], item[1]
