@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 STOP_WAIT_S = 6.0
 """After it was asked to end: what a daemon gives itself (5 s), and one more."""
 _LOOK_S = 0.05
-_ASK_S = 1.0
+_ASK_S = 3.0
 _ELSEWHERE_S = 1.0
 """A process that is being killed cannot be judged for some milliseconds, either; one in another container never can."""
 
