@@ -171,6 +171,18 @@ def press_until(page: Page, name: str) -> None:
     raise AssertionError(f"no way to {name}")
 
 
+def test_keyboard_stays_where_it_is_while_the_board_changes(told: Served, story: Story, window: Windows) -> None:
+    page = settled(window().open(told))
+    page.locator(".files-list .row").filter(has_text="defaults.py").click()
+    press_until(page, "Break")
+
+    story.says("builder-1", "something else")
+    story.asks("writer", "src/defaults.py", "a default")  # this changes what the drawer shows
+
+    expect(page.get_by_role("dialog")).to_contain_text("a default")
+    assert focus_of(page) == "button Break"
+
+
 def test_tree_opens_and_closes_by_arrows(told: Served, window: Windows) -> None:
     page = settled(window().open(told))
     page.keyboard.press("Alt+2")
