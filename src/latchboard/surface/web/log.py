@@ -26,6 +26,8 @@ BYTES_MAX = 4 * 1024 * 1024
 """What is kept for pages that are behind or come back: some seconds of a busy project, hours of a usual one."""
 CHUNK_BYTES = 64 * 1024
 """About as much as is handed to a connection at once."""
+_NUMBERS_APART = 2**32
+"""Between two beginnings: more than can ever be put in front of the later one, so that it never meets the earlier."""
 
 
 def event(name: str, facts: dict[str, Any], revision: int | None = None) -> bytes:
@@ -54,12 +56,15 @@ class Log:
         self._numbers: dict[int, int] = {}  # by revision
         self._bytes = 0
         self._compacted_at = 0
+        self._is_askew = False
         self.begin = self.end = 0
         self.floor = self.last = 0
 
     @property
     def room(self) -> tuple[int, int]:
-        """How many entries and bytes may be put in front."""
+        """How many entries and bytes may be put in front; none where their numbers were those of other entries."""
+        if self._is_askew:
+            return 0, 0
         return COUNT_MAX - len(self._entries), BYTES_MAX - self._bytes
 
     def restart(self, revision: int) -> None:
@@ -67,7 +72,8 @@ class Log:
         self._entries.clear()
         self._numbers.clear()
         self._bytes = 0
-        self.end += 1  # so that no place from before is one of now
+        self._is_askew = False
+        self.end += _NUMBERS_APART  # no place from before is one of now
         self.begin = self._compacted_at = self.end
         self.floor = self.last = revision
 
@@ -82,6 +88,7 @@ class Log:
             self._bytes -= len(chunk)
             if self._numbers.get(revision) == self.begin:
                 del self._numbers[revision]
+            self._is_askew |= revision == self.floor  # no commit had this number, and one that is read again must not
             self.begin += 1
             self.floor = revision
 
