@@ -51,6 +51,7 @@ def test_as_many_lists_as_there_is_room_for(scene: Scene, size: tuple[int, int],
             await pilot.pause()
             assert number in shown(app)
             assert app.focused is pane(app, number).rows
+            assert [one.number for one in app._panes if one.has_class("-on")] == [number]
             assert pane(app, number).rows.items
 
     scene.run(steps, size=size)
@@ -250,7 +251,9 @@ def test_a_list_alone_on_the_screen_and_back(scene: Scene) -> None:
         await pilot.pause()
         assert len(shown(app)) == 6
         await pilot.press("tab")
+        await pilot.pause()
         assert app.focused is pane(app, 1).rows
+        assert [one.number for one in app._panes if one.has_class("-on")] == [1]
 
     scene.run(steps)
 

@@ -129,6 +129,12 @@ def test_a_file_says_who_has_it_how_long_and_who_waits() -> None:
     assert painted(painting.node, file, 40).split() == ["a.py", "planner", "58m", "+1"]
 
 
+def test_who_shares_a_file_is_named_and_that_it_is_shared() -> None:
+    _, file = nodes(hold(mode="shared"), hold(agent="builder", mode="shared"))
+
+    assert painted(painting.node, file, 118).split()[:5] == ["a.py", "(shared)", "planner,", "buil…", "58m"]
+
+
 def test_a_hold_that_is_over_is_free_and_says_why() -> None:
     _, file = nodes(ended=({**hold(), "why": "expired"},))
 

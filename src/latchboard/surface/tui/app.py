@@ -187,6 +187,7 @@ class Board(App[int]):
         also = {"-one": (), "-stack": (1, 2) if shown < 3 else (1,), "-two": (1, 2), "-all": range(1, 7)}[layout]
         for pane in self._panes:
             pane.display = pane.number == shown or pane.number in also
+            pane.set_class(pane.number == self._number, "-on")
         self._left.set_class(layout == "-stack" and shown > 2, "-above")
         self._left.display = any(pane.display for pane in self._panes[:2])
         self._right.display = any(pane.display for pane in self._panes[2:])
@@ -206,9 +207,9 @@ class Board(App[int]):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A list that was reached by Tab or the mouse is the one that keys are about."""
+        self._number = next((pane.number for pane in self._panes if pane.rows is event.widget), self._number)
         for pane in self._panes:
-            if pane.rows is event.widget and pane.number != self._number:
-                self._number = pane.number
+            pane.set_class(pane.number == self._number, "-on")
 
     def on_title_clicked(self, message: Title.Clicked) -> None:
         """The mouse chooses a list."""

@@ -28,7 +28,7 @@ class Pane(Vertical):
     DEFAULT_CSS = """
     Pane { height: 1fr; }
     Pane > .pane--title { height: 1; background: $board-band; color: $board-dim; text-style: bold; text-wrap: nowrap; }
-    Pane:focus-within > .pane--title { color: $board-focus; }
+    Pane.-on > .pane--title { color: $board-focus; }
     """
 
     def __init__(self, number: int, name: str, title: str, short: str, rows: Rows) -> None:
