@@ -429,7 +429,7 @@ def test_a_network_file_system_is_told() -> None:
 
 def committing(channel: Channel, root: str, agent: str) -> None:
     """Locks, renews, writes mail and gives back, all the time; journals are rotated often."""
-    board = Latchboard(root, settings=Settings(journal_bytes_max=20_000), publishes=False)
+    board = Latchboard(root, settings=Settings(journal_bytes_max=100_000), publishes=False)
     me = board.agent(agent)
     channel.send(ready=True)
     number = 0
@@ -451,8 +451,11 @@ def test_what_others_do_meanwhile_is_no_finding(ward: Ward, nursery: Nursery) ->
 
     reports = [ward.look() for _ in range(8)]
 
+    assert [one.traces for one in reports] == [[]] * len(reports)
     assert [one.findings for one in reports] == [[]] * len(reports)
     assert all(one.took_s < 2.6 for one in reports)
+    stores = [one.facts for report in reports for one in report.standings if one.name == "store"]
+    assert any(one["is_compared"] for one in stores)
     for one in others:
         assert one.ask(stop=True)["number"] > 10
 

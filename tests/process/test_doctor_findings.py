@@ -151,6 +151,16 @@ def unapplied_commit(ward: Ward) -> None:
     guard.write_bytes(before)
 
 
+def commit_without_its_header(ward: Ward) -> None:
+    """As a writer leaves it that dies just before the header: the records say it already."""
+    board = ward.fill()
+    guard = ward.store / "journal" / "guard"
+    before = guard.read_bytes()
+    board.locks.release_names("planner", ["src/1.py"])
+    board.close()
+    guard.write_bytes(before)
+
+
 def damaged_line(ward: Ward) -> None:
     ward.fill().close()
     data = bytearray(ward.journal().read_bytes())
@@ -386,6 +396,7 @@ SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-003", record_of_tomorrow, True),
     ("F-101", torn_tail, True),
     ("F-102", unapplied_commit, True),
+    ("F-102", commit_without_its_header, True),
     ("F-103", damaged_line, True),
     ("F-103", short_journal, True),
     ("F-103", no_journal, True),

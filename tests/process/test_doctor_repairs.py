@@ -143,6 +143,17 @@ def test_what_was_mended_by_somebody_else_meanwhile_is_left(ward: Ward) -> None:
     assert Path(where).is_dir()
 
 
+def test_a_credential_that_can_be_read_by_then_is_not_set_aside(ward: Ward) -> None:
+    path = scenes.configured(ward)
+    before = path.read_bytes()
+    (kept,) = doctoring.kept(str(ward.root))
+
+    assert kept.set_aside("later") == ""
+
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.damaged-*"))
+
+
 def test_a_look_that_comes_to_its_end_says_that_it_saw_a_part(ward: Ward) -> None:
     ward.fill(200).close()
 
