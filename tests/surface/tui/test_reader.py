@@ -197,6 +197,44 @@ def test_a_storm_of_commits_is_drawn_now_and_then(scene: Scene, followed: Follow
     assert len(said) <= 500
 
 
+def test_a_commit_longer_than_what_is_read_of_the_journal_is_told_all_the_same(
+    scene: Scene, followed: Followed
+) -> None:
+    scene.hold("planner", *[f"src/{number}/{'x' * 400}.py" for number in range(1000)])
+    followed.reader.start()
+
+    news = followed.until(lambda news: True)
+
+    assert len(news.events) == 500
+    assert len(news.picture.locks) == 1000
+
+
+def test_what_has_not_changed_is_not_given_again(
+    scene: Scene, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_TICK_S", 0.01)
+    looked: queue.Queue[bytes] = queue.Queue()
+    board = scene.seen.board
+    text = board.text
+
+    def noted() -> bytes:
+        found = text()
+        looked.put(found)
+        return found
+
+    monkeypatch.setattr(board, "text", noted)
+    scene.busy()
+    followed.reader.start()
+    followed.until(lambda news: news.picture.locks)
+    while not looked.empty():
+        looked.get()
+
+    for _ in range(4):
+        looked.get(timeout=WAIT_S_MAX)
+
+    assert followed.given.empty()
+
+
 def test_it_ends_at_once_and_twice_is_harmless(scene: Scene, followed: Followed) -> None:
     followed.reader.start()
     followed.until(lambda news: True)

@@ -263,6 +263,8 @@ class Board(App[int]):
             pane.rows.show(items)
             if self._filter and pane.title != "Files":
                 counted = f"{len(items)} of {count}"
+        if over := len(self._news.picture.ended) if pane is self._panes[1] else 0:
+            counted += f" held, {over} over"
         pane.say(counted if self._is_read else "...")
 
     def _lines_of_tree(self) -> list[tree.Node]:

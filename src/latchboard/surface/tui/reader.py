@@ -71,6 +71,13 @@ class News:
         self.trouble = ""
         self.note = ""
 
+    def says_what(self, other: News | None) -> bool:
+        """Whether it says nothing that another one has not said."""
+        if other is None or self.picture is not other.picture or self.threads is not other.threads:
+            return False
+        newest, known = self.events[:1], other.events[:1]
+        return (self.trouble, self.note, self.damaged, newest) == (other.trouble, other.note, other.damaged, known)
+
 
 class Reader:
     """Follows one project's store from `start` to `stop`."""
@@ -89,7 +96,9 @@ class Reader:
         self._decoder = Decoder()
         self._feed: Feed[Event] | None = None
         self._events: deque[Told] = deque(maxlen=_EVENTS_COUNT)
+        self._text = b""
         self._news = News()
+        self._given: News | None = None
         self._note_at_s = 0.0
         self._mail_due = True
         self._mail_at_s = 0.0
@@ -145,7 +154,8 @@ class Reader:
                 self._news.note if self._now_s() - self._note_at_s < _NOTE_S or not news.picture.revision else ""
             )
             self.reading_s = self._now_s() - began_s
-            if not self._is_stopping:
+            if not news.says_what(self._given):
+                self._given = news
                 self._give(news)
             self._rest(self.reading_s, has_trouble=bool(trouble))
         self._drop_feed()
@@ -154,7 +164,10 @@ class Reader:
         """Read what there is; why that cannot be done, or empty."""
         try:
             self._follow()
-            self._take(self._decoder.picture(self._board.board.text()))
+            text = self._board.board.text()
+            if text != self._text:
+                self._text = text
+                self._take(self._decoder.picture(text))
             self._read_mail()
             self._look_for_damage()
         except CoordinationError as exc:
