@@ -138,6 +138,38 @@ def test_a_reader_that_takes_nothing_is_cut_off(
         assert len(board.board.text()) > 500_000
 
 
+@pytest.mark.parametrize("last", [[], ["Connection: close"]])
+def test_who_does_not_take_the_rest_of_an_answer_is_cut_off_when_it_is_over(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch, last: list[str]
+) -> None:
+    """What is left may be too little for the loop to say that nobody takes it."""
+    monkeypatch.setattr(door, "STALL_S", 0.2)
+    board.board.update("planner", "x" * 5_000)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        _wait(served, lambda: len(_all(served)) == 1)
+        (one,) = _all(served)
+        while not one.transport.get_write_buffer_size():
+            _ask_and_wait(served, slow, one)
+        one.timeout_keep_alive = 0.1
+        _ask_and_wait(served, slow, one, *last)
+        _wait(served, lambda: not _all(served))
+
+
+def _ask_and_wait(served: Served, slow: socket.socket, one: door.Connection, *more: str) -> None:
+    """Ask for one answer more, and wait until the server is done with it."""
+    count = served.server.server_state.total_requests
+    slow.sendall(head(served, "/api/board", *more))
+    _wait(served, lambda: served.server.server_state.total_requests > count or one.transport.is_closing())
+    assert not one.flow.write_paused
+
+
+def _all(served: Served) -> list[door.Connection]:
+    return list(served.server.server_state.connections)
+
+
 def _ended(served: Served) -> None:
     """Wait until no answer is under way: a stalled one has been cut off."""
     _wait(served, lambda: all(one.is_idle for one in served.server.server_state.connections))
@@ -176,6 +208,14 @@ def test_a_head_that_is_too_large_is_refused(served: Served, more: list[str]) ->
             return
         assert connection.recv(13) in (b"HTTP/1.1 400 ", b"HTTP/1.1 431 ")
     assert served.get("/api/health").status == 200
+
+
+def test_what_stands_behind_the_question_mark_is_of_the_head(served: Served) -> None:
+    """It comes at once, so that the server has the whole head before it can find it too long."""
+    with connect(served) as connection:
+        connection.sendall(head(served, "/api/board?at=" + "1" * HEAD_BYTES_MAX))
+        found = connection.recv(65536)
+    assert found[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 431 ") and b'"usage"' not in found
 
 
 def test_many_headers_within_the_limit_are_read(served: Served) -> None:

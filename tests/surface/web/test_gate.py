@@ -305,3 +305,14 @@ def test_a_length_that_cannot_be_is_refused_before_anything_is_read(served: Serv
 
     assert served.raw(head.encode())[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 413 ")
     assert served.stops == []
+
+
+@pytest.mark.parametrize("path", ["/", "/api/events", "/api/board", "/mcp"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_question_brings_no_body(served: Served, method: str, path: str) -> None:
+    """A stream hears its client for as long as it lasts: that is no way to send it something."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+
+    for said in ("Content-Length: 1", "Content-Length: 00000001", "Transfer-Encoding: chunked"):
+        assert served.raw(f"{head}{said}\r\n\r\n".encode()).startswith(b"HTTP/1.1 400 "), said
+    assert served.ask(method, "/api/health", headers={"Content-Length": "0"}).status == 200

@@ -71,6 +71,7 @@ class Connection(H11Protocol):
         """Make room if there is none, and begin to wait for a request."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
@@ -113,6 +114,13 @@ class Connection(H11Protocol):
         """Wait for the next request; the keep-alive time runs from here."""
         self._idle_since_s = self.loop.time()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._bound_end()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request came."""
+        super().timeout_keep_alive_handler()
+        self._bound_end()
 
     def pause_writing(self) -> None:
         """More is on its way than the reader takes."""
@@ -129,6 +137,8 @@ class Connection(H11Protocol):
         """Free everything."""
         self._forget_head()
         self._forget_stall()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
@@ -139,6 +149,12 @@ class Connection(H11Protocol):
         self._head_timer = None
         if self.is_idle:
             self.transport.close()
+            self._bound_end()
+
+    def _bound_end(self) -> None:
+        """A transport that is closed waits for its reader; what is left may be too little for `pause_writing`."""
+        if self._end_timer is None:
+            self._end_timer = self.loop.call_later(STALL_S, self.transport.abort)
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

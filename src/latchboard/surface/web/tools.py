@@ -31,6 +31,7 @@ class Tools:
         self._board = board
         self._on_activity = on_activity
         self._open_count = 0
+        self._next_note: asyncio.TimerHandle | None = None
         self._names = (*sorted(LOOPBACK), *allowed_hosts)
         self._ending = asyncio.Event()
         self._ready: asyncio.Future[Starlette] | None = None
@@ -47,7 +48,7 @@ class Tools:
             await internal(exc)(scope, receive, send)
             return
         self._open_count += 1
-        if self._open_count == 1:
+        if self._next_note is None:
             self._note_use()
         try:
             await app(scope, receive, send)
@@ -56,9 +57,10 @@ class Tools:
 
     def _note_use(self) -> None:
         """While a client is connected somebody uses the daemon, though it may say nothing for hours."""
+        self._next_note = None
         if self._open_count:
             self._on_activity()
-            asyncio.get_running_loop().call_later(USE_S, self._note_use)
+            self._next_note = asyncio.get_running_loop().call_later(USE_S, self._note_use)
 
     async def _app(self) -> Starlette:
         if self._ending.is_set():
