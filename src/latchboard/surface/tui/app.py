@@ -280,7 +280,7 @@ class Board(App[int]):
             return
         self._say_head()
         for pane in self._panes:
-            if pane.display:
+            if pane.display and pane.has_ages:
                 pane.rows.refresh()
 
     def _say_head(self) -> None:

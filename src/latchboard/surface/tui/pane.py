@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Pane(Vertical):
-    """A title over rows."""
+    """A title over rows.
+
+    Attributes:
+        has_ages: What it says changes by itself as time goes on; of events it says when they were.
+    """
 
     DEFAULT_CSS = """
     Pane { height: 1fr; }
@@ -37,6 +41,7 @@ class Pane(Vertical):
         self.title = title
         self.short = short
         self.rows = rows
+        self.has_ages = name not in ("met", "past")
         self.counted = ""
         self._title = Title(number)
 
