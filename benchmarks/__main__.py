@@ -57,6 +57,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         replay,
         serving,
         singleton,
+        top,
         uncontended,
         web,
     )
@@ -78,6 +79,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("push", lambda: web.push(int(300 * share) + 10)),
         ("large_board", lambda: web.large_board(int(100 * share) + 10)),
         ("page", lambda: page.page(int(20 * share) + 5)),
+        ("top", lambda: top.top(int(40 * share) + 5)),
         ("idle_daemon", lambda: serving.idle(60 * share + 5)),
         ("orphans", lambda: serving.orphans(int(5 * share) + 2)),
         ("doctor", lambda: doctor.doctor(int(5 * share) + 2)),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from latchboard.compose import Latchboard
+    from latchboard.surface.tui.picture import Picture
 
 WIDE_COLUMNS = 90
 HIGH_LINES = 20
@@ -141,6 +142,11 @@ class Board(App[int]):
         self._left = Vertical(*self._panes[:2], id="left")
         self._right = Vertical(*self._panes[2:], id="right")
         self._words = Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
+
+    @property
+    def picture(self) -> Picture:
+        """The board that is shown."""
+        return self._news.picture
 
     # -- where things stand -------------------------------------------------------------------------------------------
 
