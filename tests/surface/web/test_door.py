@@ -83,6 +83,29 @@ def test_a_reader_that_takes_nothing_makes_room_before_one_that_is_answered(
         assert is_closed(slow)
 
 
+def test_one_that_is_idle_makes_room_before_one_that_does_not_read(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        board.board.update(f"agent {number}", "x" * 10_000)
+    with socket.socket() as slow, connect(served) as longer, connect(served) as shorter:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        slow.sendall(head(served, "/api/board") * 2)
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        _wait(served, lambda: any(one.flow.write_paused and not one.is_idle for one in _all(served)))
+        for count, idle in enumerate((longer, shorter), 2):
+            idle.sendall(head(served, "/api/health"))
+            assert idle.recv(15) == b"HTTP/1.1 200 OK"
+            _wait(served, lambda count=count: served.server.server_state.total_requests == count)
+
+        monkeypatch.setattr(door, "CONNECTIONS_COUNT_MAX", 3)
+        assert served.get("/api/health").status == 200
+        assert is_closed(longer)
+        _wait(served, lambda: any(not one.is_idle for one in _all(served)))
+
+
 @pytest.mark.parametrize(
     "said",
     [

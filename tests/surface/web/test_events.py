@@ -85,6 +85,81 @@ def test_fifty_pages_that_come_back_at_once_are_one_look_at_the_journal(
     assert len(looks) == 1
 
 
+def test_pages_that_come_back_while_another_one_is_looked_up_wait_for_that(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revisions = [say(board, number) for number in range(10)]
+    looked, joined = threading.Semaphore(0), threading.Event()
+    look = push.Hub._read_between
+
+    def looking(*given: Any) -> Any:
+        looked.release()
+        assert joined.wait(20)
+        return look(*given)
+
+    monkeypatch.setattr(push.Hub, "_read_between", looking)
+    with served.listen() as first:
+        first.next()
+        with ExitStack() as stack:
+            pages: list[Listener] = []
+            late = [
+                threading.Thread(
+                    target=lambda: pages.append(stack.enter_context(served.listen(f"?after={revisions[3]}")))
+                )
+                for _ in range(3)
+            ]
+            for one in late:
+                one.start()
+            assert looked.acquire(timeout=20)
+            while "latchboard_pages_open 4" not in served.get("/metrics").body.decode():
+                continue
+            joined.set()
+            for one in late:
+                one.join()
+            assert [page.next()[0] for page in pages] == ["ready"] * 3
+    assert not looked.acquire(blocking=False)
+
+
+def test_what_was_dropped_while_a_page_was_looked_up_is_told(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "COUNT_MAX", 5)
+    first, _ = say(board, 0), say(board, 1)
+    look = push.Hub._read_between
+    with served.listen() as page:
+        page.next()
+
+        def looking(*given: Any) -> Any:
+            found = look(*given)
+            list(page.until([say(board, number) for number in range(10)][-1]))
+            return found
+
+        monkeypatch.setattr(push.Hub, "_read_between", looking)
+        with served.listen(f"?after={first}") as late:
+            assert late.next()[0] == "skipped"
+
+
+def test_commits_that_do_not_reach_the_floor_are_not_put_in_front_of_it(board: Latchboard) -> None:
+    revisions = [say(board, number) for number in range(4)]
+    read = Hub(board)._read_between
+
+    assert len(read(revisions[0], revisions[2], (10, 10**6)) or ()) == 2
+    for until, room in ((revisions[2] - 1, (10, 10**6)), (revisions[2], (1, 10**6)), (revisions[2], (10, 50))):
+        assert read(revisions[0], until, room) is None
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_reader_that_is_ended_is_told(board: Latchboard) -> None:
+    say(board, 1)
+    begun = reader.Reader(board, log.Log(), lambda: None)
+    waiting = asyncio.ensure_future(begun.begun())
+    await asyncio.sleep(0)
+    await begun.close()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
 def test_a_page_may_name_a_commit_that_we_have_not_heard_of_yet(served: Served, board: Latchboard) -> None:
     with served.listen() as first:
         first.next()
@@ -362,6 +437,12 @@ def test_a_daemon_that_stops_ends_every_stream_at_once(served: Served, board: La
         for page in pages:
             with pytest.raises(EOFError):
                 page.next()
+
+
+def test_a_daemon_that_stops_opens_no_stream(served: Served) -> None:
+    served.loop.call_soon_threadsafe(served.app.state.stopping.set)
+
+    served.get("/api/events").failed(503, "stopping")
 
 
 def test_the_reader_ends_a_while_after_the_last_page_and_begins_again(

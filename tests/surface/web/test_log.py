@@ -104,7 +104,6 @@ _STEP = st.tuples(st.sampled_from(["add", "trouble", "miss", "back", "read"]), s
 
 @given(st.lists(_STEP, max_size=40))
 @example([("add", 3), ("read", 1), ("miss", 4), ("back", 4), ("read", 1)])
-@example([("add", 1), ("read", 1), ("trouble", 1), ("trouble", 1), ("add", 6), ("add", 4), ("back", 6), ("read", 1)])
 def test_a_slow_page_is_told_too_while_others_lengthen_the_log(steps: list[tuple[str, int]]) -> None:
     """`miss`: commits that the reader could not read; `back`: another page comes back from before the floor."""
     journal = Log()

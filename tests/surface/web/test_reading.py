@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +12,8 @@ from latchboard.compose import Latchboard
 from latchboard.settings import Settings
 from latchboard.surface.web.answer import to_text
 from tests.surface.web.harness import Served
+
+SAID = {"agent": "operator", "all": True, "body": "x"}
 
 
 def test_health_names_product_and_both_versions_and_no_secret(served: Served) -> None:
@@ -174,3 +179,25 @@ def test_what_json_cannot_say_is_said_as_far_as_it_can_be() -> None:
         to_text({"a\udce9": ["\ud800", float("nan"), (1.5, "\u20ac")]})
         == '{"a\\\\udce9":["\\\\ud800",null,[1.5,"\u20ac"]]}'
     )
+
+
+def test_a_parameter_that_comes_twice_is_refused(served: Served) -> None:
+    for path in ("/api/history?after=0&after=0", "/api/messages?thread=a&thread=b", "/api/events?after=0&after=1"):
+        assert "comes twice" in served.get(path).failed(400, "usage")["message"]
+
+
+def test_while_the_guard_of_the_store_is_held_the_daemon_answers_and_says_who_has_it(tmp_path: Path) -> None:
+    hasty = Settings(guard_wait_s_max=0.2)
+    with closing(Latchboard(tmp_path, settings=hasty, publishes=False)) as board, closing(Served(board)) as served:
+        board.board.update("planner", "first")
+        with open(f"{board.root}/data/.agent_locks/journal/guard", "r+b") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)  # as by a process that was stopped
+            asked = [threading.Thread(target=served.post, args=("/api/send", SAID)) for _ in range(20)]
+            for one in asked:
+                one.start()
+            assert served.get("/api/health").status == 200
+            assert str(os.getpid()) in served.post("/api/send", SAID).failed(503, "store-busy")["message"]
+            for one in asked:
+                one.join()
+            assert served.get("/metrics").status == served.get("/").status == 200
+        assert served.post("/api/send", SAID).status == 200

@@ -56,15 +56,12 @@ class Log:
         self._numbers: dict[int, int] = {}  # by revision
         self._bytes = 0
         self._compacted_at = 0
-        self._is_askew = False
         self.begin = self.end = 0
         self.floor = self.last = 0
 
     @property
     def room(self) -> tuple[int, int]:
-        """How many entries and bytes may be put in front; none where their numbers were those of other entries."""
-        if self._is_askew:
-            return 0, 0
+        """How many entries and bytes may be put in front."""
         return COUNT_MAX - len(self._entries), BYTES_MAX - self._bytes
 
     def restart(self, revision: int) -> None:
@@ -72,7 +69,6 @@ class Log:
         self._entries.clear()
         self._numbers.clear()
         self._bytes = 0
-        self._is_askew = False
         self.end += _NUMBERS_APART  # no place from before is one of now
         self.begin = self._compacted_at = self.end
         self.floor = self.last = revision
@@ -88,7 +84,6 @@ class Log:
             self._bytes -= len(chunk)
             if self._numbers.get(revision) == self.begin:
                 del self._numbers[revision]
-            self._is_askew |= revision == self.floor  # no commit had this number, and one that is read again must not
             self.begin += 1
             self.floor = revision
 
