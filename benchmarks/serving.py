@@ -19,20 +19,22 @@ MEMORY_MB_MAX = 80
 SCAN_S_MAX = 3.0
 SILENT_COUNT = 20
 _PORTS_COUNT = 50
+_LOCKS_COUNT = 1000
 _SETTLED_S = 2.0  # what a start leaves to do is over by then
 
 
 @contextlib.contextmanager
 def project() -> Iterator[Latchboard]:
-    """A project with fifty ports of its own, in which something is held; its daemon ends with it."""
+    """A project with fifty ports of its own, in which a thousand locks are held; its daemon ends with it."""
     with tempfile.TemporaryDirectory() as folder:
         first = _free_ports()
         with open(f"{folder}/latchboard.toml", "w", encoding="utf-8") as file:
             file.write(f"daemon_port_first = {first}\ndaemon_port_end = {first + _PORTS_COUNT}\n")
         board = Latchboard(folder, publishes=False)
-        me = board.agent("planner")
-        for number in range(20):
-            me.lock(f"src/{number}.py", bound="agent")
+        for number in range(_LOCKS_COUNT // 100):
+            agent = f"agent-{number}"
+            names = [f"src/{number}/{name}.py" for name in range(100)]
+            board.locks.acquire(board.locks.request(agent, names, bound="agent"), wait_s_max=0)
         try:
             yield board
         finally:

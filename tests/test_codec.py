@@ -123,3 +123,13 @@ def test_a_process_without_the_package_refuses_the_same(text: str) -> None:
 
     assert done.stderr == b""
     assert done.stdout.decode().strip() == _by_the_package(text)
+
+
+def test_strictly_a_key_comes_once_in_each_object() -> None:
+    assert codec.decode_strictly(b'{"a": {"b": 1}, "b": [{"a": 2}, {"a": 3}]}')["b"] == [{"a": 2}, {"a": 3}]
+    for text in ('{"a": 1, "a": 1}', '{"x": {"a": 1, "b": 2, "a": 3}}', '{"a": 1, "\\u0061": 2}'):
+        with pytest.raises(ValueError, match="'a' comes twice"):
+            codec.decode_strictly(text)
+    for text in ("[]", "{} {}", '{"a": ' + "[" * 100_000, '{"a": ' + '{"a": ' * 100_000 + "1" + "}" * 100_001):
+        with pytest.raises(ValueError):
+            codec.decode_strictly(text)

@@ -113,6 +113,27 @@ def decode(text: bytes | str) -> dict[str, Any]:
     return value
 
 
+def decode_strictly(text: bytes | str) -> dict[str, Any]:
+    """As `decode`, and a key that comes twice in an object is refused (ValueError): which of the two was meant?"""
+    import json
+
+    value = decode(text)
+    try:
+        json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{ascii(key)[:80]} comes twice")
+        found[key] = value
+    return found
+
+
 def _why(text: str) -> ValueError:
     """What the package says about a text that is no JSON."""
     import json

@@ -237,11 +237,12 @@ def assemble_report(
     from latchboard.compose import doctoring
     from latchboard.host.root import root_of
 
-    board, has_trouble = doctoring.patient(os.fspath(root) if root is not None else root_of(os.getcwd()))
-    try:
-        return doctoring.report(board, trouble=has_trouble, threshold_s=stuck_threshold_s, deadline_s=deadline_s)
-    finally:
-        board.close()
+    def find() -> tuple[Latchboard, str, bool]:
+        board, has_trouble = doctoring.patient(os.fspath(root) if root is not None else root_of(os.getcwd()))
+        return board, board.root, has_trouble
+
+    told = os.fspath(root) if root is not None else os.getcwd()
+    return doctoring.examine(find, told, threshold_s=stuck_threshold_s, deadline_s=deadline_s)
 
 
 def ensure_running(*, root: str | os.PathLike[str] | None = None) -> int:

@@ -199,7 +199,7 @@ def ticked(count: int, do: Any) -> None:
         left -= 1
         return left < 0
 
-    asyncio.run(every(30.0, "cleanup", do, wait=wait))
+    asyncio.run(every(30.0, "cleanup", do, wait=wait, clock=ManualClock()))
 
 
 def test_a_tick_that_fails_is_logged_when_that_begins_and_ends_and_the_next_one_comes(
@@ -226,3 +226,16 @@ def test_ten_idle_ticks_add_no_line(caplog: pytest.LogCaptureFixture) -> None:
     ticked(10, lambda: None)
 
     assert caplog.records == []
+
+
+def test_what_takes_long_is_done_less_often() -> None:
+    clock, pauses = ManualClock(), []
+    took_s = iter([0.01, 0.5, 3600.0, 0.01])
+
+    async def wait(tick_s: float) -> bool:
+        pauses.append(tick_s)
+        return len(pauses) > 4
+
+    asyncio.run(every(30.0, "cleanup", lambda: clock.advance(next(took_s)), wait=wait, clock=clock, share_max=0.0025))
+
+    assert pauses == pytest.approx([30, 30, 200, 600, 30])

@@ -51,6 +51,14 @@ def test_python_itself_is_used_where_there_is_no_script(own: Path) -> None:
     assert Installed({"PATH": ""}).command(PROGRAM, MODULE) == ([str(own / "python"), "-m", MODULE], False)
 
 
+def test_the_file_of_a_command_is_this_installations_own_whatever_path_says(own: Path, tmp_path: Path) -> None:
+    other = program(tmp_path / "other")
+    assert Installed({"PATH": str(other.parent)}).script(PROGRAM) == ""
+
+    script = program(own)
+    assert Installed({"PATH": str(other.parent)}).script(PROGRAM) == str(script)
+
+
 def test_home_and_programs_are_those_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / ".codex").mkdir()
     path = program(tmp_path / "bin")

@@ -30,6 +30,7 @@ from tests.process import test_doctor_findings as scenes
 from tests.process.nursery import Channel, Nursery
 from tests.process.test_doctor_findings import SCENES, configured
 from tests.process.ward import Ward
+from tests.surface.cli.harness import validate
 
 pytestmark = pytest.mark.process
 
@@ -289,11 +290,9 @@ def test_names_of_strangers_steer_no_terminal_and_run_nothing(ward: Ward) -> Non
 # -- in time ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.needs_tool("strace")
-def test_a_disk_that_hangs_costs_its_own_lines_and_no_more(ward: Ward) -> None:
-    ward.fill().close()
-    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(ward.store), "-e", "inject=openat:delay_enter=12s"]
-
+def _beside_a_hang(ward: Ward, path: Path) -> tuple[Any, int]:
+    """The report where whatever opens this path stands still, and how the command ended."""
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", "inject=openat:delay_enter=12s"]
     command = [*slow, sys.executable, "-m", "latchboard", "doctor", "--json"]
     began_s = monotonic()
     with subprocess.Popen(command, cwd=ward.root, stdout=subprocess.PIPE, text=True) as process:
@@ -301,14 +300,35 @@ def test_a_disk_that_hangs_costs_its_own_lines_and_no_more(ward: Ward) -> None:
         report = json.loads(process.stdout.readline())
         took_s = monotonic() - began_s
         status = process.wait(60)
+    validate("doctor", report)
+    assert report["took_ms"] < IN_TIME_S * 1000
+    assert took_s < 10, "it does not wait for what hangs"
+    return report, status
+
+
+@pytest.mark.needs_tool("strace")
+def test_settings_that_hang_are_told_and_waited_for_no_longer(ward: Ward) -> None:
+    ward.fill().close()
+    (ward.root / "latchboard.toml").write_text("")
+
+    report, status = _beside_a_hang(ward, ward.root / "latchboard.toml")
+
+    assert [one["state"] for one in report["identity"]["checks"]] == ["unfinished"]
+    (found,) = report["findings"]
+    assert (found["id"], status, report["is_whole"]) == ("F-100", 1, False)
+
+
+@pytest.mark.needs_tool("strace")
+def test_a_disk_that_hangs_costs_its_own_lines_and_no_more(ward: Ward) -> None:
+    ward.fill().close()
+
+    report, status = _beside_a_hang(ward, ward.store)
 
     states = {one["name"]: one["state"] for section in SECTIONS for one in report[section]["checks"]}
     assert states["store"] == "unfinished"
     assert (states["project"], states["credentials"], states["scan"]) == ("done", "done", "done")
     assert "F-100" in [one["id"] for one in report["findings"]]
     assert (status, report["is_whole"]) == (1, False)
-    assert report["took_ms"] < IN_TIME_S * 1000
-    assert took_s < 10, "it does not wait for what hangs"
 
 
 def test_twenty_listeners_that_never_answer_and_many_locks_are_seen_in_time(ward: Ward) -> None:
@@ -409,7 +429,7 @@ def test_a_network_file_system_is_told() -> None:
 
 def committing(channel: Channel, root: str, agent: str) -> None:
     """Locks, renews, writes mail and gives back, all the time; journals are rotated often."""
-    board = Latchboard(root, settings=Settings(journal_bytes_max=20_000), publishes=False)
+    board = Latchboard(root, settings=Settings(journal_bytes_max=100_000), publishes=False)
     me = board.agent(agent)
     channel.send(ready=True)
     number = 0
@@ -419,6 +439,7 @@ def committing(channel: Channel, root: str, agent: str) -> None:
             board.mailbox.send(agent, agent, "x" * 50, durable=False)
             board.mailbox.receive(agent)
     board.close()
+    channel.receive()  # what is left unread cuts the answer off
     channel.send(number=number)
 
 
@@ -430,8 +451,11 @@ def test_what_others_do_meanwhile_is_no_finding(ward: Ward, nursery: Nursery) ->
 
     reports = [ward.look() for _ in range(8)]
 
+    assert [one.traces for one in reports] == [[]] * len(reports)
     assert [one.findings for one in reports] == [[]] * len(reports)
     assert all(one.took_s < 2.6 for one in reports)
+    stores = [one.facts for report in reports for one in report.standings if one.name == "store"]
+    assert any(one["is_compared"] for one in stores)
     for one in others:
         assert one.ask(stop=True)["number"] > 10
 

@@ -27,7 +27,7 @@ OLD = "0.0.1"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.setenv("HOME", str(tmp_path))
-    made = Project(tmp_path)
+    made = Project(tmp_path, tick_s=1000.0)  # one that is too many must not retire before it is found
     yield made
     made.close()
 

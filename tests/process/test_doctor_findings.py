@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from latchboard import assemble_report
 from latchboard.clock import iso
 from latchboard.compose import Latchboard
 from latchboard.machine_lock import MachineFileLock
@@ -146,6 +148,16 @@ def unapplied_commit(ward: Ward) -> None:
     board.close()
     (late,) = ward.store.glob("src__late.py-*.lock")
     late.unlink()
+    guard.write_bytes(before)
+
+
+def commit_without_its_header(ward: Ward) -> None:
+    """As a writer leaves it that dies just before the header: the records say it already."""
+    board = ward.fill()
+    guard = ward.store / "journal" / "guard"
+    before = guard.read_bytes()
+    board.locks.release_names("planner", ["src/1.py"])
+    board.close()
     guard.write_bytes(before)
 
 
@@ -384,6 +396,7 @@ SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-003", record_of_tomorrow, True),
     ("F-101", torn_tail, True),
     ("F-102", unapplied_commit, True),
+    ("F-102", commit_without_its_header, True),
     ("F-103", damaged_line, True),
     ("F-103", short_journal, True),
     ("F-103", no_journal, True),
@@ -452,6 +465,22 @@ def test_damage_is_found_and_its_remedy_is_a_command(
         for one in found:
             done = ward.run(one.remedy)
             assert done.returncode == 0, (one.remedy, done)
+
+
+def test_of_many_the_first_are_told_and_the_number_of_the_others(ward: Ward) -> None:
+    board = ward.fill(30)
+    for number in range(14):
+        board.mailbox.send("planner", f"agent{number}", "answer", ack="required", ack_by_s=0.001)
+    board.close()
+    for path in ward.store.glob("src__*.lock"):
+        path.unlink()
+
+    findings = ward.look().findings
+
+    counts = {name: [one.about.get("count") for one in findings if one.id == name] for name in ("F-104", "F-118")}
+    assert (len(counts["F-104"]), counts["F-104"][-1]) == (21, 10)
+    assert (len(counts["F-118"]), counts["F-118"][-1]) == (11, 4)
+    assert all(ward.run(one.remedy).returncode in (0, 1) for one in findings if one.about.get("count") in (10, 4))
 
 
 def test_a_healthy_project_has_no_finding(ward: Ward) -> None:
@@ -609,6 +638,29 @@ def test_a_disk_that_is_full_is_told(
     found = json.loads(answer["out"])["findings"]
     assert expect in [one["id"] for one in found], answer
     assert {one["id"] for one in found} <= {"F-109", "F-110"}
+
+
+def as_somebody_else(channel: Channel, root: str) -> None:
+    """The doctor of a user who may not look into the folder."""
+    assemble_report(root)  # loads what it needs, while that can be read
+    space.become(41003, 41003)
+    report = assemble_report(root)
+    channel.send(ids=[one.id for one in report.findings], broken=report.is_broken, texts=repr(report.findings))
+
+
+def test_a_folder_of_somebody_else_is_told(ward: Ward, nursery: Nursery, require: Any) -> None:
+    require(os.geteuid() == 0, "root, to become another user")
+    with tempfile.TemporaryDirectory(prefix="latchboard-users-") as folder:
+        os.chmod(folder, 0o755)
+        board = Latchboard(folder, publishes=False)
+        board.agent("planner").lock("a.py", bound="agent")
+        board.close()
+
+        answer = nursery.start(as_somebody_else, root=folder).receive()
+
+    assert not answer["broken"]
+    assert "F-122" in answer["ids"]
+    assert set(answer["ids"]) <= {"F-100", "F-122"}, answer["texts"]
 
 
 def on_a_read_only_disk(channel: Channel, root: str) -> None:

@@ -88,8 +88,8 @@ def attempt(nursery: Nursery, folder: Path, operation: str, *injections: str) ->
         child = nursery.start(victim, root=str(root), operation=operation)
         child.receive()
         with Trace(child.pid, folder / "calls", *injections) as trace:
-            child.channel.send(go=True)
             try:
+                child.channel.send(go=True)  # where strace interrupts its waiting, it may be dead by now
                 child.receive()
                 was_killed = False
             except Gone:

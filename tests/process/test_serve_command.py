@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import urllib.parse
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,13 @@ def test_people_are_told_what_to_do_next(project: Project) -> None:
     assert project.command("daemon", "stop").stdout == "no daemon runs\n"
 
 
-def test_the_page_is_opened_by_a_file_that_its_user_alone_can_read(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["plain", "C# 50%20 what? é"])
+def test_the_page_is_opened_by_a_file_that_its_user_alone_can_read(tmp_path: Path, folder: str) -> None:
+    with closing(Project(tmp_path / folder)) as project:
+        _open_the_page(project, tmp_path)
+
+
+def _open_the_page(project: Project, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
     browser.chmod(0o755)
@@ -106,7 +114,9 @@ def test_the_page_is_opened_by_a_file_that_its_user_alone_can_read(project: Proj
     called = (tmp_path / "called").read_text().strip()
     file = project.registry / "serve.html"
     assert said.returncode == 0 and "opened http://127.0.0.1" in said.stdout
-    assert called == f"file://{file.resolve()}"
+    address = urllib.parse.urlsplit(called)
+    assert (address.scheme, address.query, address.fragment) == ("file", "", "")
+    assert urllib.parse.unquote(address.path) == str(file.resolve())
     assert project.token() in file.read_text() and project.token() not in said.stdout + called
     assert file.stat().st_mode & 0o777 == 0o600
 

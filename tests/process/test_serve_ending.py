@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -68,6 +69,26 @@ def test_a_signal_ends_it_well_with_pages_open(project: Project, number: int) ->
                 pass
     assert not listens(project.first)
     assert left(project) == []
+
+
+def test_a_stop_is_bounded_whatever_hangs(project: Project) -> None:
+    """Somebody has the store's guard: the cleanup tick waits for it, and so does whoever asks for the board."""
+    daemon = project.serve()
+    assert daemon.stderr is not None and "latchboard: http" in daemon.stderr.readline()
+    project.board.agent("planner").lock("x.py")
+    token = f"Bearer {project.token()}"
+    assert "x.py" in json.dumps(ask(project.first, "/api/board", Authorization=token))
+    with open(project.root / "data" / ".agent_locks" / "journal" / "guard", "rb+") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        time.sleep(3 * TICK_S)
+        started = time.monotonic()
+
+        daemon.send_signal(signal.SIGTERM)
+
+        assert daemon.wait(STOP_S_MAX + 2) == 0
+        assert time.monotonic() - started < STOP_S_MAX + 1
+    assert not listens(project.first)
+    assert project.daemon.ensure_running().how == "started"
 
 
 def test_stop_asks_it_and_takes_the_record_away(project: Project) -> None:

@@ -300,6 +300,32 @@ def test_what_keeps_a_daemon_from_starting_is_told(project: Project) -> None:
     assert project.pids() == []
 
 
+def test_without_the_extra_it_is_said_what_to_install(project: Project, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "uvicorn.py").write_text("raise ImportError('no uvicorn here')\n")
+    paths = f"{tmp_path / 'shadow'}:{serving.TREE / 'src'}"
+    monkeypatch.setenv("PYTHONPATH", paths)
+
+    with pytest.raises(DaemonFailed, match=r"status 2 before it was ready: hint: pip install 'latchboard\[board\]'"):
+        project.daemon.ensure_running()
+
+
+def test_a_daemon_finds_its_modules_where_its_starter_found_them(
+    project: Project, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A relative path for modules, and a folder of the project that looks like one of them."""
+    monkeypatch.chdir(serving.TREE)
+    monkeypatch.setenv("PYTHONPATH", f"src:{os.pathsep}")
+    for name in ("latchboard", "asyncio", "uvicorn"):
+        (project.root / name).mkdir()
+        (project.root / name / "__init__.py").write_text("raise SystemExit('the project is no library')\n")
+
+    assert project.daemon.ensure_running().how == "started"
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("PYTHONPATH", str(serving.TREE / "src"))
+    assert project.daemon.restart().state.port == project.first
+
+
 # -- silent -----------------------------------------------------------------------------------------------------------
 
 

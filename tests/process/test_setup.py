@@ -15,7 +15,7 @@ import pytest
 import latchboard
 from latchboard.rules import installation as rules
 from latchboard.rules.client import client
-from tests.surface.cli.harness import path_without_clients, validate
+from tests.surface.cli.harness import path_without_clients, schema_of, validate
 
 pytestmark = [pytest.mark.process, pytest.mark.needs_tool("git")]
 
@@ -71,7 +71,7 @@ class Desk:
 
     def json(self, *words: str, cwd: Path | None = None) -> Any:
         answer = json.loads(self.board(*words, "--json", cwd=cwd).stdout)
-        validate(words[0], answer)
+        validate(schema_of(words), answer)
         return answer
 
     def fire(self, command: str, event: dict[str, Any], cwd: Path | None = None) -> Any:

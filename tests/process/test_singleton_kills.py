@@ -63,8 +63,8 @@ def attempt(nursery: Nursery, folder: Path, operation: str, *injections: str) ->
         child = nursery.start(victim, root=str(root), operation=operation)
         child.receive()
         with Trace(child.pid, folder / "calls", *injections) as trace:
-            child.channel.send(go=True)
             try:
+                child.channel.send(go=True)  # where strace interrupts its waiting, it may be dead by now
                 child.receive()
                 was_killed = False
             except Gone:
@@ -124,8 +124,8 @@ def test_a_kill_while_breaking_in_leaves_the_former_holder_or_nobody(nursery: Nu
         child = nursery.start(victim, root=str(root), operation="force")
         child.receive()
         with Trace(child.pid, tmp_path / "calls", f"openat:signal=KILL:when={number}"):
-            child.channel.send(go=True)
             try:
+                child.channel.send(go=True)  # where strace interrupts its waiting, it may be dead by now
                 child.receive()
                 was_killed = False
             except Gone:

@@ -43,7 +43,7 @@ def slow(desk: Desk) -> list[dict[str, Any]]:
     """The findings of `doctor` about the installation; nothing else is wrong."""
     ran = desk.board("doctor", "--hooks", "--json")
     answer = json.loads(ran.stdout)
-    validate("doctor", answer)
+    validate("doctor-hooks", answer)
     assert ran.returncode == 0, answer
     assert {one["state"] for one in answer["findings"]} <= {"ok", "slow", "missing"}
     return [one for one in answer["findings"] if one["client"] == "latchboard"]

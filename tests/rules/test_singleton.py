@@ -58,6 +58,7 @@ def test_every_type_has_files_of_its_own(name: str) -> None:
 
 def test_only_configured_types_are_restricted() -> None:
     assert rules.is_restricted("planner", ("planner", "builder"))
+    assert rules.is_restricted("daemon", ())
     assert not rules.is_restricted("assistant", ("planner", "builder"))
 
 

@@ -20,7 +20,7 @@ from latchboard.rules import board as rules
 from latchboard.rules.known import Known, by_commit
 from latchboard.rules.replay import time_of
 from latchboard.rules.watch import events
-from latchboard.store.past import compacted, spread
+from latchboard.store.past import check_past, compacted, spread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Replay:
         Protocol: protocol/board.md, "Replay".
         """
         settings = self._settings
-        is_oldest = type(revision) is int and revision == 0
-        then = self._store.read(*rules.COLLECTIONS, at=self.span()[0] if is_oldest else revision)
+        check_past((), revision)
+        then = self._store.read(*rules.COLLECTIONS, at=revision or self.span()[0])
         changes = self._back(then.revision)
         if not changes and 0 < then.revision < self._newest():
             # The records of then are kept, for later ones to begin with; what its commit said is not.
@@ -131,6 +131,7 @@ class Replay:
         Raises:
             Compacted, UsageError, StoreError: As `at`.
         """
+        check_past((), after)
         _check_count(limit)
         then = self._store.read(*rules.COLLECTIONS, at=after)
         known = Known()

@@ -224,15 +224,18 @@ class Board:
         return self._newest(limit, lambda event: _concerns(event, path, agent))
 
     def lately(self, limit: int) -> list[dict[str, Any]]:
-        """The newest events of every kind, oldest first, as far as the last 512 KiB of the journal tell of them.
+        """The newest events of every kind, oldest first, as far as the last 512 KiB of the journal tell of any.
 
         As cheap as a start: for whoever begins to look, and hears of the rest by the stream.
 
         Returns:
             Events (protocol/schema/event.json); what began before that is told as watch.md, "Starting in the middle".
         """
-        back = 0 if self._journal is None else self._journal.place_back(SPAN_BYTES)
-        return self._newest(limit, lambda event: True, after=back)
+        for span_bytes in (SPAN_BYTES, 16 * SPAN_BYTES):  # a commit of a thousand locks is longer than the first
+            back = 0 if self._journal is None else self._journal.place_back(span_bytes)
+            if found := self._newest(limit, lambda event: True, after=back):
+                return found
+        return []
 
     def conflicts(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Where two sides met, both named, oldest first, as far back as the journal is kept.

@@ -10,7 +10,7 @@ from latchboard.compose import credentials, setting_up
 from latchboard.credential.building import store_of
 from latchboard.credential.profile import Profile
 from latchboard.doctor import coordination, daemon, identity, mending, refresh_lock, storage, tokens
-from latchboard.doctor.report import DEADLINE_S, DoctorReport, assemble
+from latchboard.doctor.report import DEADLINE_S, DoctorReport, assemble, begin
 from latchboard.errors import CoordinationError, UsageError
 from latchboard.host import place as place_of_host
 from latchboard.host.configuration import read_tables
@@ -24,6 +24,7 @@ from latchboard.store.files.glance import Glance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from latchboard.compose import Latchboard
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "")
 _SPARES = ("spare.", "old.")
+_SCAN_S = 1.0
+"""Of the doctor's 2.5 s for all that listens on the daemons' ports."""
 
 
 class _Place(place_of_host.Place):
@@ -158,7 +161,7 @@ class _Server:
         return probe([state.port], self._board.clock, host=host, within_s=within_s)[state.port].health
 
     def orphans(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        found = self._board.daemon.scan()
+        found = self._board.daemon.scan(within_s=_SCAN_S)
         return [one.to_json() for one in found.orphans], found.skipped
 
 
@@ -246,8 +249,42 @@ def report(
     deadline_s: float = DEADLINE_S,
 ) -> DoctorReport:
     """Look at everything; see `checks`. Never raises for anything that is found."""
-    all_of_it = checks(board, folder or board.root, agent=agent, trouble=trouble, threshold_s=threshold_s)
-    return assemble(board.root, iso(board.clock.now().wall_s), all_of_it, deadline_s=deadline_s)
+    patient_of = lambda: (board, folder or board.root, trouble)  # noqa: E731
+    return examine(patient_of, board.root, agent=agent, threshold_s=threshold_s, deadline_s=deadline_s)
+
+
+def examine(
+    find: Callable[[], tuple[Latchboard, str, bool]],
+    root: str,
+    *,
+    agent: str | None = None,
+    threshold_s: float = rules.STUCK_S,
+    deadline_s: float = DEADLINE_S,
+) -> DoctorReport:
+    """As `report`, for a project that must be found first, which may hang as well.
+
+    Args:
+        find: Finds it: its services, the folder of its clients' files, whether its settings cannot be read.
+        root: What is told of it where it is not found in time.
+        agent: Who asks.
+        threshold_s: When a machine lock is stuck, seconds.
+        deadline_s: For all of it.
+
+    Raises:
+        CoordinationError: As `find`.
+    """
+    found: list[Latchboard] = []
+
+    def prepare() -> list[Check]:
+        board, folder, trouble = find()
+        found.append(board)
+        return checks(board, folder, agent=agent, trouble=trouble, threshold_s=threshold_s)
+
+    at = iso(time.time())
+    hung, made, left_s = begin(root, at, prepare, deadline_s=deadline_s)
+    if hung is not None:
+        return hung
+    return assemble(found[0].root, iso(found[0].clock.now().wall_s), made, deadline_s=left_s)
 
 
 def mend(board: Latchboard, kind: str, *, threshold_s: float = rules.STUCK_S, dry_run: bool) -> list[Deed]:

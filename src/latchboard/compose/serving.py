@@ -33,7 +33,14 @@ def build(board: Latchboard, *, version: str = __version__, start_wait_s: float 
 
     clock, machine, daemons = board.clock, board.host, board.daemons
     state_file, token = StateFile(board.root), Token(board.root, make_folder)
-    looking = Looking(board.root, clock, machine, daemons, state_file, version)
+    looking = Looking(
+        clock=clock,
+        machine=machine,
+        daemons=daemons,
+        state_file=state_file,
+        settings=board.settings,
+        version=version,
+    )
     starting = Starting(
         board.root,
         clock=clock,

@@ -6,7 +6,7 @@ import os
 
 from latchboard.compose import Latchboard
 from latchboard.host.compiled import Compiled
-from latchboard.host.hook_folder import HookFolder, own_program
+from latchboard.host.hook_folder import HookFolder
 from latchboard.host.installed import Installed
 from latchboard.host.project_file import KeptFiles, ProjectFiles
 from latchboard.installation import GitHooks, Installation
@@ -34,7 +34,7 @@ def git_hooks(folder: str) -> GitHooks:
         GitFailed: It is in none.
         UsageError: The repository has no work tree.
     """
-    return GitHooks(HookFolder(folder), own_program(git_hook.COMMAND))
+    return GitHooks(HookFolder(folder), Installed().script(git_hook.COMMAND))
 
 
 def compiled() -> Compiled:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from latchboard.host.port import Identity, Machine
     from latchboard.settings import Settings
 
+SCAN_S = 2.0
+"""Twice what one daemon may take: where many have to answer, the machine is busy, and one that is missed stays."""
 _AT_ONCE_COUNT = 50
 
 
@@ -152,14 +154,17 @@ class Orphans:
         self._state_file = state_file
         self._ports = range(settings.daemon_port_first, settings.daemon_port_end)
 
-    def scan(self) -> Scan:
+    def scan(self, *, within_s: float = SCAN_S) -> Scan:
         """Look at every port of the range at once, and at every process that has our name. Changes nothing.
+
+        Args:
+            within_s: How long all of them together may take to answer, seconds.
 
         Raises:
             HostError: Processes cannot be listed.
         """
         found, answered = Scan(), set()
-        for port, answer in probe(self._ports, self._clock).items():
+        for port, answer in probe(self._ports, self._clock, within_s=within_s).items():
             if answer.health is None:
                 continue
             why = self._why_not(port, answer.health.pid)

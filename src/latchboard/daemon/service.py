@@ -12,6 +12,7 @@ Protocol: protocol/health.md.
 
 from __future__ import annotations
 
+from latchboard.daemon.orphans import SCAN_S
 from latchboard.daemon.probe import url
 
 TYPE_CHECKING = False
@@ -52,9 +53,9 @@ class Daemon:
         """End it, and start one; see `daemon.starting.Starting.restart`."""
         return self._starting.restart(host=host, allowed_hosts=allowed_hosts)
 
-    def scan(self) -> Scan:
+    def scan(self, *, within_s: float = SCAN_S) -> Scan:
         """Orphans, and what looks like one; see `daemon.orphans.Orphans.scan`."""
-        return self._orphans.scan()
+        return self._orphans.scan(within_s=within_s)
 
     def orphans(self) -> list[OrphanDaemon]:
         """Orphans alone."""

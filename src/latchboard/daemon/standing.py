@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latchboard.daemon.state import StateFile
     from latchboard.daemon_process import Daemons, Recorded
     from latchboard.host.port import Machine
+    from latchboard.settings import Settings
 
 
 class Standing:
@@ -59,21 +60,28 @@ class Looking:
     """Looks.
 
     Args:
-        root: The project's folder, absolute.
         clock: For deadlines.
         machine: Where processes are looked at.
         daemons: Judge them.
         state_file: The record.
+        settings: The range of ports.
         version: Our own.
     """
 
-    __slots__ = ("_clock", "_daemons", "_machine", "_root", "_state_file", "_version")
+    __slots__ = ("_clock", "_daemons", "_machine", "_ports", "_state_file", "_version")
 
     def __init__(
-        self, root: str, clock: Clock, machine: Machine, daemons: Daemons, state_file: StateFile, version: str
+        self,
+        *,
+        clock: Clock,
+        machine: Machine,
+        daemons: Daemons,
+        state_file: StateFile,
+        settings: Settings,
+        version: str,
     ) -> None:
-        self._root = root
         self._clock = clock
+        self._ports = range(settings.daemon_port_first, settings.daemon_port_end)
         self._machine = machine
         self._daemons = daemons
         self._state_file = state_file
@@ -106,10 +114,7 @@ class Looking:
         if process is None:
             return Standing("none", place, process=None, state=None, why=why)
         found = Standing("unrecorded", place, process=process["identity"], state=None, why=why)
-        for host, port in self._machine.listening(pid) or []:
-            health = self._health(pid, host, port, within_s)
-            if health is None:
-                continue
+        for host, port, health in self._answers(pid, within_s):
             found.drift = serving.drift(health.version, self._version)
             found.state = serving.State(
                 process["identity"],
@@ -122,6 +127,15 @@ class Looking:
             )
             break
         return found
+
+    def _answers(self, pid: int, within_s: float) -> list[tuple[str, int, serving.Health]]:
+        """Where that process answers: at the addresses at which it listens, else anywhere in the range."""
+        where = self._machine.listening(pid)
+        if where is None:
+            found = probe(self._ports, self._clock, within_s=within_s).values()
+            return [("127.0.0.1", one.port, one.health) for one in found if one.health and one.health.pid == pid]
+        asked = [(host, port, self._health(pid, host, port, within_s)) for host, port in where]
+        return [(host, port, health) for host, port, health in asked if health is not None]
 
     def _health(self, pid: int, host: str, port: int, within_s: float) -> serving.Health | None:
         """What the process says at this address; None: nothing, or somebody else does."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 STOP_WAIT_S = 6.0
 """After it was asked to end: what a daemon gives itself (5 s), and one more."""
 _LOOK_S = 0.05
-_ASK_S = 1.0
+_ASK_S = 3.0
 _ELSEWHERE_S = 1.0
 """A process that is being killed cannot be judged for some milliseconds, either; one in another container never can."""
 
@@ -163,7 +163,7 @@ class Starting:
             state = standing.state
             if state is not None and serving.is_replaced(standing.drift):
                 before, how = state, "replaced"
-                self._end(standing)
+                self._end_for_good(standing)
             elif standing.condition == "running" and state is not None:
                 return Running(state, "running", standing.drift)
             elif standing.condition == "unrecorded" and state is not None:
@@ -266,16 +266,19 @@ class Starting:
         """
         with self._turn():
             standing = self._looking.look()
-            stopped = self._end(standing)
-            if not stopped.is_gone and stopped.pid is not None:
-                raise DaemonError(
-                    f"process {stopped.pid}, the daemon of {self._root}, could not be ended: {stopped.why}",
-                    hint="end it yourself, then `latchboard daemon start`",
-                    pid=stopped.pid,
-                )
+            self._end_for_good(standing)
             if standing.state is not None and standing.condition == "unrecorded":
                 self._state_file.write(standing.state)  # so that the next one gets its port
             return self._ensure(host, allowed_hosts)
+
+    def _end_for_good(self, standing: Standing) -> None:
+        stopped = self._end(standing)
+        if stopped.pid is not None and not stopped.is_gone:
+            raise DaemonError(
+                f"process {stopped.pid}, the daemon of {self._root}, could not be ended: {stopped.why}",
+                hint="end it yourself, then `latchboard daemon start`",
+                pid=stopped.pid,
+            )
 
     def _end(self, standing: Standing) -> Stopped:
         """The daemon that was found: asked by HTTP, then by signals; each only as long as it is proven to be ours."""

@@ -30,10 +30,17 @@ if TYPE_CHECKING:
     from latchboard.host.port import Identity
 
 log = logging.getLogger("latchboard.daemon")
+_PAUSE_S_MAX = 600.0
 
 
 async def every(
-    tick_s: float, name: str, do: Callable[[], object], *, wait: Callable[[float], Awaitable[bool]]
+    tick_s: float,
+    name: str,
+    do: Callable[[], object],
+    *,
+    wait: Callable[[float], Awaitable[bool]],
+    clock: Clock,
+    share_max: float = 1.0,
 ) -> None:
     """Do it each `tick_s` seconds, in a thread, until `wait` says that it is over.
 
@@ -42,9 +49,12 @@ async def every(
         name: For the log.
         do: May block, and may fail.
         wait: Waits so many seconds; True: it is over.
+        clock: For how long it took.
+        share_max: Of all time; what takes longer is done less often, but at least each ten minutes.
     """
-    trouble = ""
-    while not await wait(tick_s):
+    trouble, pause_s = "", tick_s
+    while not await wait(pause_s):
+        started_s = clock.now().mono_s
         try:
             await asyncio.to_thread(do)
             now = ""
@@ -55,6 +65,7 @@ async def every(
         if now != trouble:
             log.warning("daemon.tick_%s tick=%s why=%s", "failed" if now else "well", name, now or "-")
         trouble = now
+        pause_s = max(tick_s, min((clock.now().mono_s - started_s) / share_max, _PAUSE_S_MAX))
 
 
 class Retirement:

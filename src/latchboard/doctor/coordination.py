@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _SHOWN_COUNT = 3
+_TOLD_COUNT = 10
+"""So many findings of one kind are told one by one."""
 _UNREADABLE = "not looked at: what is stored cannot be read (see the store)"
 
 
@@ -71,7 +73,9 @@ def over(
         except ProtocolError:
             return Seen(_UNREADABLE)
         damaged = [one["key"] for one in found if one["kind"] == "damaged"]
-        findings = [_damaged(root, key, file_of(key)) for key in damaged[: _SHOWN_COUNT * 3]]
+        findings = _few(
+            [_damaged(root, key, file_of(key)) for key in damaged], "record", "cleanup", "--dry-run", "--root", root
+        )
         ended = {kind: [one for one in found if one["kind"] == kind] for kind in ("hold", "waiter", "lease")}
         counts: dict[str, Any] = {f"{kind}_count": len(some) for kind, some in ended.items()}
         if not any(counts.values()):
@@ -126,7 +130,7 @@ def mail(root: str, make: Callable[[], Glance], clock: Clock, host: Host, settin
             ids = [one["id"] for one in late[:_SHOWN_COUNT]]
             findings.append(Finding("F-118", text, remedy, agent=agent, count=len(late), ids=ids))
         text = f"{counted(len(found), 'acknowledgement')} overdue" if found else "no acknowledgement is overdue"
-        return Seen(text, findings, count=len(found))
+        return Seen(text, _few(findings, "agent", "agents", "--root", root), count=len(found))
 
     return Check("storage", "mail", look)
 
@@ -150,7 +154,8 @@ def conflicts(root: str, make: Callable[[], Glance]) -> Check:
             )
             for one in open_ones
         ]
-        return Seen(counted(len(open_ones), "conflict") if open_ones else "no conflict", findings, count=len(open_ones))
+        text = counted(len(open_ones), "conflict") if open_ones else "no conflict"
+        return Seen(text, _few(findings, "conflict", "conflict", "list", "--root", root), count=len(open_ones))
 
     return Check("storage", "conflicts", look)
 
@@ -162,6 +167,15 @@ def _names(conflict: Any) -> list[str]:
 def _is_dealt_with(conflict: Any) -> bool:
     restored = {one["name"] for one in conflict.get("restored", []) if "name" in one}
     return restored.issuperset(_names(conflict))
+
+
+def _few(findings: list[Finding], one: str, *words: str) -> list[Finding]:
+    """The first of them, and one for all others, with the command that shows them."""
+    more = len(findings) - _TOLD_COUNT
+    if more <= 0:
+        return findings
+    text = f"and {counted(more, f'more {one}')} like that"
+    return [*findings[:_TOLD_COUNT], Finding(findings[0].id, text, command("latchboard", *words), count=more)]
 
 
 def _twice(make: Callable[[], Glance], look: Callable[[Glance], dict[str, T]]) -> dict[str, T]:

@@ -92,7 +92,7 @@ def registry(root: str, types: Iterable[str], host: Machine, place: Place) -> Ch
                 running.append({"agent_type": one, "pid": pid})
             elif state == "stale":
                 stale.append(one)
-        words = ", ".join(one["agent_type"] for one in running)
+        words = ", ".join(str(one["agent_type"]) for one in running)
         text = f"{words} running" if running else "no singleton runs"
         findings = [
             Finding(

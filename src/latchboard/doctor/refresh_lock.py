@@ -69,10 +69,10 @@ def _stuck(root: str, found: dict[str, Any], place: Place, threshold_s: float) -
         text = f"process {pid} has held {path} for {old}, over {threshold_s:g} s"
         text += ": it stands still" if is_stopped else ". Nobody can take it away; look at that process, then end it"
         return Finding("F-003", text, command("kill", *(["-CONT"] if is_stopped else []), str(pid)), **about)
-    text = f"a record of {old} stands in {path}, over {threshold_s:g} s; its holder (process {found['pid']}) is gone"
+    text = f"a record of {old} stands in {path}, over {threshold_s:g} s, and no process that is seen here holds it"
     words = ["latchboard", "doctor", "--unstick-lock", "--stuck-threshold", f"{threshold_s:g}", "--root", root]
     if holders is None:
-        text = text.replace("is gone", "cannot be looked for on this system")
+        text = text.replace("no process that is seen here holds it", "who holds it cannot be told on this system")
     return Finding("F-003", text, command(*words), **about)
 
 

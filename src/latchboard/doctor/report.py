@@ -12,16 +12,14 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
-from latchboard.doctor.check import Standing
+from latchboard.doctor.check import Check, Seen, Standing
 from latchboard.errors import CoordinationError, StoreError
 from latchboard.rules.finding import SECTIONS, SEVERITIES, Finding, command, exit_status, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
-
-    from latchboard.doctor.check import Check, Seen
 
 SCHEMA_VERSION = 1
 DEADLINE_S = 2.5
@@ -135,6 +133,44 @@ def assemble(root: str, at: str, checks: Iterable[Check], *, deadline_s: float =
     )
     report.traces = [run.error for run in runs if run.error is not None]
     return report
+
+
+def begin(
+    root: str, at: str, prepare: Callable[[], list[Check]], *, deadline_s: float = DEADLINE_S
+) -> tuple[DoctorReport | None, list[Check], float]:
+    """What must be read before anything can be looked at: settings, for one. It may hang like everything else.
+
+    Args:
+        root: The project's folder, as far as it is known.
+        at: When, for people.
+        prepare: Makes the checks.
+        deadline_s: For the whole report, seconds.
+
+    Returns:
+        A report that says that it hangs, or broke, if it does; else None, the checks, and how long is left.
+
+    Raises:
+        CoordinationError: As `prepare`: there is nothing to look at.
+    """
+    made: list[Check] = []
+    began_s = monotonic()
+
+    def look(_: float) -> Seen:
+        made.extend(prepare())
+        return Seen("found")
+
+    run = _Run(Check("identity", "project", look), began_s + deadline_s)
+    run.thread.start()
+    run.thread.join(deadline_s)
+    if isinstance(run.error, CoordinationError):
+        raise run.error
+    took_s = monotonic() - began_s
+    if run.took_s is not None and run.seen is not None:
+        return None, made, max(deadline_s - took_s, 0.1)
+    standing, findings = _told(run, root, deadline_s)
+    report = DoctorReport(root, at, [standing], findings, took_s=took_s)
+    report.traces = [run.error] if run.error is not None else []
+    return report, [], 0.0
 
 
 def _told(run: _Run, root: str, deadline_s: float) -> tuple[Standing, list[Finding]]:

@@ -158,6 +158,7 @@ def permissions(root: str, shelf: Shelf, place: Place) -> Check:
             return Seen(text, findings, **facts)
         if rules.is_too_open(mode, is_shared=shelf.is_shared):
             text = f"others than its users may use {shelf.path} (mode {mode:04o})"
+            text += "; where a group is meant to, say shared = true in latchboard.toml" if mode & 0o020 else ""
             remedy = command("chmod", "2770" if shelf.is_shared else "700", shelf.path)
             findings.append(Finding("F-108", text, remedy, path=shelf.path, mode=f"{mode:04o}"))
         findings += _unusable(root, shelf, place)
@@ -181,11 +182,11 @@ def _unusable(root: str, shelf: Shelf, place: Place) -> list[Finding]:
     if place.is_read_only(path):
         text = f"{path} lies on a file system that is mounted read-only: nothing can be locked"
         return [Finding("F-122", text, command("findmnt", "--target", path), path=path)]
-    closed = [one for one in (path, f"{path}/journal", guard) if place.mode(one) is not None and not place.may_use(one)]
-    if not closed:
-        return []
-    text = f"user {place.here()['uid']} may not read and write {closed[0]}"
-    return [Finding("F-122", text, command("ls", "-ld", path, closed[0]), path=closed[0])]
+    for one in (path, f"{path}/journal", guard):  # from the outside in: what cannot be entered hides the rest
+        if place.mode(one) is not None and not place.may_use(one):
+            text = f"user {place.here()['uid']} may not read and write {one}"
+            return [Finding("F-122", text, command("ls", "-ld", path, one), path=one)]
+    return []
 
 
 def mount(root: str, place: Place) -> Check:

@@ -34,7 +34,9 @@ def credentials(root: str, kept: Sequence[Kept], clock: Clock) -> Check:
             facts.append({"name": one.name, "state": state, "where": one.where, "can_refresh": can_refresh})
             finding = _finding(root, one, state, can_refresh)
             findings += [finding] if finding is not None else []
-        text = ", ".join(f"{one['name']} {one['state']}" for one in facts) or "no credential is configured"
+        told = {"keyring": "in the keyring, which is not opened"}
+        words = [f"{one['name']} {told.get(str(one['state']), one['state'])}" for one in facts]
+        text = ", ".join(words) or "no credential is configured"
         return Seen(text, findings, credentials=facts)
 
     return Check("tokens", "credentials", look)

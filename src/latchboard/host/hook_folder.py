@@ -50,7 +50,6 @@ class HookFolder:
         self.path = os.path.realpath(os.path.join(top, _ask(top, "--git-path", "hooks")))
         self.is_private = f"{os.sep}.git{os.sep}" in f"{self.path}{os.sep}"
         self.is_shared = not any(f"{self.path}/".startswith(f"{inside}/") for inside in (common, top))
-
         self._own = os.path.realpath(f"{common}/hooks")
 
     def own(self) -> HookFolder | None:
@@ -157,11 +156,3 @@ def _ask(folder: str, *words: str) -> str:
     """One answer of `git rev-parse` for a folder, whatever repository a hook that calls us runs in."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return os.fsdecode(ask("-C", folder, "rev-parse", *words, environment=environment)).removesuffix("\n")
-
-
-def own_program(name: str) -> str:
-    """A script of this installation, beside its interpreter; "" where it is not installed so."""
-    import sys
-
-    path = os.path.join(os.path.dirname(sys.executable), name)
-    return path if os.access(path, os.X_OK) else ""

@@ -31,19 +31,25 @@ class Installed:
 
     def command(self, program: str, module: str) -> tuple[list[str], bool]:
         """See installation/port.py: its name, else the path of its script, else this Python with its module."""
-        own = [os.path.dirname(sys.executable), os.path.join(sys.prefix, "bin")]
         found = self.program(program)
-        real = {os.path.realpath(folder) for folder in own}
+        real = {os.path.realpath(folder) for folder in _own_folders()}
         if found and os.path.dirname(os.path.realpath(found)) in real:
             return [program], True
-        for folder in own:
-            script = os.path.join(folder, program)
-            if os.access(script, os.X_OK):
-                return [script], False
-        return [sys.executable, "-m", module], False
+        script = self.script(program)
+        return ([script] if script else [sys.executable, "-m", module]), False
+
+    def script(self, program: str) -> str:
+        """The file of a command of this installation; "" where it has none."""
+        scripts = (os.path.join(folder, program) for folder in _own_folders())
+        return next((script for script in scripts if os.access(script, os.X_OK)), "")
 
     def can_import(self, package: str) -> bool:
         """See installation/port.py."""
         from importlib.util import find_spec
 
         return find_spec(package) is not None
+
+
+def _own_folders() -> list[str]:
+    """Where an installer puts the commands of this interpreter's packages."""
+    return [os.path.dirname(sys.executable), os.path.join(sys.prefix, "bin")]

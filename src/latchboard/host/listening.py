@@ -22,10 +22,13 @@ def addresses(pid: int, *, has_proc: bool) -> list[tuple[str, int]] | None:
 
         return addresses_by_psutil(pid)
     try:
-        inodes = _sockets(pid)
-        found = [row for table in ("tcp", "tcp6") for row in _listeners(f"/proc/{pid}/net/{table}")]
+        inodes, found = _sockets(pid), _listeners(f"/proc/{pid}/net/tcp")
     except (OSError, ValueError):
         return None
+    try:
+        found += _listeners(f"/proc/{pid}/net/tcp6")
+    except (OSError, ValueError):  # a kernel without IPv6
+        pass
     return [(address, port) for address, port, inode in found if inode in inodes]
 
 
@@ -43,11 +46,8 @@ def _sockets(pid: int) -> set[str]:
 
 
 def _listeners(path: str) -> list[tuple[str, int, str]]:
-    try:
-        with open(path, "rb") as file:
-            lines = file.read(_BYTES_MAX).decode("ascii").splitlines()[1:]
-    except FileNotFoundError:  # a kernel without IPv6
-        return []
+    with open(path, "rb") as file:
+        lines = file.read(_BYTES_MAX).decode("ascii").splitlines()[1:]
     rows = [line.split() for line in lines]
     return [(*_address(row[1]), row[9]) for row in rows if len(row) > 9 and row[3] == _LISTENS]
 

@@ -9,7 +9,6 @@ Protocol: protocol/board.md, "Replay".
 from __future__ import annotations
 
 from latchboard.clock import Now, parse_iso
-from latchboard.rules.known import by_commit
 from latchboard.rules.lease import check_moment
 
 TYPE_CHECKING = False
@@ -36,9 +35,9 @@ def time_of(changes: Sequence[Change]) -> Now | None:
     wall_s = _wall_s(changes[-1].at) if changes else None
     if wall_s is None:
         return None
-    for commit in reversed(list(by_commit(changes))):
-        moment = _moment_in([change.value for change in commit], commit[0].at)
-        then_s = _wall_s(commit[0].at)
+    for change in reversed(changes):
+        moment = _moment_in([change.value], change.at)
+        then_s = None if moment is None else _wall_s(change.at)
         if moment is not None and then_s is not None:
             return Now(wall_s, moment["mono_s"] + max(0.0, wall_s - then_s), moment["boot"])
     return Now(wall_s, 0.0, "")

@@ -202,6 +202,17 @@ def test_history_by_path_and_by_agent(world: World) -> None:
             board.history(limit=limit)
 
 
+def test_lately_is_of_every_kind_and_the_newest(world: World) -> None:
+    board = world.board()
+    assert board.lately(10) == []
+    for number in range(3):
+        board.update("a", f"step {number}")
+
+    assert [event["status"] for event in board.lately(2)] == ["step 1", "step 2"]
+    with pytest.raises(UsageError):
+        board.lately(0)
+
+
 def test_conflicts_name_both_sides(world: World) -> None:
     locks, theirs = world.locks(), world.locks(world.process())
     locks.acquire(locks.request("a", ["x"], bound="agent", ttl_s=10))

@@ -186,3 +186,49 @@ def test_of_very_many_locks_a_terminal_gets_the_first(cli: Cli, look: Looked) ->
 
     assert lines[-3:] == ["  ... and 1 more", "", "cut to fit; all of it: latchboard status | less -S"]
     assert cli.says("status").count("\n  src/") == table.ROWS_SHOWN_MAX + 1
+
+
+def test_status_at_a_revision_is_the_board_of_then(cli: Cli) -> None:
+    cli("update", "splitting the parser", "--agent", "planner")
+    cli("acquire", "src/a.py", "--agent", "planner", "--ttl-s", "60")
+    then = cli("status", "--json").json["revision"]
+    cli.clock.advance(86_400)
+    cli("release", "src/a.py", "--agent", "planner")
+    cli("update", "done", "--agent", "planner")
+
+    assert cli.says("status", "--at", str(then)) == (
+        "<project>, as it was at revision <token> (2026-11-21T01:40:00.000000Z): 1 agent, 1 lock, 0 waiting\n"
+        "Agents\n"
+        "  agent    status                holds     waits for  last update\n"
+        "  planner  splitting the parser  src/a.py             0 s ago\n"
+        "Locks\n"
+        "  path      holder   since      until      waiting  what for\n"
+        "  src/a.py  planner  01:40:00Z  01:41:00Z\n"
+    )
+    answer = cli("status", "--at", str(then), "--json", "--agent", "planner").json
+    assert (answer["revision"], answer["last_updated"]) == (then, "2026-11-21T01:40:00.000000Z")
+    assert [one["name"] for one in answer["active_locks"]] == ["src/a.py"]
+    assert cli("status", "--at", "0", "--json").json["revision"] <= then
+
+
+def test_status_at_what_is_no_revision(cli: Cli) -> None:
+    cli("update", "thinking", "--agent", "planner")
+    newest = cli("status", "--json").json["revision"]
+
+    for wrong in ("x", "-1", "1.5", str(newest + 1), str(2**70)):
+        assert cli("status", "--at", wrong).status == 2
+    assert cli("status", "--at", str(newest)).status == 0
+    assert cli("status", "--at", "7", "--json").json["agents"] == {}, "there was nothing before the first commit"
+
+
+def test_status_at_what_is_not_known_any_more(cli: Cli) -> None:
+    cli("update", "thinking", "--agent", "planner")
+    then = cli("status", "--json").json["revision"]
+    cli("update", "done", "--agent", "planner")
+    for path in (cli.project / "data" / ".agent_locks" / "journal").glob("*.records"):
+        path.unlink()
+
+    told = cli("status", "--at", str(then), "--json")
+
+    assert told.status == 12
+    assert (told.json["code"], told.json["oldest"]) == ("compacted", cli("status", "--json").json["revision"])

@@ -99,7 +99,8 @@ def test_first_commit_and_one_without_a_reflog(bare_scene: Scene) -> None:
     assert [one["names"] for one in scene.conflicts()] == [["src/a.py"], ["src/a.py"]]
 
 
-def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
+def part_ways(scene: Scene) -> None:
+    """Two branches, each with a commit of its own; the planner holds what `other` changes."""
     scene.git("switch", "--quiet", "-c", "other")
     scene.change("src/a.py")
     scene.commit()
@@ -107,6 +108,10 @@ def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
     scene.change("src/b.py")
     scene.commit()
     scene.hold("planner", "src/a.py")
+
+
+def test_cherry_pick_asks_nobody_and_is_found(scene: Scene) -> None:
+    part_ways(scene)
 
     scene.git("cherry-pick", "other", agent="builder")
 
@@ -239,13 +244,7 @@ def test_fast_forward_is_found(bare_scene: Scene, has_reflog: bool) -> None:
 
 def test_merge_past_the_guard_without_a_reflog_is_found(bare_scene: Scene) -> None:
     scene = without_a_reflog(bare_scene).make()
-    scene.git("switch", "--quiet", "-c", "other")
-    scene.change("src/a.py")
-    scene.commit()
-    scene.git("switch", "--quiet", "main")
-    scene.change("src/b.py")
-    scene.commit()
-    scene.hold("planner", "src/a.py")
+    part_ways(scene)
 
     scene.git("merge", "--quiet", "--no-verify", "other", agent="builder")
 

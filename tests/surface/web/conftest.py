@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from latchboard.compose import Latchboard
 from tests.surface.web.harness import Served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.surface.web.browser import Window
+    from tests.surface.web.story import Story
 
 
 @pytest.fixture
@@ -19,5 +26,49 @@ def board(tmp_path: Path) -> Iterator[Latchboard]:
 @pytest.fixture
 def served(board: Latchboard) -> Iterator[Served]:
     running = Served(board)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")  # its loop runs in this thread: other modules have loops of their own
+def browser(require_tool: Callable[[str], str]) -> Iterator[Browser]:
+    from tests.surface.web.browser import chromium
+
+    with chromium(require_tool("chromium")) as found:
+        yield found
+
+
+@pytest.fixture
+def window(browser: Browser) -> Iterator[Callable[..., Window]]:
+    """`window(DESKTOP, color_scheme="light")`: a page that must complain of nothing until it is closed."""
+    from tests.surface.web.browser import DESKTOP, Window
+
+    opened: list[Window] = []
+
+    def make(size: dict[str, int] = DESKTOP, **options: Any) -> Window:
+        opened.append(Window(browser, size, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    """The board of an hour's work (story.py)."""
+    from tests.surface.web.story import tell
+
+    root = tmp_path / "harbour"
+    root.mkdir()
+    told = tell(root)
+    yield told
+    told.close()
+
+
+@pytest.fixture
+def told(story: Story) -> Iterator[Served]:
+    """The same, served."""
+    running = Served(story.board)
     yield running
     running.close()

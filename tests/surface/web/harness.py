@@ -65,11 +65,11 @@ class Answer:
 class Served:
     """An application on a port of its own, run by a loop in a thread."""
 
-    def __init__(self, board: Latchboard, **options: Any) -> None:
+    def __init__(self, board: Latchboard, *, port: int = 0, **options: Any) -> None:
         self.board = board
         self.stops: list[str] = []
         self.activities = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         options = {"on_stop": lambda: self.stops.append("asked to"), "on_activity": self._note, **options}
         self.app = build(board, TOKEN, **options)

@@ -221,6 +221,20 @@ def test_what_a_field_cannot_be_is_refused_and_changes_nothing(
     assert board.store.read("wide").revision == 0
 
 
+def test_a_field_that_comes_twice_is_refused_and_changes_nothing(served: Served, board: Latchboard) -> None:
+    board.locks.acquire(board.locks.request("planner", ["a"], bound="agent"))
+    body = b'{"agent": "builder", "agent": "planner", "all": true}'
+    answer = served.ask("POST", "/api/release", body, headers={"Content-Type": "application/json"})
+
+    assert "'agent' comes twice" in answer.failed(400, "usage")["message"]
+    assert len(board.board.read()["active_locks"]) == 1
+
+
+def test_a_limit_that_is_none_is_not_told(served: Served) -> None:
+    answer = served.post("/api/release", {"agent": "planner", "paths": [""]})
+    assert answer.failed(400, "usage")["message"] == "each of paths has 0 characters; it has at least 1"
+
+
 def test_infinity_is_no_number(served: Served) -> None:
     text = b'{"agent": "operator", "to": "planner", "body": "x", "ack_by_s": 1e999}'
     served.ask("POST", "/api/send", text, headers={"Content-Type": "application/json"}).failed(400, "usage")

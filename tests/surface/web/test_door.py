@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from latchboard.compose import Latchboard
 from latchboard.surface.web import door
@@ -80,6 +83,29 @@ def test_a_reader_that_takes_nothing_makes_room_before_one_that_is_answered(
         assert is_closed(slow)
 
 
+def test_one_that_is_idle_makes_room_before_one_that_does_not_read(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        board.board.update(f"agent {number}", "x" * 10_000)
+    with socket.socket() as slow, connect(served) as longer, connect(served) as shorter:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        slow.sendall(head(served, "/api/board") * 2)
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        _wait(served, lambda: any(one.flow.write_paused and not one.is_idle for one in _all(served)))
+        for count, idle in enumerate((longer, shorter), 2):
+            idle.sendall(head(served, "/api/health"))
+            assert idle.recv(15) == b"HTTP/1.1 200 OK"
+            _wait(served, lambda count=count: served.server.server_state.total_requests == count)
+
+        monkeypatch.setattr(door, "CONNECTIONS_COUNT_MAX", 3)
+        assert served.get("/api/health").status == 200
+        assert is_closed(longer)
+        _wait(served, lambda: any(not one.is_idle for one in _all(served)))
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -135,6 +161,38 @@ def test_a_reader_that_takes_nothing_is_cut_off(
         assert len(board.board.text()) > 500_000
 
 
+@pytest.mark.parametrize("last", [[], ["Connection: close"]])
+def test_who_does_not_take_the_rest_of_an_answer_is_cut_off_when_it_is_over(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch, last: list[str]
+) -> None:
+    """What is left may be too little for the loop to say that nobody takes it."""
+    monkeypatch.setattr(door, "STALL_S", 0.2)
+    board.board.update("planner", "x" * 5_000)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", served.port))
+        slow.settimeout(WAIT_S_MAX)
+        _wait(served, lambda: len(_all(served)) == 1)
+        (one,) = _all(served)
+        while not one.transport.get_write_buffer_size():
+            _ask_and_wait(served, slow, one)
+        one.timeout_keep_alive = 0.1
+        _ask_and_wait(served, slow, one, *last)
+        _wait(served, lambda: not _all(served))
+
+
+def _ask_and_wait(served: Served, slow: socket.socket, one: door.Connection, *more: str) -> None:
+    """Ask for one answer more, and wait until the server is done with it."""
+    count = served.server.server_state.total_requests
+    slow.sendall(head(served, "/api/board", *more))
+    _wait(served, lambda: served.server.server_state.total_requests > count or one.transport.is_closing())
+    assert not one.flow.write_paused
+
+
+def _all(served: Served) -> list[door.Connection]:
+    return list(served.server.server_state.connections)
+
+
 def _ended(served: Served) -> None:
     """Wait until no answer is under way: a stalled one has been cut off."""
     _wait(served, lambda: all(one.is_idle for one in served.server.server_state.connections))
@@ -173,6 +231,14 @@ def test_a_head_that_is_too_large_is_refused(served: Served, more: list[str]) ->
             return
         assert connection.recv(13) in (b"HTTP/1.1 400 ", b"HTTP/1.1 431 ")
     assert served.get("/api/health").status == 200
+
+
+def test_what_stands_behind_the_question_mark_is_of_the_head(served: Served) -> None:
+    """It comes at once, so that the server has the whole head before it can find it too long."""
+    with connect(served) as connection:
+        connection.sendall(head(served, "/api/board?at=" + "1" * HEAD_BYTES_MAX))
+        found = connection.recv(65536)
+    assert found[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 431 ") and b'"usage"' not in found
 
 
 def test_many_headers_within_the_limit_are_read(served: Served) -> None:
@@ -215,6 +281,13 @@ def test_strange_targets_lead_nowhere(served: Served, target: bytes) -> None:
     assert served.raw(data)[9:12] in (b"200", b"400", b"401")
 
 
+def test_what_is_no_request_fills_no_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        served.raw(b"nothing\r\n\r\n")
+
+    assert caplog.records == []
+
+
 def test_two_lengths_or_a_length_with_pieces_are_refused(served: Served) -> None:
     start = head(served, "/api/stop", "Content-Type: application/json").replace(b"GET", b"POST").rstrip(b"\r\n")
     twice, coded = b"Content-Length: 2\r\nContent-Length: 3", b"Transfer-Encoding: "
@@ -233,3 +306,38 @@ def test_a_connection_sends_at_once_and_the_kernel_keeps_little_for_it(served: S
         connected = connection.transport.get_extra_info("socket")
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * door.SEND_BYTES
+
+
+@hypothesis.given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=200),
+            st.sampled_from(
+                [
+                    b"GET /api/health HTTP/1.1\r\n",
+                    b"\r\n",
+                    b"Host: 127.0.0.1\r\n",
+                    b"Content-Length: 5\r\n",
+                    b"\0",
+                    b"POST ",
+                ]
+            ),
+        ),
+        max_size=8,
+    )
+)
+@hypothesis.settings(
+    max_examples=300, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_whatever_bytes_come_it_goes_on(served: Served, pieces: list[bytes]) -> None:
+    with connect(served) as connection:
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                continue
+        except OSError as exc:  # it had enough; but to wait in vain is none of these
+            assert exc.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+        finally:
+            assert served.get("/api/health").status == 200

@@ -14,7 +14,8 @@ import pytest
 
 from latchboard.compose import Latchboard
 from latchboard.errors import StoreUnavailable
-from latchboard.surface.web import log, push, streaming
+from latchboard.store.files import notify
+from latchboard.surface.web import log, push, reader, streaming
 from latchboard.surface.web.push import Hub
 from tests.surface.web.harness import TOKEN, Listener, Served
 
@@ -82,6 +83,80 @@ def test_fifty_pages_that_come_back_at_once_are_one_look_at_the_journal(
             assert len(statuses(list(page.until(revisions[-1])))) == 6
 
     assert len(looks) == 1
+
+
+def test_pages_that_come_back_while_another_one_is_looked_up_wait_for_that(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revisions = [say(board, number) for number in range(10)]
+    looked, joined = threading.Semaphore(0), threading.Event()
+    look = push.Hub._read_between
+
+    def looking(*given: Any) -> Any:
+        looked.release()
+        assert joined.wait(20)
+        return look(*given)
+
+    monkeypatch.setattr(push.Hub, "_read_between", looking)
+    with served.listen() as first:
+        first.next()
+        with ExitStack() as stack:
+            pages: list[Listener] = []
+            late = [
+                threading.Thread(
+                    target=lambda: pages.append(stack.enter_context(served.listen(f"?after={revisions[3]}")))
+                )
+                for _ in range(3)
+            ]
+            for one in late:
+                one.start()
+            assert looked.acquire(timeout=20)
+            while "latchboard_pages_open 4" not in served.get("/metrics").body.decode():
+                continue
+            joined.set()
+            for one in late:
+                one.join()
+            assert [page.next()[0] for page in pages] == ["ready"] * 3
+    assert not looked.acquire(blocking=False)
+
+
+def test_what_was_dropped_while_a_page_was_looked_up_is_told(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "COUNT_MAX", 5)
+    first, _ = say(board, 0), say(board, 1)
+    look = push.Hub._read_between
+    with served.listen() as page:
+        page.next()
+
+        def looking(*given: Any) -> Any:
+            found = look(*given)
+            list(page.until([say(board, number) for number in range(10)][-1]))
+            return found
+
+        monkeypatch.setattr(push.Hub, "_read_between", looking)
+        with served.listen(f"?after={first}") as late:
+            assert late.next()[0] == "skipped"
+
+
+def test_commits_that_do_not_reach_the_floor_are_not_put_in_front_of_it(board: Latchboard) -> None:
+    revisions = [say(board, number) for number in range(4)]
+    read = Hub(board)._read_between
+
+    assert len(read(revisions[0], revisions[2], (10, 10**6)) or ()) == 2
+    for until, room in ((revisions[2] - 1, (10, 10**6)), (revisions[2], (1, 10**6)), (revisions[2], (10, 50))):
+        assert read(revisions[0], until, room) is None
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_reader_that_is_ended_is_told(board: Latchboard) -> None:
+    say(board, 1)
+    begun = reader.Reader(board, log.Log(), lambda: None)
+    waiting = asyncio.ensure_future(begun.begun())
+    await asyncio.sleep(0)
+    await begun.close()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
 
 
 def test_a_page_may_name_a_commit_that_we_have_not_heard_of_yet(served: Served, board: Latchboard) -> None:
@@ -168,8 +243,8 @@ def test_a_project_without_a_store_may_get_one(served: Served, board: Latchboard
 def test_trouble_with_the_store_is_told_and_ends_no_stream(
     served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "_RETRY_S", 0.05)
-    batch: Callable[..., Any] = push._batch
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
+    batch: Callable[..., Any] = reader._batch
     is_broken = threading.Event()
 
     def read(feed: Any) -> Any:
@@ -177,7 +252,7 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
             raise StoreUnavailable("the disk is gone")
         return batch(feed)
 
-    monkeypatch.setattr(push, "_batch", read)
+    monkeypatch.setattr(reader, "_batch", read)
     last = say(board, 1)
     with served.listen() as page:
         page.next()
@@ -188,6 +263,33 @@ def test_trouble_with_the_store_is_told_and_ends_no_stream(
         is_broken.clear()
         assert page.next() == ("ready", {"format": 1, "revision": last})
         assert statuses([page.next()]) == ["number 2"]
+
+
+def test_a_commit_that_cannot_be_told_is_told_as_that_and_stops_nothing(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_RETRY_S", 0.05)
+    entry: Callable[..., Any] = log.entry
+
+    def tell(commit: Any) -> Any:
+        if any(event.get("status") == "number 2" for event in commit["events"]):
+            raise KeyError("a mistake of our own")
+        return entry(commit)
+
+    monkeypatch.setattr(log, "entry", tell)
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        last = say(board, 2)
+        name, data = page.next()
+        assert (name, data["code"]) == ("trouble", "internal")
+        assert "of our own" not in str(data)
+        assert page.next() == ("compacted", {"format": 1, "revision": last})
+        told = [page.next()[0]]
+        last = say(board, 3)
+        while "commit" not in told:
+            told.append(page.next()[0])
+        assert page.last_id == str(last)
 
 
 def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
@@ -201,6 +303,24 @@ def test_a_store_that_cannot_be_watched_is_an_error_of_the_request(
     monkeypatch.undo()
     with served.listen() as page:
         assert page.next()[0] == "ready"
+
+
+def test_a_place_that_can_be_none_is_refused(served: Served) -> None:
+    for place in ("-1", "x", "1.5", "9" * 17, "0x10", "\u0661"):
+        served.get("/api/events", headers={"Last-Event-ID": place.encode().decode("latin-1")}).failed(400, "usage")
+    for query in ("after=", "after=-1", "after=1&after=2", "since=1"):
+        served.get(f"/api/events?{query}").failed(400, "usage")
+
+
+def test_where_the_system_does_not_tell_of_changes_pages_hear_all_the_same(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "subscribe", lambda *_: "not here")
+    say(board, 1)
+    with served.listen() as page:
+        page.next()
+        for number in range(3):
+            assert statuses(list(page.until(say(board, number + 2)))) == [f"number {number + 2}"]
 
 
 # -- slow pages -------------------------------------------------------------------------------------------------------
@@ -318,6 +438,12 @@ def test_a_daemon_that_stops_ends_every_stream_at_once(served: Served, board: La
                 page.next()
 
 
+def test_a_daemon_that_stops_opens_no_stream(served: Served) -> None:
+    served.loop.call_soon_threadsafe(served.app.state.stopping.set)
+
+    served.get("/api/events").failed(503, "stopping")
+
+
 def test_the_reader_ends_a_while_after_the_last_page_and_begins_again(
     board: Latchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,11 +454,11 @@ def test_the_reader_ends_a_while_after_the_last_page_and_begins_again(
         say(board, 1)
         page = await hub.join(None)
         assert b"ready" in await page.next()
-        reader = hub._reader
-        assert reader is not None
+        former = hub._reader
+        assert former is not None
         page.leave()
-        await asyncio.wait([reader])
-        assert reader.cancelled() and hub._reader is None
+        await asyncio.wait([former._task])
+        assert former.is_over and hub._reader is None
 
         last = say(board, 2)
         again = await hub.join(None)

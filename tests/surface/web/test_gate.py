@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,6 +161,35 @@ def named(tmp_path: Path) -> Iterator[Served]:
     board.close()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [((b"x-a", b"b"), 200), ((b"host", b"evil.example"), 421), ((b"content-length", b"9" * 4400), 413)],
+)
+async def test_what_the_server_refuses_is_refused_though_it_let_it_through(
+    board: Latchboard, header: tuple[bytes, bytes], status: int
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "OPTIONS" if status == 413 else "GET",
+        "path": "/api/health",
+        "raw_path": b"/api/health",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost:9400"), header],
+        "server": ("127.0.0.1", 9400),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await build(board, TOKEN)(scope, receive, send)
+    assert sent[0]["status"] == status
+
+
 def test_configured_names_are_ours_at_any_port_or_the_one_that_is_said(named: Served) -> None:
     for host in ("board.example", "BOARD.example:9", "other.example:8443", f"127.0.0.1:{named.port}"):
         assert named.get("/api/health", headers={"Host": host}).status == 200
@@ -192,6 +222,15 @@ def test_a_page_of_another_origin_gets_nothing_though_it_had_the_token(served: S
     served.get("/api/health", headers=headers).failed(403, "cross-site")
     served.post("/api/stop", headers=headers).failed(403, "cross-site")
     assert served.stops == []
+
+
+def test_two_origins_are_another_one(served: Served) -> None:
+    own = f"Origin: http://127.0.0.1:{served.port}\r\n"
+    head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n{own}"
+
+    assert served.raw(f"{head}\r\n".encode()).startswith(b"HTTP/1.1 200 ")
+    for more in (own, "Origin: http://evil.example\r\n"):
+        assert served.raw(f"{head}{more}\r\n".encode()).startswith(b"HTTP/1.1 403 ")
 
 
 def test_our_own_page_may_ask(served: Served) -> None:
@@ -305,3 +344,14 @@ def test_a_length_that_cannot_be_is_refused_before_anything_is_read(served: Serv
 
     assert served.raw(head.encode())[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 413 ")
     assert served.stops == []
+
+
+@pytest.mark.parametrize("path", ["/", "/api/events", "/api/board", "/mcp"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_question_brings_no_body(served: Served, method: str, path: str) -> None:
+    """A stream hears its client for as long as it lasts: that is no way to send it something."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+
+    for said in ("Content-Length: 1", "Content-Length: 00000001", "Transfer-Encoding: chunked"):
+        assert served.raw(f"{head}{said}\r\n\r\n".encode()).startswith(b"HTTP/1.1 400 "), said
+    assert served.ask(method, "/api/health", headers={"Content-Length": "0"}).status == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from latchboard.surface.web import log
@@ -97,3 +97,40 @@ def test_whoever_reads_on_gets_everything_in_order_or_is_told(steps: list[tuple[
                 heard.append(int(chunk))
             assert len(journal._entries) <= 8
             assert journal.find(journal.floor) == journal.begin or journal.floor == journal.last
+
+
+_STEP = st.tuples(st.sampled_from(["add", "trouble", "miss", "back", "read"]), st.integers(1, 6))
+
+
+@given(st.lists(_STEP, max_size=40))
+@example([("add", 3), ("read", 1), ("miss", 4), ("back", 4), ("read", 1)])
+def test_a_slow_page_is_told_too_while_others_lengthen_the_log(steps: list[tuple[str, int]]) -> None:
+    """`miss`: commits that the reader could not read; `back`: another page comes back from before the floor."""
+    journal = Log()
+    journal.restart(0)
+    place, heard, newest = journal.begin, 0, 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "COUNT_MAX", 8)
+        for step, count in steps:
+            if step == "add":
+                journal.add([(newest + n, b"%d" % (newest + n)) for n in range(1, count + 1)])
+                newest += count
+            elif step == "trouble":
+                journal.add([(newest, b"trouble")])
+            elif step == "miss":
+                newest += count
+                journal.restart(newest)
+            elif step == "back" and journal.floor > 0:
+                after = max(0, journal.floor - count)
+                earlier = [(n, b"%d" % n) for n in range(after + 1, journal.floor + 1)]
+                if len(earlier) <= journal.room[0]:
+                    journal.add_before(after, earlier)
+            elif step == "read":
+                if journal.lost(place):
+                    place, heard = journal.end, journal.last
+                chunks = journal.read(place)
+                place += len(chunks)
+                for chunk in chunks:
+                    if chunk != b"trouble":
+                        assert int(chunk) == heard + 1
+                        heard += 1

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
 from contextlib import closing
 from pathlib import Path
 
 from latchboard.compose import Latchboard
 from latchboard.settings import Settings
+from latchboard.surface.web.answer import to_text
 from tests.surface.web.harness import Served
+
+SAID = {"agent": "operator", "all": True, "body": "x"}
 
 
 def test_health_names_product_and_both_versions_and_no_secret(served: Served) -> None:
@@ -74,6 +80,28 @@ def test_limits_of_conversations_say_how_much_is_left(served: Served, board: Lat
 def test_conflicts_are_listed_and_one_that_is_not_there_is_refused(served: Served) -> None:
     assert served.get("/api/conflicts").held_to("http-conflicts")["conflicts"] == []
     served.get("/api/conflicts?id=nothing").failed(400, "usage")
+
+
+def test_a_conflict_is_shown_with_its_diffs_as_the_command_shows_it(
+    served: Served, board: Latchboard, tmp_path: Path
+) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("one\ntwo\n")
+    board.editing.begin("planner", ["a.py", "b.py"])
+    board.editing.done("planner")
+    board.foreign.before_call("builder")
+    (tmp_path / "a.py").write_text("one\n2\n")
+    (tmp_path / "b.py").unlink()
+    (made,) = board.foreign.after_call("builder")
+
+    (listed,) = served.get("/api/conflicts").held_to("conflict-list")["conflicts"]
+    shown = served.get(f"/api/conflicts?id={made['id']}").held_to("conflict-show")
+
+    assert [(one["id"], one["holder"], one["by"]) for one in (listed, shown)] == [
+        (made["id"], "planner", "builder")
+    ] * 2
+    first, second = shown["files"]
+    assert "-two\n+2\n" in first["diff_text"] and (second["what"], second["diff_text"]) == ("deleted", "")
 
 
 def test_metrics_are_the_project_s_and_the_daemon_s(served: Served) -> None:
@@ -144,3 +172,32 @@ def test_what_is_not_kept_any_more_is_told_as_that(tmp_path: Path) -> None:
         assert served.get("/api/history").held_to("http-history")["oldest"] > first
         assert served.get(f"/api/history?after={first}").failed(410, "compacted")["oldest"] > first
         served.get(f"/api/board?at={first}").failed(410, "compacted")
+
+
+def test_what_json_cannot_say_is_said_as_far_as_it_can_be() -> None:
+    assert (
+        to_text({"a\udce9": ["\ud800", float("nan"), (1.5, "\u20ac")]})
+        == '{"a\\\\udce9":["\\\\ud800",null,[1.5,"\u20ac"]]}'
+    )
+
+
+def test_a_parameter_that_comes_twice_is_refused(served: Served) -> None:
+    for path in ("/api/history?after=0&after=0", "/api/messages?thread=a&thread=b", "/api/events?after=0&after=1"):
+        assert "comes twice" in served.get(path).failed(400, "usage")["message"]
+
+
+def test_while_the_guard_of_the_store_is_held_the_daemon_answers_and_says_who_has_it(tmp_path: Path) -> None:
+    hasty = Settings(guard_wait_s_max=0.2)
+    with closing(Latchboard(tmp_path, settings=hasty, publishes=False)) as board, closing(Served(board)) as served:
+        board.board.update("planner", "first")
+        with open(f"{board.root}/data/.agent_locks/journal/guard", "r+b") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)  # as by a process that was stopped
+            asked = [threading.Thread(target=served.post, args=("/api/send", SAID)) for _ in range(20)]
+            for one in asked:
+                one.start()
+            assert served.get("/api/health").status == 200
+            assert str(os.getpid()) in served.post("/api/send", SAID).failed(503, "store-busy")["message"]
+            for one in asked:
+                one.join()
+            assert served.get("/metrics").status == served.get("/").status == 200
+        assert served.post("/api/send", SAID).status == 200

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx2
@@ -15,6 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 import latchboard.surface.mcp
 from latchboard.compose import Latchboard
+from latchboard.surface.web import tools
+from latchboard.surface.web.gate import HEADERS
 from tests.surface.web.harness import TOKEN, WAIT_S_MAX, Served
 
 ERAS = ("legacy", "auto")
@@ -53,10 +57,42 @@ async def test_agents_meet_at_the_daemon_s_tools(served: Served, board: Latchboa
 
 
 @pytest.mark.anyio
+async def test_a_client_that_is_connected_is_use(board: Latchboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "USE_S", 0.02)
+    uses = threading.Semaphore(0)
+    with closing(Served(board, on_activity=uses.release)) as served:
+        async with connected(served, "planner", mode="legacy") as planner:  # it keeps a stream open
+            await call(planner, "status")
+            for _ in range(50):
+                assert await asyncio.to_thread(uses.acquire, timeout=WAIT_S_MAX)
+
+
+@pytest.mark.anyio
 async def test_a_daemon_stops_with_clients_of_its_tools_connected(served: Served) -> None:
     async with connected(served, "planner", mode="legacy") as planner:
         await call(planner, "status")
         served.close()
+
+
+def test_clients_that_come_and_go_are_noted_once(served: Served) -> None:
+    """Each request of a client that keeps no stream open is a client that comes and goes."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    for _ in range(5):
+        assert served.ask("POST", "/mcp", HELLO, headers=headers).status == 200
+
+    noted: list[int] = []
+    looked = threading.Event()
+
+    def look() -> None:
+        noted.append(sum("_note_use" in repr(timer) for timer in served.loop._scheduled))  # type: ignore[attr-defined]
+        looked.set()
+
+    served.loop.call_soon_threadsafe(look)
+    assert looked.wait(WAIT_S_MAX) and noted == [1]
+
+
+HELLO = b"""{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+    "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}"""
 
 
 def test_a_request_that_is_none_of_the_protocol_is_refused_by_it(served: Served) -> None:
@@ -65,6 +101,8 @@ def test_a_request_that_is_none_of_the_protocol_is_refused_by_it(served: Served)
 
     assert served.ask("POST", "/mcp", body, headers=headers).status in (200, 400, 404)
     assert served.ask("POST", "/mcp", b"{", headers=headers).status == 400
+    answer = served.ask("POST", "/mcp", HELLO, headers=headers)
+    assert answer.status == 200 and {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert served.ask("PUT", "/mcp", body, headers=headers).status == 405
     assert served.ask("POST", "/mcp", body, token=None, headers=headers).status == 401
     assert served.ask("POST", "/mcp", body, headers={**headers, "Host": "evil.example"}).status == 421

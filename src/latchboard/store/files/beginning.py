@@ -8,7 +8,7 @@ where it is missing, cut off or scribbled on, that journal's revisions cannot be
     {"path":"src__a.py-634d4c77f99d4d9d.lock","record":{"key":"locks/src/a.py","mod_revision":…,…}}
     {"path":"agents/planner.json","reason":"the file is empty"}
 
-Records are copied as they stand in their files, so that it costs some 6 microseconds each.
+Records are copied as they stand in their files, so that it costs some 9 microseconds each.
 
 Protocol: protocol/store.md, "Rotation".
 """

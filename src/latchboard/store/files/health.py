@@ -20,6 +20,7 @@ from latchboard.clock import parse_iso
 from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.store.files import beginning, guard, journal, layout, records, recovery
+from latchboard.store.files.compared import Compared
 from latchboard.store.files.damage import COLLECTIONS, Damage, Health, collection_of
 from latchboard.store.files.journal_end import Rotated, Tail, take
 
@@ -36,7 +37,6 @@ _IN_THE_ROOT = ("wide.json", "newest_broadcast.json")
 _PER_OWNER = ("messages", "archive")
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_CONFIRMED_COUNT_MAX = 200
 _AGAIN_COUNT_MAX = 5
 _EVERY = 128
 
@@ -121,7 +121,7 @@ class Inspector:
         is_in_doubt = is_in_doubt or (tail is not None and recovery.is_other_boot(tail.header.boot, self._boot))
         self._found.facts["is_compared"] = not is_in_doubt
         wrong = list(self._look_at_records(latest, is_in_doubt=is_in_doubt))
-        self._found.damage += self._confirmed(wrong, latest, tail)
+        self._found.damage += Compared(self._fd).confirmed(wrong, latest, tail)
 
     # -- small things -------------------------------------------------------------------------------------------------
 
@@ -307,12 +307,12 @@ class Inspector:
     # -- records ------------------------------------------------------------------------------------------------------
 
     def _look_at_records(self, latest: Latest, *, is_in_doubt: bool) -> Iterator[Damage]:
-        known = set()
+        known, compared = set(), Compared(self._fd)
         for key in list(latest) if not is_in_doubt else ():
             self._step()
             path = layout.record(key)
             known.add(path)
-            why = self._against_journal(key, path, latest[key])
+            why = compared.against_journal(key, path, latest[key])
             if why and key not in self._pending:
                 yield Damage("record", path, why, key=key)
         count = sum(value is not None for _, value in latest.values())
@@ -321,7 +321,7 @@ class Inspector:
                 continue
             self._step()
             count += 1
-            why = self._alone(path)
+            why = compared.alone(path)
             if why:
                 yield Damage("unreadable", path, why, key=collection_of(path))
         self._found.facts["record_count"] = count
@@ -338,57 +338,6 @@ class Inspector:
                     yield from (f"{owner}/{one}" for one in self._names(owner) or [] if one.endswith(".json"))
                 elif name.endswith(".json"):
                     yield f"{folder}/{name}"
-
-    def _alone(self, path: str) -> str:
-        """Why a record that no journal has cannot be read; "" for one that can, and for one that is gone by now."""
-        try:
-            data = self._read(path)
-            if data is None:
-                return ""
-            key, _, _ = records.unpack(None, data, path)
-        except MalformedRecord:
-            return "it cannot be read"
-        except StoreError:
-            return "the system does not let it be read"
-        return "" if layout.record(key) == path else "it is the file of another record"
-
-    def _against_journal(self, key: str, path: str, last: tuple[int, Any]) -> str:
-        """Why a record is not what its last commit says; "" for one that is."""
-        revision, value = last
-        try:
-            data = self._read(path)
-            found = None if data is None else records.unpack(key, data, path)
-        except MalformedRecord:
-            return "unreadable"
-        except StoreError:
-            return "unreadable"
-        if found is None:
-            return "" if value is None else "missing"
-        if value is None:
-            return "left" if found[2] <= revision else ""  # a later one is of a commit that was made meanwhile
-        if found[2] == revision:
-            return "" if found[1] == value else "changed"
-        return "older" if found[2] < revision else "newer"
-
-    def _confirmed(self, wrong: list[Damage], latest: Latest, tail: Tail | None) -> list[Damage]:
-        """What is still wrong when nobody commits between the look at the journal and that at the record."""
-        few = wrong[:_CONFIRMED_COUNT_MAX]
-        for _ in range(_AGAIN_COUNT_MAX):
-            if not few or tail is None:
-                return wrong
-            moved = tail.advance(latest)
-            few = [one for one in few if self._is_still(one, latest)]
-            if moved == "no" and not tail.has_moved():
-                return [*few, *wrong[_CONFIRMED_COUNT_MAX:]]
-            if moved == "lost":
-                return []  # another journal by now: whoever wrote it has looked at everything that counts
-        return few
-
-    def _is_still(self, one: Damage, latest: Latest) -> bool:
-        if one.kind == "record":
-            one.why = self._against_journal(one.key, one.where, latest[one.key])
-            return bool(one.why)
-        return bool(self._alone(one.where))
 
 
 def _seconds(text: str) -> float | None:

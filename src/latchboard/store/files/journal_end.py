@@ -58,7 +58,7 @@ class Tail:
         Raises:
             Rotated: Another journal is the current one by now.
         """
-        began_s = since_s = monotonic()
+        began_s = since_s = 0.0
         first: tuple[bytes, int, tuple[int, ...]] | None = None
         while True:
             seen = (self._look(), self._load(), tuple(guard.holders(self._guard, exclusive=True)))
@@ -68,11 +68,12 @@ class Tail:
             if seen[1] == self.header.applied and not seen[2]:
                 return
             if seen != first:
+                began_s = began_s or now_s
                 first, since_s = seen, now_s
             if now_s - since_s >= _STILL_S:
                 self.pids = seen[2]
                 return
-            if now_s - began_s > _MOVING_S_MAX:  # somebody commits all the time: nothing there is broken
+            if since_s - began_s > _MOVING_S_MAX:  # somebody commits all the time: nothing there is broken
                 self.data = self.data[: self.header.applied]
                 return
             sleep(_PAUSE_S)
@@ -94,9 +95,17 @@ class Tail:
         return b"" if header is None else header.pack()
 
     def has_moved(self) -> bool:
-        """Whether the header says more than was read."""
-        before = self.header.pack()
-        return self._look() != before
+        """Whether the header says more than was read; it is not taken over, for `advance` must see the difference."""
+        header = guard.peek_header(self._guard)
+        return header is None or header.pack() != self.header.pack()
+
+    def on_its_way(self) -> Latest:
+        """What stands behind `applied`: a commit that is in the records, perhaps, and not in the header yet."""
+        found: Latest = {}
+        self._load()
+        for _, entry in journal.whole_lines(self.data[self.header.applied :]):
+            take(entry, found)
+        return found
 
     def advance(self, latest: Latest) -> str:
         """Take in what was committed since: `no` for nothing, `yes`, or `lost` where there is another journal."""

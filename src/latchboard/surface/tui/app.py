@@ -20,11 +20,11 @@ from textual.widgets import Footer, Input, Static
 
 from latchboard.aio import in_thread
 from latchboard.errors import CoordinationError
-from latchboard.surface.tui import details, head, listing, look, painting, tree
+from latchboard.surface.tui import details, head, listing, look, tree
 from latchboard.surface.tui.acting import Acting
 from latchboard.surface.tui.dialog import Details, Question
 from latchboard.surface.tui.listing import Filter
-from latchboard.surface.tui.pane import Bar, Pane, Title
+from latchboard.surface.tui.pane import Bar, Pane, Title, panes
 from latchboard.surface.tui.reader import News, Reader
 from latchboard.surface.tui.rows import Rows
 from latchboard.surface.tui.text import end_cut, shown
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from latchboard.compose import Latchboard
+    from latchboard.surface.tui.picture import Picture
 
 WIDE_COLUMNS = 90
 HIGH_LINES = 20
@@ -70,8 +71,8 @@ class Board(App[int]):
     .-stack #panes { layout: vertical; }
     .-stack #left.-above { height: auto; max-height: 40%; }
     .-stack #left.-above #agents { max-height: 100%; }
-    .-one Pane, .-stack #right > Pane, .-two #right > Pane { height: 1fr; max-height: 100%; }
-    .-one Rows, .-stack #right Rows, .-two #right Rows { height: 1fr; }
+    .-one Pane, .-stack #right > Pane, .-two #right > Pane { height: 1fr !important; max-height: 100% !important; }
+    .-one Rows, .-stack #right Rows, .-two #right Rows { height: 1fr !important; }
     Board:nocolor Rows:focus > .rows--cursor { text-style: reverse; }
     Board:nocolor Footer { text-style: reverse; }
     """
@@ -103,6 +104,7 @@ class Board(App[int]):
         tell: Callable[[Any], str],
         agent: str | None = None,
         theme: str = "auto",
+        on_read: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
         """Nothing is read or drawn yet.
@@ -112,61 +114,51 @@ class Board(App[int]):
             tell: Says what an event means, in a sentence.
             agent: Who changes something; None: nothing can be changed.
             theme: auto, dark or light.
+            on_read: Called once, when there is something to show.
             options: Of textual's App.
         """
         has_colours = "NO_COLOR" not in os.environ
         super().__init__(ansi_color=not has_colours, **options)
         self._board = board
+        self._on_read = on_read
         self._acting = Acting(board, agent)
         self._reader = Reader(board, self._arrived, tell)
         self._news = News()
         self._tree = tree.Tree()
         self._filter = Filter()
         self._number = 1
-        self._right = 6
+        self._beside = 6
         self._is_zoomed = False
         self._is_read = False
+        self._room = self.size
         for one in look.themes():
             self.register_theme(one)
         self.theme = look.theme_of(theme, os.environ)
-        self._panes = self._made_panes()
+        self._panes = panes(self._wall_s)
+        # Kept, for a search by name finds nothing below a dialog, nor when the board is about to end.
+        self._head = Static(id="head", markup=False)
+        self._trouble = Static(id="trouble", markup=False)
+        self._bar = Bar()
+        self._left = Vertical(*self._panes[:2], id="left")
+        self._right = Vertical(*self._panes[2:], id="right")
+        self._words = Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
 
-    def _made_panes(self) -> list[Pane]:
-        def rows(paint: painting.Painter, key: Callable[[Any], object], empty: str) -> Rows:
-            return Rows(paint, key, empty=empty, now=self._wall_s)
-
-        return [
-            Pane(
-                1,
-                "agents",
-                "Agents",
-                "Agents",
-                rows(painting.agent, lambda one: one[0], "nobody has said or held anything yet"),
-            ),
-            Pane(2, "files", "Files", "Files", rows(painting.node, lambda one: one.key, "nothing is held")),
-            Pane(3, "line", "In line", "Line", rows(painting.waiter, lambda one: one["request"], "nobody waits")),
-            Pane(
-                4,
-                "met",
-                "Conflicts",
-                "Conflicts",
-                rows(painting.conflict, _key_of_conflict, "nobody got in anybody's way"),
-            ),
-            Pane(5, "mail", "Conversations", "Mail", rows(painting.thread, lambda one: one["thread"], "no messages")),
-            Pane(6, "past", "History", "History", rows(painting.event, _key_of_event, "nothing happened yet")),
-        ]
+    @property
+    def picture(self) -> Picture:
+        """The board that is shown."""
+        return self._news.picture
 
     # -- where things stand -------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         """Head, lists, keys."""
-        yield Static(id="head", markup=False)
-        yield Static(id="trouble", markup=False)
-        yield Bar()
+        yield self._head
+        yield self._trouble
+        yield self._bar
         with Horizontal(id="panes"):
-            yield Vertical(*self._panes[:2], id="left")
-            yield Vertical(*self._panes[2:], id="right")
-        yield Input(placeholder="words; Enter keeps them, Esc ends", id="filter")
+            yield self._left
+            yield self._right
+        yield self._words
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -184,31 +176,33 @@ class Board(App[int]):
         """The thread ends before the terminal is given back."""
         self._reader.stop()
 
-    def on_resize(self, _event: events.Resize) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """More room, or less."""
+        self._room = event.size
         self._lay_out()
         self.call_after_refresh(self._draw)
 
     def _lay_out(self) -> None:
-        columns, lines = self.size
+        columns, lines = self._room
         layout = "-one" if self._is_zoomed or lines < HIGH_LINES else "-stack"
         if columns >= WIDE_COLUMNS and not self._is_zoomed:
             layout = "-two" if lines < TALL_LINES else "-all"
         for name in ("-one", "-stack", "-two", "-all"):
             self.screen_stack[0].set_class(name == layout, name)
-        shown = self._right if layout == "-two" else self._number
+        shown = self._beside if layout == "-two" else self._number
         also = {"-one": (), "-stack": (1, 2) if shown < 3 else (1,), "-two": (1, 2), "-all": range(1, 7)}[layout]
         for pane in self._panes:
             pane.display = pane.number == shown or pane.number in also
-        self.query_one("#left").set_class(layout == "-stack" and shown > 2, "-above")
-        self.query_one("#left").display = any(pane.display for pane in self._panes[:2])
-        self.query_one("#right").display = any(pane.display for pane in self._panes[2:])
+            pane.set_class(pane.number == self._number, "-on")
+        self._left.set_class(layout == "-stack" and shown > 2, "-above")
+        self._left.display = any(pane.display for pane in self._panes[:2])
+        self._right.display = any(pane.display for pane in self._panes[2:])
 
     def action_go(self, number: int) -> None:
         """To a list, wherever it stands."""
         self._number = number
         if number > 2:
-            self._right = number
+            self._beside = number
         self._lay_out()
         self._draw()
         self._focus()
@@ -219,9 +213,9 @@ class Board(App[int]):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A list that was reached by Tab or the mouse is the one that keys are about."""
+        self._number = next((pane.number for pane in self._panes if pane.rows is event.widget), self._number)
         for pane in self._panes:
-            if pane.rows is event.widget and pane.number != self._number:
-                self._number = pane.number
+            pane.set_class(pane.number == self._number, "-on")
 
     def on_title_clicked(self, message: Title.Clicked) -> None:
         """The mouse chooses a list."""
@@ -250,6 +244,9 @@ class Board(App[int]):
         self._news = message.news
         self._is_read = True
         self._draw()
+        on_read, self._on_read = self._on_read, None
+        if on_read is not None:
+            on_read()
 
     def _draw(self) -> None:
         """Bring every list that is seen up to date, and count those that are not."""
@@ -263,7 +260,7 @@ class Board(App[int]):
         self._fill(past, len(self._news.events), lambda: listing.events(self._news.events, wanted))
         self._say_head()
         self._say_trouble()
-        self.query_one(Bar).say(self._panes, self._number)
+        self._bar.say(self._panes, self._number)
 
     def _fill(self, pane: Pane, count: int, list_: Callable[[], list[Any]]) -> None:
         counted = str(count)
@@ -272,6 +269,8 @@ class Board(App[int]):
             pane.rows.show(items)
             if self._filter and pane.title != "Files":
                 counted = f"{len(items)} of {count}"
+        if over := len(self._news.picture.ended) if pane is self._panes[1] else 0:
+            counted += f" held, {over} over"
         pane.say(counted if self._is_read else "...")
 
     def _lines_of_tree(self) -> list[tree.Node]:
@@ -281,21 +280,23 @@ class Board(App[int]):
         return self._tree.lines()
 
     def _tick(self) -> None:
-        """Ages go on without news."""
+        """Ages go on without news; and a terminal that went away without a word ends it all the same."""
+        if getattr(self._driver, "is_gone", False):
+            self.exit(128 + signal.SIGHUP)
+            return
         self._say_head()
         for pane in self._panes:
-            if pane.display:
+            if pane.display and pane.has_ages:
                 pane.rows.refresh()
 
     def _say_head(self) -> None:
         pieces = head.line(self._news, self._board.root, self.size.width, self._wall_s(), is_read=self._is_read)
-        self.query_one("#head", Static).update(Content.assemble(*pieces))
+        self._head.update(Content.assemble(*pieces))
 
     def _say_trouble(self) -> None:
         said = head.trouble(self._news, self._filter.text)
-        bar = self.query_one("#trouble", Static)
-        bar.set_class(bool(said), "-said")
-        bar.update(Content("\n".join(end_cut(f" {one}", 3 * self.size.width) for one in said)))
+        self._trouble.set_class(bool(said), "-said")
+        self._trouble.update(Content("\n".join(end_cut(f" {one}", 3 * self.size.width) for one in said)))
 
     def _wall_s(self) -> float:
         return self._board.clock.now().wall_s
@@ -304,9 +305,8 @@ class Board(App[int]):
 
     def action_filter(self) -> None:
         """Ask for words."""
-        box = self.query_one("#filter", Input)
-        box.add_class("-open")
-        box.focus()
+        self._words.add_class("-open")
+        self._words.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter counts at once."""
@@ -322,9 +322,8 @@ class Board(App[int]):
 
     def action_plain(self) -> None:
         """No filter, no zoom."""
-        box = self.query_one("#filter", Input)
-        box.value = ""
-        box.remove_class("-open")
+        self._words.value = ""
+        self._words.remove_class("-open")
         self._is_zoomed = False
         self.action_go(self._number)
 
@@ -374,24 +373,15 @@ class Board(App[int]):
         """Ask whether to change something."""
         item = self._panes[1].rows.item if self._number == 2 else None
         file = item if isinstance(item, tree.File) else None
-        why_not = self._acting.why_not(file, act)
-        if why_not or file is None:
-            self.notify(why_not, severity="warning", markup=False)
+        order = self._acting.order(file, act)
+        if isinstance(order, str):
+            self.notify(order, severity="warning", markup=False)
             return
-        title, yes = ("Break this lock?", "Break it") if act == "break" else ("Give this lock back?", "Release it")
-        facts = self._acting.question(file, act, self._wall_s())
 
         async def answered(reason: str | None) -> None:
             if reason is not None:
-                self.notify(await self._acting.act(file, act, reason), markup=False)
+                self.notify(await self._acting.act(order, reason), markup=False)
                 self._reader.wake()
 
-        self.push_screen(Question(title, facts, yes=yes, asks_why=act == "break"), answered)
-
-
-def _key_of_conflict(entry: Any) -> object:
-    return entry["revision"], tuple(entry["names"])
-
-
-def _key_of_event(item: Any) -> object:
-    return item[0]["revision"], item[0]["event"], item[1]
+        facts = self._acting.question(order, self._wall_s())
+        self.push_screen(Question(order.title, facts, yes=order.yes, asks_why=act == "break"), answered)

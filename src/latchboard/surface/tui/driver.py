@@ -7,6 +7,7 @@ shell may have exported before the window changed; and a terminal that goes away
 from __future__ import annotations
 
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,18 @@ class Terminal(LinuxDriver):
         stream = sys.__stdout__
         assert stream is not None  # `is_there` has looked
         self._file: Any = _Out(stream)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the terminal went away: then its end is read again and again, and nothing says so by itself."""
+        if self._file.is_gone:
+            return True
+        look = select.poll()
+        look.register(self.fileno, 0)
+        try:
+            return any(happened & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, happened in look.poll(0))
+        except OSError:
+            return True
 
     def _get_terminal_size(self) -> tuple[int, int]:
         try:
@@ -54,7 +67,7 @@ class _Out:
         try:
             self._stream.buffer.write(text.encode(self._encoding, "replace"))
         except (OSError, ValueError):
-            self.is_gone = True  # SIGHUP, or the end of standard input, ends the board
+            self.is_gone = True
 
     def flush(self) -> None:
         if self.is_gone:

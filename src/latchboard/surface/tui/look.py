@@ -23,7 +23,7 @@ COLOURS: dict[str, dict[str, str]] = {
     DARK: {
         "background": "#101418",
         "band": "#1d252c",
-        "cursor": "#2b4a63",
+        "cursor": "#1f384c",
         "cursor-off": "#26303a",
         "foreground": "#e8eaed",
         "dim": "#9aa5b1",

@@ -89,15 +89,15 @@ def _file(file: tree.File, indent: str, cells: int, wall_s: float) -> list[Piece
     if cells >= 72:
         reason_cells = (cells - 36) // 3
         label_cells -= reason_cells + 1
-    pieces = [(f"{indent}  ", ""), (_padded(middle_cut(shown(file.label), label_cells), label_cells) + " ", "")]
+    is_shared = any(hold["mode"] == "shared" for hold in file.holds)
+    label = middle_cut(shown(file.label), label_cells - (9 if is_shared else 0)) + (" (shared)" if is_shared else "")
+    pieces = [(f"{indent}  ", ""), (filled(label, label_cells) + " ", "")]
     if not file.holds:
         over = file.ended[0] if file.ended else None
         said = f"free, {over['why']}: {shown(over['agent'])}" if over else "free"
         return [*pieces, (filled(said, cells - _width(pieces)), "dim")]
     first = file.holds[0]
     who = listing(hold["agent"] for hold in file.holds)
-    if first["mode"] == "shared":
-        who += " (shared)" if len(file.holds) == 1 else ""
     left = ages.until(first["expires_at"], wall_s)
     waits = f"+{len(file.waiters)}" if file.waiters else ""
     pieces.append((filled(who, holder_cells), agent_style(first["agent"])))
@@ -153,7 +153,9 @@ def thread(entry: Entry, cells: int, wall_s: float) -> list[Piece]:
     who_cells = min(24, cells // 3)
     subject = f"{shown(entry['subject'])}: " if entry["subject"] else ""
     said = f"{subject}{shown(newest['excerpt'])}"
-    due = f"  {entry['unacked_count']} unanswered" if entry["unacked_count"] else ""
+    due = (
+        f" {entry['unacked_count']} {'due' if cells < NARROW_CELLS else 'unanswered'}" if entry["unacked_count"] else ""
+    )
     rest = cells - who_cells - 1 - 5 - len(due)
     return [
         (filled(_between(entry), who_cells) + " ", agent_style(newest["from"])),

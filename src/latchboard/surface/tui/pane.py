@@ -9,22 +9,30 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from latchboard.surface.tui import painting
+from latchboard.surface.tui.rows import Rows
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from textual import events
     from textual.app import ComposeResult
 
-    from latchboard.surface.tui.rows import Rows
+    from latchboard.surface.tui.painting import Painter
 
 
 class Pane(Vertical):
-    """A title over rows."""
+    """A title over rows.
+
+    Attributes:
+        has_ages: What it says changes by itself as time goes on; of events it says when they were.
+    """
 
     DEFAULT_CSS = """
     Pane { height: 1fr; }
     Pane > .pane--title { height: 1; background: $board-band; color: $board-dim; text-style: bold; text-wrap: nowrap; }
-    Pane:focus-within > .pane--title { color: $board-focus; }
+    Pane.-on > .pane--title { color: $board-focus; }
     """
 
     def __init__(self, number: int, name: str, title: str, short: str, rows: Rows) -> None:
@@ -33,6 +41,7 @@ class Pane(Vertical):
         self.title = title
         self.short = short
         self.rows = rows
+        self.has_ages = name not in ("met", "past")
         self.counted = ""
         self._title = Title(number)
 
@@ -105,3 +114,29 @@ class Bar(Static):
             if event.x < end:
                 self.post_message(Title.Clicked(number))
                 return
+
+
+def panes(now: Callable[[], float]) -> list[Pane]:
+    """All six, by number.
+
+    Args:
+        now: Wall time, seconds.
+    """
+
+    def rows(paint: Painter, key: Callable[[Any], object], empty: str) -> Rows:
+        return Rows(paint, key, empty=empty, now=now)
+
+    agents = rows(painting.agent, lambda one: one[0], "nobody has said or held anything yet")
+    files = rows(painting.node, lambda one: one.key, "nothing is held")
+    line = rows(painting.waiter, lambda one: one["request"], "nobody waits")
+    met = rows(painting.conflict, lambda one: (one["revision"], tuple(one["names"])), "nobody got in anybody's way")
+    mail = rows(painting.thread, lambda one: one["thread"], "no messages")
+    past = rows(painting.event, lambda one: (one[0]["revision"], one[0]["event"], one[1]), "nothing happened yet")
+    return [
+        Pane(1, "agents", "Agents", "Agents", agents),
+        Pane(2, "files", "Files", "Files", files),
+        Pane(3, "line", "In line", "Line", line),
+        Pane(4, "met", "Conflicts", "Conflicts", met),
+        Pane(5, "mail", "Conversations", "Mail", mail),
+        Pane(6, "past", "History", "History", past),
+    ]

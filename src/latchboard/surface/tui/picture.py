@@ -77,6 +77,7 @@ class Decoder:
             while not lines[at].startswith(end):
                 at += 1
             body = lines[begin:at]
+            body[-1] += b","  # so that a line is the same wherever it stands
             at += 1
             if name == "agents":
                 facts[name] = self._object(body, known, seen)
@@ -91,7 +92,7 @@ class Decoder:
         for line in lines:
             entry = known.get(line)
             if entry is None:
-                entry = json.loads(line.rstrip(b","))
+                entry = json.loads(line[:-1])
             seen[line] = entry
             found.append(entry)
         return found
@@ -102,7 +103,7 @@ class Decoder:
         for line in lines:
             entry = known.get(line)
             if entry is None:
-                entry = json.loads(b"{" + line.rstrip(b",") + b"}")
+                entry = json.loads(b"{" + line[:-1] + b"}")
             seen[line] = entry
             found.update(entry)
         return found

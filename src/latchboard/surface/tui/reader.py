@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 _TICK_S = 2.0
 _RETRY_S = 1.0
 _PAUSE_S_MIN = 0.1
+_PAUSE_S_MAX = 2.0
 _PAUSES = 9
-"""Rest for so many times as long as the reading took."""
+"""Rest for so many times as long as the reading took, within these bounds."""
 _EVENTS_COUNT = 500
 _EVENTS_COUNT_MAX = 5000
 """Of one reading: so that a storm of commits is drawn, not waited for."""
@@ -70,6 +71,13 @@ class News:
         self.trouble = ""
         self.note = ""
 
+    def says_what(self, other: News | None) -> bool:
+        """Whether it says nothing that another one has not said."""
+        if other is None or self.picture is not other.picture or self.threads is not other.threads:
+            return False
+        newest, known = self.events[:1], other.events[:1]
+        return (self.trouble, self.note, self.damaged, newest) == (other.trouble, other.note, other.damaged, known)
+
 
 class Reader:
     """Follows one project's store from `start` to `stop`."""
@@ -88,12 +96,14 @@ class Reader:
         self._decoder = Decoder()
         self._feed: Feed[Event] | None = None
         self._events: deque[Told] = deque(maxlen=_EVENTS_COUNT)
+        self._text = b""
         self._news = News()
+        self._given: News | None = None
         self._note_at_s = 0.0
         self._mail_due = True
         self._mail_at_s = 0.0
         self._damaged: dict[str, dict[str, Any]] = {}
-        self._damage_at_s = self._now_s() + _DAMAGE_PAUSE_S_MIN  # whoever begins reads every record anyway
+        self._damage_at_s = 0.0
         self._is_stopping = False
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
@@ -107,6 +117,7 @@ class Reader:
 
     def start(self) -> None:
         """Begin."""
+        self._damage_at_s = self._now_s() + _DAMAGE_PAUSE_S_MIN  # whoever begins reads every record anyway
         self._thread.start()
 
     def wake(self) -> None:
@@ -118,6 +129,8 @@ class Reader:
 
     def stop(self) -> None:
         """End, soon; a reading that hangs on the disk is left to end by itself."""
+        if self._is_stopping:
+            return
         self._is_stopping = True
         self.wake()
         if self._thread.ident is not None:
@@ -141,7 +154,8 @@ class Reader:
                 self._news.note if self._now_s() - self._note_at_s < _NOTE_S or not news.picture.revision else ""
             )
             self.reading_s = self._now_s() - began_s
-            if not self._is_stopping:
+            if not news.says_what(self._given):
+                self._given = news
                 self._give(news)
             self._rest(self.reading_s, has_trouble=bool(trouble))
         self._drop_feed()
@@ -150,7 +164,10 @@ class Reader:
         """Read what there is; why that cannot be done, or empty."""
         try:
             self._follow()
-            self._take(self._decoder.picture(self._board.board.text()))
+            text = self._board.board.text()
+            if text != self._text:
+                self._text = text
+                self._take(self._decoder.picture(text))
             self._read_mail()
             self._look_for_damage()
         except CoordinationError as exc:
@@ -222,7 +239,7 @@ class Reader:
     def _rest(self, took_s: float, *, has_trouble: bool) -> None:
         """Until there may be something new."""
         clock = self._board.clock
-        pause_s = _RETRY_S if has_trouble else max(_PAUSE_S_MIN, _PAUSES * took_s)
+        pause_s = _RETRY_S if has_trouble else min(_PAUSE_S_MAX, max(_PAUSE_S_MIN, _PAUSES * took_s))
         if not clock.wait([self], pause_s) and self._feed is not None:
             self._await(self._feed)
         try:

@@ -100,6 +100,8 @@ class Rows(ScrollView, can_focus=True):
         self.items: Sequence[Any] = ()
         self.cursor = 0
         self.painted_count = 0
+        self._base = Style.null()
+        self._known: dict[str, Style] = {}
 
     @property
     def item(self) -> Any:
@@ -143,16 +145,22 @@ class Rows(ScrollView, can_focus=True):
         self._fit()
         self._see()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Those that are seen; what their styles come to is asked once for all of them."""
+        self._base = self.rich_style
+        self._known.clear()
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One line that is seen."""
         cells = self.size.width
         at: int = y + self.scroll_offset.y
-        base = self.rich_style
+        base = self._base
         if at >= len(self.items):
             text = f" {self.empty}" if not self.items and y == 0 else ""
             return Strip([Segment(filled(text, cells), base + self._style("dim"))], cells)
         self.painted_count += 1
-        over = self._style("cursor", part="back") if at == self.cursor else Style.null()
+        over = self._style("cursor") if at == self.cursor else Style.null()
         room = max(1, cells - 2)
         pieces = [
             ("▌" if at == self.cursor and self.has_focus else " ", ""),
@@ -161,11 +169,15 @@ class Rows(ScrollView, can_focus=True):
         segments = [Segment(text, base + (self._style(name) if name else Style.null()) + over) for text, name in pieces]
         return Strip(segments).adjust_cell_length(cells, base + over)
 
-    def _style(self, name: str, part: str = "front") -> Style:
-        found = self.get_component_rich_style(f"rows--{name}", partial=True)
-        if part == "front":
-            return Style(color=found.color, bold=found.bold)
-        return Style(bgcolor=found.bgcolor, bold=found.bold, reverse=found.reverse)
+    def _style(self, name: str) -> Style:
+        style = self._known.get(name)
+        if style is None:
+            found = self.get_component_rich_style(f"rows--{name}", partial=True)
+            style = Style(color=found.color, bold=found.bold)
+            if name == "cursor":
+                style = Style(bgcolor=found.bgcolor, bold=found.bold, reverse=found.reverse)
+            self._known[name] = style
+        return style
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 

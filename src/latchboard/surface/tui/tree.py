@@ -117,31 +117,30 @@ class Tree:
         self._root = Folder("", None)
         self._files: dict[str, File] = {}
         self._closed: set[str] = set()
+        self._special: set[str] = set()  # names that somebody waits for, or of which a hold is over
 
     def update(self, locks: Iterable[Entry], ended: Iterable[Entry], waiters: Iterable[Entry]) -> None:
         """Be the tree of these; entries that have not changed should be the same objects as before."""
-        fresh: dict[str, tuple[list[Entry], list[Entry], list[Entry]]] = {}
-        for place, entries in enumerate((locks, ended)):
-            for hold in entries:
-                known = fresh.get(hold["name"])
-                if known is None:
-                    known = fresh[hold["name"]] = ([], [], [])
-                known[place].append(hold)
-        for waiter in waiters:
-            for name in waiter["names"]:
-                fresh.setdefault(name, ([], [], []))[2].append(waiter)
-        for name in self._files.keys() - fresh.keys():
+        first: dict[str, Entry] = {}
+        rest: dict[str, list[Entry]] = {}  # a list for each of ten thousand names would keep the garbage collector busy
+        for hold in locks:
+            name = hold["name"]
+            if name in first:
+                rest.setdefault(name, []).append(hold)
+            else:
+                first[name] = hold
+        over = _by_name((hold["name"], hold) for hold in ended)
+        waits = _by_name((name, waiter) for waiter in waiters for name in waiter["names"])
+        for name in self._files.keys() - first.keys() - over.keys() - waits.keys():
             self._remove(self._files.pop(name))
-        for name, (holds, over, waits) in fresh.items():
+        for name, hold in first.items():
             file = self._files.get(name) or self._add(name)
-            if file.holds != holds:
-                self._count(file, -1)
-                file.holds = holds
-                self._count(file, 1)
-            file.ended = over
-            if (waits or file.waiters) and [one.entry for one in file.waiters] != waits:
-                file.waiters = [Waiting(waiter, file) for waiter in waits]
-                self._stale(file.parent)
+            if len(file.holds) != 1 or file.holds[0] is not hold or name in rest:
+                self._hold(file, [hold, *rest.get(name, ())])
+        for name in (self._special & self._files.keys()) | over.keys() | waits.keys():
+            file = self._files.get(name) or self._add(name)
+            self._mark(file, over.get(name, []), waits.get(name, []), is_held=name in first)
+        self._special = over.keys() | waits.keys()
 
     def lines(self) -> list[Node]:
         """A line for each folder, file and waiter that is to be seen, from the top."""
@@ -165,6 +164,19 @@ class Tree:
         self._stale(folder)
 
     # -- small things -------------------------------------------------------------------------------------------------
+
+    def _hold(self, file: File, holds: list[Entry]) -> None:
+        self._count(file, -1)
+        file.holds = holds
+        self._count(file, 1)
+
+    def _mark(self, file: File, over: list[Entry], waits: list[Entry], *, is_held: bool) -> None:
+        if not is_held and file.holds:
+            self._hold(file, [])
+        file.ended = over
+        if [one.entry for one in file.waiters] != waits:
+            file.waiters = [Waiting(waiter, file) for waiter in waits]
+            self._stale(file.parent)
 
     def _add(self, name: str) -> File:
         above, label = split(name)
@@ -212,6 +224,13 @@ class Tree:
         while folder is not None:
             folder.lines = None
             folder = folder.parent
+
+
+def _by_name(entries: Iterable[tuple[str, Entry]]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for name, entry in entries:
+        found.setdefault(name, []).append(entry)
+    return found
 
 
 def depth(node: Node) -> int:

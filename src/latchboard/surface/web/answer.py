@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from latchboard.codec import encode
+from latchboard.codec import encode, sayable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,17 +25,4 @@ def to_text(whole: dict[str, Any]) -> str:
     try:
         return encode(whole)
     except ValueError:
-        cleaned: Any = _clean(whole)
-        return encode(cleaned)
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(one) for one in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+        return encode(sayable(whole))

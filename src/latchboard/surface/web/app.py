@@ -63,7 +63,7 @@ def build(
     health = Health(clock or board.clock)
 
     hosts = tuple(allowed_hosts)
-    hub, reading, pages, tools = Hub(board), Reading(board), Pages(), Tools(board, hosts)
+    hub, reading, pages, tools = Hub(board), Reading(board), Pages(), Tools(board, hosts, on_activity)
     figures = Figures(board, hub)
 
     async def get_health(request: Request) -> Response:

@@ -11,7 +11,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from latchboard.codec import decode
+from latchboard.codec import decode_strictly
 from latchboard.errors import UsageError
 from latchboard.surface.web.failure import HttpError
 
@@ -52,7 +52,7 @@ async def read(request: Request) -> dict[str, Any]:
         headers = {"connection": "close"}
         raise HttpError(408, "timeout", f"the body did not come within {BODY_S:g} s", headers=headers) from None
     try:
-        return decode(data)
+        return decode_strictly(data)
     except ValueError as exc:
         raise UsageError(f"the body is no JSON object: {exc}", hint='for example {"agent": "operator"}') from exc
 
@@ -125,7 +125,8 @@ def _is(kind: str, value: object) -> bool:
 def _check_size(name: str, schema: Schema, what: str, unit: str, size: int) -> None:
     least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}", math.inf)
     if not least <= size <= most:
-        raise UsageError(f"{name} has {size} {unit}; it has {least} to {most}")
+        limits = f"at least {least}" if most == math.inf else f"{least} to {most}"
+        raise UsageError(f"{name} has {size} {unit}; it has {limits}")
 
 
 def _check_text(name: str, text: str) -> None:

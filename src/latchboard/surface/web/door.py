@@ -10,6 +10,7 @@ Protocol: protocol/http.md, "Limits".
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ SEND_BYTES = 128 * 1024
 ENDING_S = 1
 """How long a server that stops waits for answers; whole seconds."""
 BACKLOG_COUNT = 2048
+
+_log = logging.getLogger("latchboard.web.connection")
+_log.setLevel(logging.ERROR)  # not each request that is none: whoever sends such would fill the disk with lines
 
 
 def config(app: Starlette) -> uvicorn.Config:
@@ -59,10 +63,15 @@ def config(app: Starlette) -> uvicorn.Config:
 class Connection(H11Protocol):
     """One connection, with a limit on its silence."""
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.logger = _log
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room if there is none, and begin to wait for a request."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
@@ -105,6 +114,13 @@ class Connection(H11Protocol):
         """Wait for the next request; the keep-alive time runs from here."""
         self._idle_since_s = self.loop.time()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._bound_end()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request came."""
+        super().timeout_keep_alive_handler()
+        self._bound_end()
 
     def pause_writing(self) -> None:
         """More is on its way than the reader takes."""
@@ -121,6 +137,8 @@ class Connection(H11Protocol):
         """Free everything."""
         self._forget_head()
         self._forget_stall()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
@@ -131,6 +149,12 @@ class Connection(H11Protocol):
         self._head_timer = None
         if self.is_idle:
             self.transport.close()
+            self._bound_end()
+
+    def _bound_end(self) -> None:
+        """A transport that is closed waits for its reader; what is left may be too little for `pause_writing`."""
+        if self._end_timer is None:
+            self._end_timer = self.loop.call_later(STALL_S, self.transport.abort)
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

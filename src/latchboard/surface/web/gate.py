@@ -46,6 +46,8 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_OURS = frozenset(name for name, _ in _RAW_HEADERS)
+"""Said by the gate alone: what another package thinks of being kept is not ours."""
 
 
 class Gate:
@@ -110,8 +112,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 self._on_answer(message["status"])
                 headers = message.get("headers", [])
-                present = {name.lower() for name, _ in headers}
-                message = {**message, "headers": [*headers, *(one for one in _RAW_HEADERS if one[0] not in present)]}
+                others = [one for one in headers if one[0].lower() not in _OURS]
+                message = {**message, "headers": [*others, *_RAW_HEADERS]}
             await send(message)
 
         return wrapped
@@ -167,15 +169,17 @@ class _Body:
     """The body of a request, as far as it is read. Raises HttpError where what is said of it is too much already."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        if (
-            len(scope.get("raw_path") or b"") + sum(len(name) + len(value) for name, value in scope["headers"])
-            > HEAD_BYTES_MAX
-        ):
+        target_bytes = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if target_bytes + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
             raise HttpError(431, "too-large", f"the head of a request has at most {HEAD_BYTES_MAX} bytes here")
+        lengths = _values(scope, b"content-length")
+        brings_some = any(length.strip("0") for length in lengths) or _values(scope, b"transfer-encoding")
+        if brings_some and scope["method"] in ("GET", "HEAD"):
+            raise HttpError(400, "usage", "a question brings no body", headers={"connection": "close"})
         self._receive = receive
         self._bytes_max = BODY_BYTES_MAX_OF.get(scope["path"], BODY_BYTES_MAX)
         self._bytes = 0
-        for length in _values(scope, b"content-length"):
+        for length in lengths:
             # A length of more digits than that is refused as well, before anybody makes a number of it.
             if len(length) > 15 or (length.isascii() and length.isdecimal() and int(length) > self._bytes_max):
                 raise BodyTooLarge(self._bytes_max)

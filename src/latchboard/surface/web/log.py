@@ -26,6 +26,8 @@ BYTES_MAX = 4 * 1024 * 1024
 """What is kept for pages that are behind or come back: some seconds of a busy project, hours of a usual one."""
 CHUNK_BYTES = 64 * 1024
 """About as much as is handed to a connection at once."""
+_NUMBERS_APART = 2**32
+"""Between two beginnings: more than can ever be put in front of the later one, so that it never meets the earlier."""
 
 
 def event(name: str, facts: dict[str, Any], revision: int | None = None) -> bytes:
@@ -67,7 +69,7 @@ class Log:
         self._entries.clear()
         self._numbers.clear()
         self._bytes = 0
-        self.end += 1  # so that no place from before is one of now
+        self.end += _NUMBERS_APART  # no place from before is one of now
         self.begin = self._compacted_at = self.end
         self.floor = self.last = revision
 

@@ -1,9 +1,8 @@
-"""Push: one reader of the journal, from which every open page hears what is committed.
+"""Push: the hub, in which every open page hears what is committed, from one log that one reader fills.
 
 Law 1. What a page is sent has the order of commits; what is left out is said (`skipped`, `compacted`).
 Law 2. The journal is read only while somebody listens, and for a short while after: an idle daemon reads nothing.
-Law 3. Notifications only wake the reader: it looks by itself now and then, so that a lost one loses nothing.
-Law 4. Trouble with the store is told, and ends no stream.
+Law 3. What pages missed while they were away is read again once, for all of them.
 
 All methods belong to the event loop; what reads the store runs in a thread.
 
@@ -13,27 +12,20 @@ Protocol: protocol/http.md, "Events".
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from latchboard.aio import in_thread
-from latchboard.errors import Compacted, CoordinationError
+from latchboard.errors import Compacted
 from latchboard.surface.web import log
-from latchboard.surface.web.failure import internal_facts
 from latchboard.surface.web.log import Log, event
+from latchboard.surface.web.reader import Reader
 
 if TYPE_CHECKING:
     from latchboard.compose import Latchboard
     from latchboard.surface.web.log import Entry
-    from latchboard.watch import Commit, Feed
 
-_log = logging.getLogger("latchboard.web")
-
-_BATCH_COUNT = 200
-_BATCH_BYTES = 256 * 1024
 _LINGER_S = 30.0
 """How long the reader goes on when the last page has gone: most come back, for they were only loaded anew."""
-_RETRY_S = 1.0
 _REACH_S = 2.0
 """How long a page that names a newer revision than we have heard of is trusted to have read it from our board."""
 
@@ -52,11 +44,9 @@ class Hub:
         self._board = board
         self._journal = Log()
         self._changed = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
-        self._begun: asyncio.Future[None] | None = None
+        self._reader: Reader | None = None
         self._reaching_back = asyncio.Lock()
         self._linger: asyncio.TimerHandle | None = None
-        self._is_troubled = False
         self.pages_count = 0
         self.sent_count = 0
         self.lost_count = 0
@@ -83,6 +73,7 @@ class Hub:
         """A page has gone."""
         self.pages_count -= 1
         if not self.pages_count and not self.is_closed:
+            self._forget_linger()
             self._linger = asyncio.get_running_loop().call_later(_LINGER_S, self._stop_if_alone)
 
     def take(self, number: int) -> tuple[int, bytes]:
@@ -168,90 +159,16 @@ class Hub:
         Raises:
             CoordinationError: The store cannot be watched.
         """
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        if self._reader is None or self._reader.done() or self._begun is None:
-            self._begun = asyncio.get_running_loop().create_future()
-            self._begun.add_done_callback(lambda begun: begun.cancelled() or begun.exception())  # seen
-            self._reader = asyncio.ensure_future(self._read(self._begun))
-        await asyncio.shield(self._begun)
+        self._forget_linger()
+        if self._reader is None or self._reader.is_over:
+            self._reader = Reader(self._board, self._journal, self._tell)
+        await self._reader.begun()
 
     def _stop_if_alone(self) -> None:
         if not self.pages_count and self._reader is not None:
             self._reader.cancel()
             self._reader = None
             self._journal.restart(0)
-
-    async def _read(self, begun: asyncio.Future[None]) -> None:
-        """Read what is committed until it is cancelled."""
-        feed: Feed[Commit] | None = None
-        try:
-            while True:
-                try:
-                    feed = feed or await self._open(begun)
-                    await self._go_on(feed)
-                except Compacted:
-                    await _close(feed)
-                    feed = None
-                except Exception as exc:  # noqa: BLE001 - pages wait for this task: it tells them, and goes on
-                    if not begun.done():
-                        begun.set_exception(exc)
-                        return
-                    self._tell_trouble(exc)
-                    await asyncio.sleep(_RETRY_S)
-        finally:
-            if not begun.done():
-                begun.cancel()
-            await _close(feed)
-
-    async def _open(self, begun: asyncio.Future[None]) -> Feed[Commit]:
-        feed = await in_thread(lambda: self._board.stream.commits(timeout_s=0), undo=lambda feed: feed.close())
-        self._journal.restart(feed.revision)
-        if not begun.done():
-            begun.set_result(None)
-        self._tell()
-        return feed
-
-    async def _go_on(self, feed: Feed[Commit]) -> None:
-        """What there is to read; else wait until there may be more."""
-        entries = await in_thread(lambda: _batch(feed))
-        if self._is_troubled:
-            self._is_troubled = False
-            self._add([(self._journal.last, event("ready", {"revision": self._journal.last}))])
-        if entries:
-            self._add(entries)
-        else:
-            await self._readable(feed)
-
-    def _tell_trouble(self, exc: Exception) -> None:
-        if self._is_troubled:
-            return
-        self._is_troubled = True
-        facts = exc.to_json() if isinstance(exc, CoordinationError) else internal_facts(exc)
-        _log.warning("the journal cannot be read: %s", facts["message"])
-        self._add([(self._journal.last, event("trouble", facts))])
-
-    async def _readable(self, feed: Feed[Commit]) -> None:
-        """Until there may be something to read."""
-        settings = self._board.settings
-        if feed.mode == "poll":
-            await asyncio.sleep(settings.watch_poll_s)
-            return
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(feed.fileno(), _set, told)
-        try:
-            async with asyncio.timeout(settings.wait_poll_s):
-                await told
-        except TimeoutError:
-            return  # the safety net under notifications
-        finally:
-            loop.remove_reader(feed.fileno())
-
-    def _add(self, entries: list[Entry]) -> None:
-        self._journal.add(entries)
-        self._tell()
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -262,15 +179,18 @@ class Hub:
         self.end_streams()
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.cancel()
-            await asyncio.wait([reader])
+            await reader.close()
 
     def end_streams(self) -> None:
         """Let every page go: the daemon stops."""
         self.is_closed = True
+        self._forget_linger()
+        self._tell()
+
+    def _forget_linger(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        self._tell()
+            self._linger = None
 
 
 class Page:
@@ -293,25 +213,3 @@ class Page:
     def leave(self) -> None:
         """Not to be told any more."""
         self._hub.leave()
-
-
-def _batch(feed: Feed[Commit]) -> list[Entry]:
-    """Some of what there is to read; none: there is no more. In a thread."""
-    found: list[Entry] = []
-    size = 0
-    for commit in feed:
-        found.append(log.entry(commit))
-        size += len(found[-1][1])
-        if len(found) >= _BATCH_COUNT or size >= _BATCH_BYTES:
-            break
-    return found
-
-
-def _set(told: asyncio.Future[None]) -> None:
-    if not told.done():
-        told.set_result(None)
-
-
-async def _close(feed: Feed[Commit] | None) -> None:
-    if feed is not None:
-        await in_thread(feed.close)  # it may wait for the observer's thread

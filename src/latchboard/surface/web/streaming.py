@@ -45,6 +45,8 @@ class Streaming:
             after = query.number("Last-Event-ID", last_heard)
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
+        if self._hub.is_closed:
+            raise HttpError(503, "stopping", "the daemon stops")
         if self._hub.pages_count >= PAGES_COUNT_MAX:
             raise HttpError(503, "busy", f"{PAGES_COUNT_MAX} pages are open already", hint="close some of them")
         return _Stream(await self._hub.join(after), self._ping)

@@ -14,17 +14,24 @@ from latchboard.surface.web.failure import HttpError, internal, refusal
 from latchboard.surface.web.gate import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
     from latchboard.compose import Latchboard
 
+USE_S = 15.0
+
 
 class Tools:
     """An ASGI application in front of the server, which it starts."""
 
-    def __init__(self, board: Latchboard, allowed_hosts: tuple[str, ...]) -> None:
+    def __init__(self, board: Latchboard, allowed_hosts: tuple[str, ...], on_activity: Callable[[], None]) -> None:
         self._board = board
+        self._on_activity = on_activity
+        self._open_count = 0
+        self._next_note: asyncio.TimerHandle | None = None
         self._names = (*sorted(LOOPBACK), *allowed_hosts)
         self._ending = asyncio.Event()
         self._ready: asyncio.Future[Starlette] | None = None
@@ -40,7 +47,20 @@ class Tools:
         except Exception as exc:  # noqa: BLE001 - what another package does when it starts
             await internal(exc)(scope, receive, send)
             return
-        await app(scope, receive, send)
+        self._open_count += 1
+        if self._next_note is None:
+            self._note_use()
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._open_count -= 1
+
+    def _note_use(self) -> None:
+        """While a client is connected somebody uses the daemon, though it may say nothing for hours."""
+        self._next_note = None
+        if self._open_count:
+            self._on_activity()
+            self._next_note = asyncio.get_running_loop().call_later(USE_S, self._note_use)
 
     async def _app(self) -> Starlette:
         if self._ending.is_set():

@@ -111,6 +111,7 @@ def open_(call: Call, *, url: bool) -> Answer:
 
 def _open_in_browser(root: str, page: str) -> bool:
     """By a file that this user alone can read: the command line of a browser is read by everybody on the machine."""
+    import pathlib
     import webbrowser
 
     from latchboard.host.registry import FOLDER
@@ -121,7 +122,7 @@ def _open_in_browser(root: str, page: str) -> bool:
         f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={page}"><title>board</title>'
     )
     file.replace(text.encode, still=lambda: True)
-    return webbrowser.open(f"file://{file.path}")
+    return webbrowser.open(pathlib.Path(file.path).as_uri())  # a name may have what an address must not
 
 
 def _facts(state: State) -> dict[str, Any]:

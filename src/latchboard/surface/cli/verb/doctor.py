@@ -10,6 +10,7 @@ import os
 from latchboard.errors import CoordinationError, UsageError
 from latchboard.surface.cli import answer, kind
 from latchboard.surface.cli.answer import Answer
+from latchboard.surface.cli.call import current_folder
 from latchboard.surface.cli.grammar import Verb, flag, option
 
 TYPE_CHECKING = False
@@ -31,37 +32,38 @@ def run(call: Call, *, hooks: bool, stuck_threshold: float, **wishes: bool) -> A
         if any(wishes.values()):
             raise UsageError("--hooks tries hooks, and nothing else", hint="mend in a second call, without --hooks")
         return _probe(call)
-    board, has_trouble = _board(call)
-    try:
-        return _examine(call, board, has_trouble, stuck_threshold, wishes)
-    finally:
-        board.close()
-
-
-def _examine(call: Call, board: Latchboard, has_trouble: bool, threshold_s: float, wishes: dict[str, bool]) -> Answer:
     from latchboard.compose import doctoring
     from latchboard.surface.cli.doctoring import deed_lines, report_lines
 
-    folder = board.root if has_trouble else call.own_root
     agent = call.agent_if_any
+    known: list[tuple[Latchboard, str, bool]] = []
+
+    def find() -> tuple[Latchboard, str, bool]:
+        board, has_trouble = _board(call)
+        known.append((board, board.root if has_trouble else call.own_root, has_trouble))
+        return known[0]
 
     def look() -> DoctorReport:
-        return doctoring.report(board, folder, agent=agent, trouble=has_trouble, threshold_s=threshold_s)
+        patient = (lambda: known[0]) if known else find
+        where = call.named_root or current_folder()
+        return doctoring.examine(patient, where, agent=agent, threshold_s=stuck_threshold)
 
-    report, is_dry = look(), wishes["dry_run"] or not wishes["force"]
-    asked = [one for one in ("reset", "unstick-lock", "fix") if wishes[one.replace("-", "_")]]
+    report = look()
+    asked = [one for one in ("reset", "unstick-lock", "fix") if wishes[one.replace("-", "_")]] if known else []
     deeds = []
     for one in asked:
         # A record that nobody stands behind is cleared by the next holder anyway: that needs no second word.
-        is_told = wishes["dry_run"] if one == "unstick-lock" else is_dry
-        deeds += doctoring.mend(board, one, threshold_s=threshold_s, dry_run=is_told)
+        is_dry = wishes["dry_run"] or (one != "unstick-lock" and not wishes["force"])
+        deeds += doctoring.mend(known[0][0], one, threshold_s=stuck_threshold, dry_run=is_dry)
     if any(one.is_done for one in deeds):
         report = look()
+    for board, _, _ in known:
+        board.close()
     _show_mistakes(report)
-    facts = {**report.to_json(), "deeds": [one.to_json() for one in deeds]}
     options = [f"--{one}" for one in asked]
     again = call.command("doctor", *options, *(["--force"] if {"reset", "fix"} & set(asked) else []), as_agent=False)
     lines = deed_lines(deeds, asked=asked, again=again) if asked else []
+    facts = {**report.to_json(), "deeds": [one.to_json() for one in deeds]}
     return Answer(facts, [*lines, *report_lines(report)], status=report.exit_status)
 
 
@@ -84,7 +86,6 @@ def _board(call: Call) -> tuple[Latchboard, bool]:
 def _nearest() -> str:
     """The project around the current folder; "" where there is none."""
     from latchboard.host.root import root_of
-    from latchboard.surface.cli.call import current_folder
 
     root = root_of(current_folder())
     return root if any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")) else ""

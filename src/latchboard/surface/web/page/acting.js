@@ -24,7 +24,10 @@ function keepOperator(name) {
 }
 
 function field(label, input, hint = "") {
-  return h("label", { class: "field" }, h("span", { class: "field-name" }, label), input, hint ? h("span", { class: "hint" }, hint) : null);
+  const id = `field-${input.name}`;
+  input.id = id;
+  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
+  return h("div", { class: "field" }, h("label", { class: "field-name", for: id }, label), input, hint ? h("span", { class: "hint", id: `${id}-hint` }, hint) : null);
 }
 
 function text(name, value = "", more = {}) {

@@ -11,10 +11,10 @@ function mount(section, app) {
   const meta = section.querySelector(".meta");
   let version = -1;
   const list = new List(section.querySelector(".body"), {
-    role: "list", itemRole: "listitem", label: "What happened, the newest first",
+    role: "listbox", itemRole: "option", label: "What happened, the newest first",
     id: (row) => row.id,
     open: (row) => openEvent(app, row.event),
-    attributes: (row, index) => ({ "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-alert": row.said.alert ? "" : null }),
+    attributes: (row, index) => ({ "aria-selected": "false", "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-alert": row.said.alert ? "" : null }),
     draw: (row, element) => drawSentence(row, element, app.board.now()),
   });
   list.scroller.classList.add("sentences");

@@ -16,15 +16,21 @@ function mount(section, app) {
       "aria-selected": String(app.board.filter.agent === row.id),
       "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-quiet": row.entry.quiet ? "" : null,
     }),
-    draw,
+    draw: (row, element) => draw(row, element, app.board.now()),
   });
   list.scroller.classList.add("agents-list");
+  let version = -1;
   return {
     draw(board) {
       const known = board.shown;
       if (!known) return;
+      if (version === board.version) {
+        list.refresh();
+        return;
+      }
+      version = board.version;
       const { groups, order } = board.grouped;
-      const rows = order.map((id) => ({ id, entry: known.agents.get(id) ?? NOBODY, group: groups.get(id), now: board.now() }))
+      const rows = order.map((id) => ({ id, entry: known.agents.get(id) ?? NOBODY, group: groups.get(id) }))
         .filter((row) => board.filter.has(row.id, row.entry.status, ...row.group.holds.slice(0, 50).map((lock) => lock.name)) || row.group.holds.some((lock) => board.filter.has(lock.name, lock.agent, lock.reason)));
       const quiet = rows.filter((row) => row.entry.quiet).length;
       say(meta, quiet ? `${rows.length - quiet} active, ${quiet} quiet` : order.length ? `${order.length}` : "");
@@ -35,8 +41,8 @@ function mount(section, app) {
 
 const NOBODY = { status: "", files: [], heartbeat_at: null, started_at: null, pid: null, quiet: false };
 
-function draw(row, element) {
-  const { entry, group, now } = row;
+function draw(row, element, now) {
+  const { entry, group } = row;
   const parts = element.parts ?? make(element);
   if (parts.id !== row.id) {
     parts.id = row.id;

@@ -14,6 +14,7 @@ import { at, hue } from "./text.js";
 const SETTLE_MS = 400;
 const LATEST_MS = 3000;
 const REFRESH_MS = 30000;
+const RETRY_MS = 2000;
 const SHARE = 20;
 const LOG_MAX = 2000;
 const HISTORY_COUNT = 1000;
@@ -100,6 +101,10 @@ export class Board {
       this.lastRead = performance.now();
       this.readCost = this.lastRead - started;
       this.changed();
+      if (this.cannotRead) {
+        this.cannotRead = false;
+        if (this.state === "trouble") this.tell("live", "");
+      }
       return true;
     } catch (error) {
       this.failed(error);
@@ -111,8 +116,12 @@ export class Board {
     if (error instanceof Refusal && error.status === 401) this.tell("refused", error);
     else if (!this.live) {
       this.tell("failed", error instanceof Refusal ? error.message : "the daemon does not answer");
-      setTimeout(() => this.state === "failed" && this.start(), 2000);
-    } else if (error instanceof Refusal) this.tell("trouble", error.message);
+      setTimeout(() => this.state === "failed" && this.start(), RETRY_MS);
+    } else if (error instanceof Refusal) {
+      this.cannotRead = true;
+      this.tell("trouble", error.message);
+      setTimeout(() => this.read(), RETRY_MS);
+    }
   }
 
   /** The events before the board was opened, and the slider's marks. */
@@ -120,6 +129,7 @@ export class Board {
     try {
       const { commits: marks } = await get("timeline", { count: MARKS_COUNT });
       this.marks = marks.map((one) => ({ revision: one.revision, at: at(one.at) }));
+      this.isPastRead = true;
       this.changed();
       if (marks.length) this.hearPast(await this.commitsOfLate());
       this.changed();
@@ -236,6 +246,10 @@ export class Board {
   changed(quietly = false) {
     if (!quietly) this.version++;
     if (this.drawing) return;
+    if (this.live && !this.isDrawn) {
+      this.draw(); // the first one waits for no frame
+      return;
+    }
     this.drawing = true;
     const wait = Math.min(1000, this.costs * 4);
     const draw = () => requestAnimationFrame(() => this.draw());
@@ -245,6 +259,7 @@ export class Board {
 
   draw() {
     this.drawing = false;
+    if (this.live && !this.views.length) return; // faster than the views are made: show() draws
     const started = performance.now();
     const known = this.shown;
     if (known && (this.grouped?.known !== known || this.grouped.version !== this.version)) {
@@ -256,6 +271,7 @@ export class Board {
     this.costs = performance.now() - started;
     if (known && !this.isDrawn) {
       this.isDrawn = true;
+      document.body.dataset.drawn = "";
       performance.mark("board-drawn");
     }
   }
@@ -275,6 +291,7 @@ export function parse(text) {
   });
   const words = rest.toLowerCase().split(/\s+/).filter(Boolean);
   const has = (...texts) => {
+    if (!words.length) return true;
     const whole = texts.join("\n").toLowerCase();
     return words.every((word) => whole.includes(word));
   };

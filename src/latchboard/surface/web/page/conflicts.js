@@ -17,10 +17,10 @@ function mount(section, app) {
   let version = -1;
   let isStale = true;
   const list = new List(section.querySelector(".body"), {
-    role: "list", itemRole: "listitem", label: "Conflicts, the newest first",
+    role: "listbox", itemRole: "option", label: "Conflicts, the newest first",
     id: (row) => row.id,
     open: (row) => app.open(row.kept ? { kind: "kept", id: row.kept.id, conflict: row.kept } : { kind: "name", name: row.conflict.names[0] }),
-    attributes: (row, index) => ({ "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-alert": row.said.alert ? "" : null, "data-kept": row.kept ? "" : null }),
+    attributes: (row, index) => ({ "aria-selected": "false", "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-alert": row.said.alert ? "" : null, "data-kept": row.kept ? "" : null }),
     draw: (row, element) => drawSentence(row, element, app.board.now()),
   });
   list.scroller.classList.add("sentences");

@@ -17,10 +17,10 @@ function mount(section, app) {
   let isStale = true;
   let timer = null;
   const list = new List(section.querySelector(".body"), {
-    role: "list", itemRole: "listitem", label: "Conversations, the newest first",
+    role: "listbox", itemRole: "option", label: "Conversations, the newest first",
     id: (row) => row.thread,
     open: (row) => app.open({ kind: "thread", thread: row.thread, agents: row.agents, subject: row.subject }),
-    attributes: (row, index) => ({ "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-unread": row.waiting_count ? "" : null }),
+    attributes: (row, index) => ({ "aria-selected": "false", "aria-posinset": index + 1, "aria-setsize": list.rows.length, "data-unread": row.waiting_count ? "" : null }),
     draw: (row, element) => draw(row, element, app.board.now()),
   });
   list.scroller.classList.add("threads");

@@ -39,9 +39,16 @@ export class Drawer {
     if (key !== undefined && key === this.shown.drawnKey) return;
     this.shown.drawnKey = key;
     fill(this.title, this.shown.title());
-    fill(this.body, this.shown.draw());
-    const acts = this.shown.acts?.() ?? [];
-    if (!this.acts.querySelector("form")) fill(this.acts, acts);
+    const body = h("div", {}, this.shown.draw());
+    const acts = h("div", {}, this.shown.acts?.() ?? []);
+    const isAsking = Boolean(this.acts.querySelector("form"));
+    // What is the same stays: whoever is on one of its buttons stays there, on a board that changes all the time.
+    if (body.innerHTML === this.body.innerHTML && (isAsking || acts.innerHTML === this.acts.innerHTML)) return;
+    const chosen = [this.body, this.acts].some((part) => part.contains(document.activeElement)) ? document.activeElement.textContent : null;
+    fill(this.body, [...body.childNodes]);
+    if (isAsking) return;
+    fill(this.acts, [...acts.childNodes]);
+    if (chosen !== null) ([...this.dialog.querySelectorAll("button")].find((one) => one.textContent === chosen) ?? this.title).focus();
   }
 
   /** Put a form in the place of what can be done; `null`: back to that. */

@@ -40,31 +40,25 @@ function mount(section, app) {
 
   function setAll(isOpen) {
     opened.clear();
-    const walk = (at) => {
-      for (const one of at.children ?? []) {
-        if (one.children?.length) opened.set(one.id, isOpen);
-        walk(one);
-      }
-    };
-    if (tree) {
-      walk(tree);
-      list.set(rows(tree, opened));
-    }
+    opened.everything = isOpen;
+    if (tree) list.set(rows(tree, opened));
   }
 
   return {
     draw(board) {
       const known = board.shown;
       if (!known) return;
-      if (version !== board.version) {
-        version = board.version;
-        const filter = board.filter;
-        const reason = (name, agent) => known.locks.get(`${name}\0${agent}`)?.reason ?? "";
-        tree = build(known, filter.isEmpty ? undefined : (name, agent) => filter.wants(agent) && filter.has(name, agent, reason(name, agent)));
-        const held = tree.count;
-        const all = known.locks.size;
-        say(meta, held === all ? (all ? `${number(all)} held` : "") : `${number(held)} of ${number(all)} held`);
+      if (version === board.version) {
+        list.refresh();
+        return;
       }
+      version = board.version;
+      const filter = board.filter;
+      const reason = (name, agent) => known.locks.get(`${name}\0${agent}`)?.reason ?? "";
+      tree = build(known, filter.isEmpty ? undefined : (name, agent) => filter.wants(agent) && filter.has(name, agent, reason(name, agent)));
+      const held = tree.count;
+      const all = known.locks.size;
+      say(meta, held === all ? (all ? `${number(all)} held` : "") : `${number(held)} of ${number(all)} held`);
       list.set(rows(tree, opened), {
         empty: board.filter.isEmpty ? "Nothing is held, and nobody waits." : "Nothing that is held or waited for matches the filter.",
       });

@@ -46,7 +46,7 @@ const FOLDS = {
       name: e.name, agent: e.agent, mode: e.mode, bound: e.bound, token: e.token, since: e.at, expires_at: null,
       reason: e.reason, pid: e.pid, waiters_count: 0,
     });
-    if (e.waited_s !== null) dropWaiter(known, (one) => one.agent === e.agent && one.names.includes(e.name));
+    if (e.waited_s !== null) dropGranted(known, e.agent);
     agent(known, e.agent, e.at);
   },
   "lock.upgraded": (known, e) => {
@@ -59,7 +59,7 @@ const FOLDS = {
   "lock.ended": ending(null),
   "lock.waiting": (known, e) => {
     known.waiters.set(e.request, {
-      request: e.request, agent: e.agent, names: e.names, mode: "exclusive", since: e.at, blocked_by: e.blocked_by,
+      request: e.request, agent: e.agent, names: e.names, mode: "exclusive", since: e.at, blocked_by: agents(e.blocked_by),
       handoff: null, reason: e.reason,
     });
     met(known, "waiting", e, e.blocked_by);
@@ -67,7 +67,7 @@ const FOLDS = {
   },
   "lock.wait_ended": (known, e) => {
     dropWaiter(known, (one) => one.agent === e.agent && String(one.names) === String(e.names));
-    met(known, "wait_ended", e, e.held_by);
+    if (e.held_by.length) met(known, "wait_ended", e, e.held_by); // else it was given up: nobody was met
   },
   "lock.refused": (known, e) => met(known, "refused", e, e.held_by),
   "lock.deadlock": (known, e) => met(known, "deadlock", e, e.held_by),
@@ -121,6 +121,18 @@ function dropWaiter(known, isIt) {
       return;
     }
   }
+}
+
+/** A request is granted when all of its names are held; several requests for one name may be granted at once. */
+function dropGranted(known, agent) {
+  for (const [request, one] of known.waiters) {
+    if (one.agent === agent && one.names.every((name) => known.locks.has(key(name, agent)))) known.waiters.delete(request);
+  }
+}
+
+/** The agents of a list that names them, or their holdings. */
+function agents(blockers) {
+  return [...new Set(blockers.map((one) => (typeof one === "string" ? one : one.agent)).filter(Boolean))];
 }
 
 function agent(known, id, at) {

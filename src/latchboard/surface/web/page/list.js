@@ -51,6 +51,12 @@ export class List {
     this.draw();
   }
 
+  /** Draw what is seen anew, though the rows are the same: time has passed. */
+  refresh() {
+    this.version++;
+    this.draw();
+  }
+
   height() {
     this.rowHeight ??= parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 28;
     return this.rowHeight;

@@ -21,7 +21,9 @@ const SAID_MS = 6000;
 
 const by = (id) => document.getElementById(id);
 const board = new Board();
-const app = { board, open, say: announce, notice, filterBy, tally, drawer: null };
+takeToken();
+board.start(); // asked for first: it is on its way while the views are made
+const app = { board, open, say: announce, filterBy, tally, drawer: null };
 app.drawer = new Drawer(by("drawer"), app);
 
 // -- views --------------------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ show("files");
 function drawFrame() {
   const known = board.live;
   document.body.dataset.state = board.state;
-  const lines = { loading: "Reading the board", live: "Live", lost: "Reconnecting", trouble: "Store in trouble", refused: "No access", failed: "No daemon" };
+  const lines = { loading: known ? "Connecting" : "Reading the board", live: "Live", lost: "Reconnecting", trouble: "Store in trouble", refused: "No access", failed: "No daemon" };
   say(by("line-text"), board.was ? "Looking back" : lines[board.state]);
   by("line").dataset.state = board.was ? "past" : board.state;
   if (known) {
@@ -92,12 +94,6 @@ function drawCounts(known) {
   fill(by("counts"), pieces.map((text, i) => h("span", { class: i === 2 && known.waiters.size ? "is-waiting" : i === 3 ? "is-damaged" : null }, text)));
 }
 
-let extra = null;
-
-function notice(text) {
-  extra = text;
-}
-
 function drawNotice() {
   const [key, kind, make] = noticed();
   const place = by("notice");
@@ -121,7 +117,7 @@ function noticed() {
     return [`lost:${since}`, "lost", () => [h("p", {}, `No line to the daemon since ${since}: ${shown(board.why)}. `, "This is the board of then; the page goes on by itself when the daemon is back."), button("Try now", { class: "small", onclick: () => board.stream.hurry() })]];
   }
   if (board.state === "trouble") return [`trouble:${board.why}`, "lost", () => [h("p", {}, `The store cannot be read just now: ${shown(board.why)}`)]];
-  return extra ? [extra, "", () => [h("p", {}, extra)]] : ["", "", () => []];
+  return ["", "", () => []];
 }
 
 function askToken() {
@@ -188,16 +184,7 @@ function setTheme(theme) {
   by("theme").title = `Colours: ${THEME_WORDS[theme]}`;
 }
 
-function keptTheme() {
-  try {
-    const kept = localStorage.getItem("latchboard.theme");
-    return THEMES.includes(kept) ? kept : "auto";
-  } catch {
-    return "auto";
-  }
-}
-
-setTheme(keptTheme());
+setTheme(THEMES.includes(document.documentElement.dataset.theme) ? document.documentElement.dataset.theme : "auto"); // theme.js has looked
 by("theme").addEventListener("click", () => {
   const next = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme) + 1) % THEMES.length];
   setTheme(next);
@@ -208,11 +195,9 @@ by("theme").addEventListener("click", () => {
   }
 });
 
-// -- begin --------------------------------------------------------------------------------------------------------------
+// -- another token ------------------------------------------------------------------------------------------------------
 
-takeToken();
 addEventListener("hashchange", () => {
   const before = token();
   if (takeToken() !== before) board.start();
 });
-board.start();

@@ -8,7 +8,7 @@ const BARS = 120;
 
 /** The scrubber; drawn with the views. */
 export function mount(footer, app) {
-  const slider = h("input", { type: "range", min: 0, max: 0, value: 0, id: "slider", "aria-label": "The board as it was: earlier to the left, now at the right end" });
+  const slider = h("input", { type: "range", min: 0, max: 1, value: 1, id: "slider", "aria-label": "The board as it was: earlier to the left, now at the right end" });
   const density = s("svg", { class: "density", "aria-hidden": "true", preserveAspectRatio: "none", viewBox: `0 0 ${BARS} 16` });
   const back = button("Earlier commit", { class: "quiet step", title: "One commit back", onclick: () => step(-1) }, "back");
   const on = button("Later commit", { class: "quiet step", title: "One commit on", onclick: () => step(1) }, "on");
@@ -17,6 +17,7 @@ export function mount(footer, app) {
   const live = button("Now", { class: "quiet past-live", onclick: () => look(null) });
   fill(footer, h("span", { class: "past-title" }, "History"), back, h("span", { class: "past-rail" }, density, slider), on, first, where, live);
   for (const one of [back, on]) one.querySelector("span").className = "unseen";
+  for (const one of [slider, back, on, live]) one.disabled = true; // until there is a board
   let marks = [];
   let isDragging = false;
   slider.addEventListener("input", () => {
@@ -27,7 +28,6 @@ export function mount(footer, app) {
   slider.addEventListener("change", () => (isDragging = false));
 
   function look(revision) {
-    app.notice(null);
     app.board.look(revision);
   }
 
@@ -67,17 +67,17 @@ export function mount(footer, app) {
       const isKnown = marks.length > 1;
       for (const one of [slider, back]) one.disabled = !isKnown;
       on.disabled = !board.was;
-      const last = Math.max(0, marks.length - 1);
+      const last = Math.max(1, marks.length - 1);
       if (Number(slider.max) !== last) slider.max = last;
-      const place = board.was ? placeOf(marks, board.was.asked ?? board.was.revision) : last;
+      const place = board.was && isKnown ? placeOf(marks, board.was.asked ?? board.was.revision) : last;
       if (!isDragging && Number(slider.value) !== place) slider.value = place;
       const now = Date.now() + board.offset;
       const then = board.was ? at(board.was.at) : null;
-      const text = !isKnown ? (board.pastWhy || "The past begins here")
+      const text = !isKnown ? (board.pastWhy || (board.isPastRead ? "The past begins here" : "Reading the past"))
         : then === null ? "now" : `${moment(then, now)}, ${span((now - then) / 1000)} ago`;
-      say(where, text);
+      fill(where, then === null || !isKnown ? text : [h("span", {}, moment(then, now)), h("span", { class: "past-ago" }, `, ${span((now - then) / 1000)} ago`)]);
       slider.setAttribute("aria-valuetext", then === null ? "now, live" : text);
-      slider.style.setProperty("--at", last ? place / last : 1);
+      slider.style.setProperty("--at", place / last);
       say(first, isKnown ? `since ${moment(marks[0].at, now)}` : "");
       live.disabled = !board.was;
       drawDensity(density, marks);

@@ -16,6 +16,7 @@ export class Past {
   /** Add what an event ends; hearing one twice (in the history and live) changes nothing. */
   hear(event) {
     if (event.event === "lock.waiting") {
+      if (this.blockers.size > CLOSED_MAX) this.blockers.clear();
       for (const name of event.names) this.blockers.set(`${name}\0${event.agent}`, agents(event.blocked_by));
       return;
     }

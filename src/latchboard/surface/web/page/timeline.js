@@ -42,6 +42,10 @@ function mount(section, app) {
   return {
     draw(board) {
       if (!board.shown) return;
+      // Where only time has passed, nothing moves before it has passed by a pixel.
+      const moved = ((board.now() - (state.laid.until ?? 0)) / (state.window * 1000)) * parts.scroller.clientWidth;
+      if (state.version === board.version && moved < 1) return;
+      state.version = board.version;
       redraw(state);
     },
   };

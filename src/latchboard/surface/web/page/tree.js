@@ -82,9 +82,12 @@ function rank(one) {
   return one.id === "./" ? -1 : RANKS[one.kind];
 }
 
-/** The rows that are open: all of them while there are few, else as many levels as fit, and what `opened` says. */
+/**
+ * The rows that are open: all of them while there are few, else as many levels as fit; but for the folders that
+ * `opened` (a Map of ids) says, and for `opened.everything`, where somebody wanted all of them open, or closed.
+ */
 export function rows(root, opened) {
-  const isOpen = opened.everything ? () => true : openByDefault(root);
+  const isOpen = opened.everything === undefined ? openByDefault(root) : () => opened.everything;
   const found = [];
   const walk = (at, level) => {
     const children = at.children ?? [];

@@ -1,0 +1,110 @@
+"""Many start, stop, restart and kill one daemon at the same time: never two of it, and always one at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from latchboard import Latchboard
+from latchboard.errors import CoordinationError
+from tests.process import serving
+from tests.process.nursery import Channel, Nursery, until
+from tests.process.serving import Project, ask
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+ROUNDS, CROWD, ACTIONS = 4, 5, 4
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path)
+    yield made
+    made.close()
+
+
+def meddler(channel: Channel, root: str, seed: int) -> None:
+    """Does some things in an order of its own, and tells what came of each."""
+    board, dice = Latchboard(root, publishes=False), random.Random(seed)
+    while channel.receive(3600)["go"]:
+        told = []
+        for _ in range(ACTIONS):
+            what = dice.choice(("start", "start", "start", "stop", "restart", "kill", "wipe the record", "sweep"))
+            try:
+                told.append(act(board, what))
+            except CoordinationError as exc:
+                told.append(f"{what}: {exc.code}: {exc.message}")
+        channel.send(told=told)
+
+
+def act(board: Latchboard, what: str) -> str:
+    if what == "start":
+        return f"start: {board.daemon.ensure_running().state.pid}"
+    if what == "restart":
+        return f"restart: {board.daemon.restart().state.pid}"
+    if what == "stop":
+        return f"stop: {board.daemon.stop().to_json()}"
+    if what == "sweep":
+        return f"sweep: {board.daemon.sweep().to_json()}"
+    if what == "wipe the record":
+        Path(f"{board.root}/data/.agent_pids/serve.state").unlink(missing_ok=True)
+        return what
+    found = board.daemons.verify()
+    if found.state == "running" and found.pid is not None:
+        try:
+            os.kill(found.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return "kill: nobody"
+    return f"kill: {found.pid}"
+
+
+@pytest.mark.timeout(300)
+def test_whatever_they_do_at_once_there_is_one_daemon_at_the_end(project: Project, nursery: Nursery) -> None:
+    seeds = random.SystemRandom().sample(range(10**6), CROWD)
+    crowd = [nursery.start(meddler, root=project.board.root, seed=seed) for seed in seeds]
+    for _ in range(ROUNDS):
+        for one in crowd:
+            one.channel.send(go=True)
+        told = [one.receive(120)["told"] for one in crowd]
+
+        until(lambda: len(project.pids()) <= 1, f"two daemons, seeds {seeds}: {told}", 10)
+        running = project.daemon.ensure_running()
+        assert project.pids() == [running.state.pid], (seeds, told)
+        assert ask(running.state.port)["pid"] == running.state.pid
+        assert project.daemon.orphans() == []
+        failures = [line for one in told for line in one if ": daemon-" in line or ": store-" in line]
+        # A daemon may be killed while its starter waits for it; that is told, and nothing else may go wrong.
+        assert all("signal 9" in line or "come and go" in line for line in failures), (seeds, failures)
+
+
+@pytest.mark.timeout(300)
+def test_starters_and_daemons_that_are_killed_at_any_moment_are_in_nobodys_way(
+    project: Project, nursery: Nursery
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    dice = random.Random(seed)
+    for number in range(12):
+        starter = nursery.start(serving.ensuring, root=project.board.root)
+        starter.receive()
+        starter.channel.send(go=True)
+        time.sleep(dice.uniform(0, 0.4))
+        starter.kill()
+        if number % 2:
+            time.sleep(dice.uniform(0, 0.3))
+            for pid in project.pids():
+                os.kill(pid, signal.SIGKILL)
+
+        running = project.daemon.ensure_running()
+
+        until(lambda expected=[running.state.pid]: project.pids() == expected, f"one daemon, seed {seed}, {number}")
+        assert ask(running.state.port)["pid"] == running.state.pid, (seed, number)
+        assert project.board.daemons.verify().pid == running.state.pid, (seed, number)
+        assert project.daemon.look().is_running, (seed, number)
+        if number % 3 == 0:
+            assert project.daemon.stop().is_gone
+            assert project.pids() == [] and not project.record.exists()
