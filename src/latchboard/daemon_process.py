@@ -155,16 +155,20 @@ class Daemons:
         machine: Where processes are found and ended.
         settings: `enforce_single_daemon_process`.
         files: The record.
+        verb: In their command line; that of a supervisor and of a worker is another one.
     """
 
-    __slots__ = ("_clock", "_files", "_machine", "_root", "_settings")
+    __slots__ = ("_clock", "_files", "_machine", "_root", "_settings", "_verb")
 
-    def __init__(self, root: str, clock: Clock, machine: Machine, settings: Settings, files: Files) -> None:
+    def __init__(
+        self, root: str, clock: Clock, machine: Machine, settings: Settings, files: Files, *, verb: str = rules.VERB
+    ) -> None:
         self._root = root
         self._clock = clock
         self._machine = machine
         self._settings = settings
         self._files = files
+        self._verb = verb
 
     # -- looking
 
@@ -310,7 +314,7 @@ class Daemons:
     def _judge(self, process: Process | None, recorded: Any = None) -> str:
         if process is None:
             return rules.DEAD
-        named = rules.root_in(process["argv"])
+        named = rules.root_in(process["argv"], verb=self._verb)
         asker = self._machine.look(self._machine.me()["pid"]) if named is not None else process
         if asker is None:
             return rules.UNREADABLE
@@ -321,6 +325,7 @@ class Daemons:
             root=self._machine.folder(None, self._root) if named is not None else "",
             folder=self._machine.folder(process, named) if named is not None else "",
             recorded=recorded,
+            verb=self._verb,
         )
 
     def _ancestors(self, pid: int) -> set[int]:

@@ -21,6 +21,7 @@ from latchboard.rules import serving
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 RECORD, TOKEN, LOG, TURN = "serve.state", "serve.token", "serve.log", "serve.turn"
 """Names in the registry. None of them can be the entry of an agent type, which end in lock, pid or json."""
@@ -30,23 +31,24 @@ _TOKEN_DIGITS = frozenset("0123456789abcdef")
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-class StateFile:
-    """The record of one project.
+class RecordFile:
+    """A small JSON record in the registry that one process at a time writes, and anybody reads.
 
     Args:
         root: The project's folder, absolute.
+        name: Of the file.
     """
 
     __slots__ = ("path",)
 
-    def __init__(self, root: str) -> None:
-        self.path = f"{root}/{FOLDER}/{RECORD}"
+    def __init__(self, root: str, name: str) -> None:
+        self.path = f"{root}/{FOLDER}/{name}"
 
-    def read(self) -> serving.State | None:
-        """What it says; None: there is none, or it says nothing. Never raises for what may stand there."""
+    def read_value(self) -> Any:
+        """What it says; None: there is none, or it is no JSON. Never raises for what may stand there."""
         data = self.read_bytes()
         try:
-            return None if data is None else serving.parse_state(decode(data))
+            return None if data is None else decode(data)
         except ValueError:
             return None
 
@@ -66,7 +68,7 @@ class StateFile:
             os.close(fd)
         return data if len(data) <= RECORD_BYTES_MAX else b""
 
-    def write(self, state: serving.State) -> None:
+    def write_value(self, value: Any) -> None:
         """Replace it whole. Only in one's turn.
 
         Raises:
@@ -77,7 +79,7 @@ class StateFile:
             _remove(temporary)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
             try:
-                os.write(fd, encode(state.to_json()).encode() + b"\n")
+                os.write(fd, encode(value).encode() + b"\n")
             finally:
                 os.close(fd)
             os.replace(temporary, self.path)
@@ -94,6 +96,32 @@ class StateFile:
             _remove(self.path)
         except OSError as exc:
             raise from_os_error(exc, "remove", self.path) from exc
+
+
+class StateFile(RecordFile):
+    """The record of one project's daemon.
+
+    Args:
+        root: The project's folder, absolute.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root, RECORD)
+
+    def read(self) -> serving.State | None:
+        """What it says; None: there is none, or it says nothing. Never raises for what may stand there."""
+        value = self.read_value()
+        return None if value is None else serving.parse_state(value)
+
+    def write(self, state: serving.State) -> None:
+        """Replace it whole. Only in one's turn.
+
+        Raises:
+            StoreError: It is what it was.
+        """
+        self.write_value(state.to_json())
 
 
 class Token:

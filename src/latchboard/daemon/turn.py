@@ -28,13 +28,23 @@ _FIRST_PAUSE_S, _PAUSE_S_MAX = 0.002, 0.05
 
 
 @contextmanager
-def turn(root: str, clock: Clock, make_folder: Callable[[], None], *, wait_s_max: float = WAIT_S_MAX) -> Iterator[None]:
+def turn(
+    root: str,
+    clock: Clock,
+    make_folder: Callable[[], None],
+    *,
+    name: str = TURN,
+    what: str = "the daemon",
+    wait_s_max: float = WAIT_S_MAX,
+) -> Iterator[None]:
     """One's turn at the daemon of the project, for as long as the context lasts.
 
     Args:
         root: The project's folder, absolute.
         clock: For waiting.
         make_folder: Makes the registry where it is missing.
+        name: Of the file, in the registry.
+        what: What it is a turn at.
         wait_s_max: Longest wait, seconds.
 
     Raises:
@@ -42,7 +52,7 @@ def turn(root: str, clock: Clock, make_folder: Callable[[], None], *, wait_s_max
         StoreError: The file cannot be used.
     """
     make_folder()
-    path = f"{root}/{FOLDER}/{TURN}"
+    path = f"{root}/{FOLDER}/{name}"
     deadline_s, pause_s = clock.now().mono_s + wait_s_max, _FIRST_PAUSE_S
     file = LockFile(path, kernel_lock())
     try:
@@ -55,7 +65,7 @@ def turn(root: str, clock: Clock, make_folder: Callable[[], None], *, wait_s_max
             left_s = deadline_s - clock.now().mono_s
             if left_s <= 0:
                 raise DaemonBusy(
-                    f"another process has been at the daemon of {root} for more than {wait_s_max:g} s",
+                    f"another process has been at {what} of {root} for more than {wait_s_max:g} s",
                     hint=f"find it with `fuser {path}`; if it is stopped, let it go on (kill -CONT) or end it",
                     waited_s=wait_s_max,
                     path=path,

@@ -57,17 +57,19 @@ class DaemonEntry:
 
     Args:
         root: The project's folder, absolute.
+        agent_type: Whose entry it is; that of the supervisor is kept likewise.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_root", "_type")
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, agent_type: str = TYPE) -> None:
         self._root = root
+        self._type = agent_type
 
     def read(self) -> Entry:
         """Both files as they are."""
         folder = f"{self._root}/{FOLDER}"
-        return Entry(_read(f"{folder}/{TYPE}.pid"), _read(f"{folder}/{TYPE}.json"))
+        return Entry(_read(f"{folder}/{self._type}.pid"), _read(f"{folder}/{self._type}.json"))
 
     def remove(self, judged: Entry) -> bool:
         """Remove the entry if it is still the one that was judged, and nobody holds the daemon's lock.
@@ -79,17 +81,19 @@ class DaemonEntry:
 
         registry = Registry(self._root, wait_s_max=_WAIT_S_MAX, look_at_mount=lambda path: None)
         with registry.at_desk(make=False) as desk:
-            if desk is None or not _is_free(desk):
+            pid_file, record = f"{self._type}.pid", f"{self._type}.json"
+            if desk is None or not _is_free(desk, self._type):
                 return False
-            if Entry(desk.read(f"{TYPE}.pid"), desk.read(f"{TYPE}.json")) != judged:
+            if Entry(desk.read(pid_file), desk.read(record)) != judged:
                 return False
-            desk.remove(f"{TYPE}.pid")
-            desk.remove(f"{TYPE}.json")
+            desk.remove(pid_file)
+            desk.remove(record)
             return True
 
 
-def _is_free(desk: Desk) -> bool:
-    locks = [name for name in desk.names() if name.startswith((f"{TYPE}.", f"{TYPE}~")) and name.endswith(".lock")]
+def _is_free(desk: Desk, agent_type: str) -> bool:
+    own = (f"{agent_type}.", f"{agent_type}~")
+    locks = [name for name in desk.names() if name.startswith(own) and name.endswith(".lock")]
     return all(desk.is_free(name) for name in locks)
 
 

@@ -67,6 +67,7 @@ def end_process(
     why_not: Callable[[], str] = lambda: "",
     term_wait_s: float = TERM_WAIT_S,
     kill_wait_s: float = KILL_WAIT_S,
+    reaps: bool = True,
 ) -> Ending:
     """End exactly that process: TERM, wait, KILL, wait, reap.
 
@@ -77,6 +78,7 @@ def end_process(
         why_not: Asked before each signal, with the grip already on the process: why it must not get it; "" to go on.
         term_wait_s: Between TERM and KILL, seconds.
         kill_wait_s: After KILL, seconds.
+        reaps: Take its exit status if it is a child; False: somebody waits for that already.
     """
     own_pid = machine.me()["pid"]
     if identity["pid"] == own_pid:
@@ -91,7 +93,10 @@ def end_process(
         verdict = machine.verdict(identity)
         return Ending(is_gone=verdict in GONE, why="no-grip" if verdict == "live" else verdict)
     try:
-        return _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
+        ending, is_dead = _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
+        if reaps and is_dead:
+            grip.reap()
+        return ending
     finally:
         grip.close()
 
@@ -103,7 +108,8 @@ def _end(
     grip: Grip,
     why_not: Callable[[], str],
     steps: tuple[tuple[Literal["TERM", "KILL"], float], ...],
-) -> Ending:
+) -> tuple[Ending, bool]:
+    """What became of it, and whether it may be reaped: not when its pid is somebody else's."""
     sent: Literal["TERM", "KILL"] | None = None
     for signal, wait_s in steps:
         verdict = machine.verdict(identity)
@@ -113,15 +119,12 @@ def _end(
         if why:
             verdict = machine.verdict(identity)
             if verdict not in GONE:
-                return Ending(is_gone=False, by=sent, why=why)
-            if verdict == "dead":  # not when its pid is somebody else's
-                grip.reap()
-            return Ending(is_gone=True, by=sent, why="" if sent else verdict)
+                return Ending(is_gone=False, by=sent, why=why), False
+            return Ending(is_gone=True, by=sent, why="" if sent else verdict), verdict == "dead"
         sent = signal
         if _has_ended(machine, clock, identity, grip, wait_s):
-            grip.reap()
-            return Ending(is_gone=True, by=sent)
-    return Ending(is_gone=False, by=sent, why="survived")
+            return Ending(is_gone=True, by=sent), True
+    return Ending(is_gone=False, by=sent, why="survived"), False
 
 
 def _has_ended(machine: Machine, clock: Clock, identity: Identity, grip: Grip, wait_s: float) -> bool:

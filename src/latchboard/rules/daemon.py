@@ -51,12 +51,12 @@ _FLAGS = ("-I", "-E", "-s", "-S", "-u", "-B", "-O", "-OO", "-P")
 _FLAGS_WITH_VALUE = ("-X", "-W")
 
 
-def command(python: str, root: str, options: Sequence[str] = ()) -> list[str]:
-    """The one command line that a daemon is started with."""
-    return [python, "-m", PACKAGE, VERB, "--root", root, *options]
+def command(python: str, root: str, options: Sequence[str] = (), *, verb: str = VERB) -> list[str]:
+    """The one command line that a daemon is started with; a supervisor and its workers have another verb in it."""
+    return [python, "-m", PACKAGE, verb, "--root", root, *options]
 
 
-def root_in(argv: Sequence[str]) -> str | None:
+def root_in(argv: Sequence[str], *, verb: str = VERB) -> str | None:
     """The root that a daemon's command line names; None: it is no daemon's command line.
 
     `PYTHON [flags of the interpreter] -m latchboard serve --root FOLDER [options]`, FOLDER absolute and normal, named
@@ -67,7 +67,7 @@ def root_in(argv: Sequence[str]) -> str | None:
     at = 1
     while at < len(argv) and (argv[at] in _FLAGS or argv[at] in _FLAGS_WITH_VALUE):
         at += 1 if argv[at] in _FLAGS else 2
-    if list(argv[at : at + 4]) != ["-m", PACKAGE, VERB, "--root"] or len(argv) == at + 4:
+    if list(argv[at : at + 4]) != ["-m", PACKAGE, verb, "--root"] or len(argv) == at + 4:
         return None
     root, rest = argv[at + 4], argv[at + 5 :]
     if any(word == "--root" or word.startswith("--root=") for word in rest):
@@ -76,7 +76,14 @@ def root_in(argv: Sequence[str]) -> str | None:
 
 
 def why_not_ours(
-    process: Process | None, asker: Process, *, verdict: str, root: str, folder: str, recorded: Any = None
+    process: Process | None,
+    asker: Process,
+    *,
+    verdict: str,
+    root: str,
+    folder: str,
+    recorded: Any = None,
+    verb: str = VERB,
 ) -> str:
     """Why `process` is not provably a daemon of the project; "" when it is.
 
@@ -87,6 +94,7 @@ def why_not_ours(
         root: The project's folder by its identity, as the asker sees it; "" when that cannot be told.
         folder: The folder that the command line names by its identity, as the process sees it; "" likewise.
         recorded: Identity in a record that names this process, if one does.
+        verb: In its command line: what kind of process it is.
     """
     if process is None or verdict == DEAD:
         return DEAD
@@ -96,7 +104,7 @@ def why_not_ours(
         return UNKNOWABLE
     if not process["argv"]:
         return UNREADABLE
-    if root_in(process["argv"]) is None:
+    if root_in(process["argv"], verb=verb) is None:
         return OTHER_PROGRAM
     if process["uid"] is None or asker["uid"] is None:
         return UNREADABLE

@@ -1,7 +1,7 @@
 """Singleton: who may run as an agent type, what an entry says, and who may remove it; pure.
 
 Law 1. A kernel lock decides, and nothing else: a pid, a file or an age never keeps anybody out or lets anybody in.
-Law 2. Only types that are configured, and the daemon, are restricted; all others are free, and leave nothing behind.
+Law 2. Only types that are configured, the daemon and the supervisor are restricted; others are free, and leave nothing.
 Law 3. An entry is removed by its own process, by somebody who knows that nobody holds the lock, or by force.
 Law 4. A break never touches the lock of a living process: it opens a new epoch, in which that process holds nothing.
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 EVENTS = ("enforced", "blocked", "stale_cleaned", "cleaned")
 """What is counted, in the order in which metrics show it."""
 DAEMON = "daemon"
-"""The one type that is restricted whatever is configured (protocol/daemon.md, "Record")."""
+"""Restricted whatever is configured (protocol/daemon.md, "Record")."""
+SUPERVISOR = "supervisor"
+"""The same (protocol/supervision.md, "Supervisor")."""
 TYPE_LENGTH_MAX = 100
 PID_MAX = 2**31 - 1
 PID_BYTES_MAX = 64
@@ -60,8 +62,8 @@ def _is_type(name: str) -> bool:
 
 
 def is_restricted(agent_type: str, types: Iterable[str]) -> bool:
-    """Whether at most one process may run as this type: those that are configured, and the project's daemon."""
-    return agent_type == DAEMON or agent_type in types
+    """Whether at most one process may run as this type: those that are configured, the daemon, the supervisor."""
+    return agent_type in (DAEMON, SUPERVISOR) or agent_type in types
 
 
 def lock_name(agent_type: str, epoch: int) -> str:
