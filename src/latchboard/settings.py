@@ -80,6 +80,11 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "queue_lease_ttl_s": (5400.0, "An hour and a half: longer than one job takes without a heartbeat."),
     "queue_backoff_s": (10.0, "The pause after a job's first failed attempt; each later one is twice as long."),
     "queue_backoff_s_max": (3600.0, "A job that keeps failing is tried once an hour at least."),
+    "queue_place_s": (
+        60.0,
+        "A job keeps others from its files for so long after a claim has looked at it: longer than a worker's interval.",
+    ),
+    "queue_file": ("", "No file. A path inside the project: the queue stands there too, for people to read and edit."),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
@@ -130,6 +135,8 @@ class Settings:
         queue_lease_ttl_s: float
         queue_backoff_s: float
         queue_backoff_s_max: float
+        queue_place_s: float
+        queue_file: str
         durable: bool
 
     def __init__(self, **changed: Any) -> None:
@@ -158,6 +165,8 @@ def _checked(name: str, value: Any, default: Any) -> Any:
             raise UsageError(f"setting {name} is true or false, not {value!r}")
         return value
     if isinstance(default, str):
+        if name not in _CHOICES:
+            return _inside(name, value)
         if value not in _CHOICES[name]:
             raise UsageError(f"setting {name} is one of {', '.join(_CHOICES[name])}, not {value!r:.80}")
         return value
@@ -170,3 +179,11 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, int) and value != int(value):
         raise UsageError(f"setting {name} is a whole number, not {value!r}")
     return type(default)(value)
+
+
+def _inside(name: str, value: Any) -> str:
+    """A path inside the project, or none: a configuration that came with a repository names no file of others."""
+    is_text = isinstance(value, str) and "\0" not in value
+    if not is_text or (value and any(part in ("", ".", "..") for part in value.split("/"))):
+        raise UsageError(f"setting {name} is a path inside the project, not {value!r:.80}", hint="such as queue.json")
+    return str(value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from latchboard.errors import CoordinationError, HoldLost, NotReady, Refused, StoreUnavailable
+from latchboard.locks.waiting import queue
 from latchboard.rules import workqueue as rules
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
@@ -140,6 +142,18 @@ class QueueMachine(RuleBasedStateMachine):
         request = self.bench.locks.request("person", [path], bound="agent", ttl_s=20)
         self.bench.locks.try_acquire(request)
 
+    @rule(path=st.sampled_from(PATHS))
+    def a_person_stands_in_line(self, path: str) -> None:
+        request = self.bench.locks.request("another", [path], bound="agent", ttl_s=20)
+        with suppress(Refused):
+            self.bench.locks.transact(
+                "another", lambda table: queue(self.bench.locks, table, request, 30.0, attended=False)
+            )
+
+    @rule(agent=st.sampled_from(["person", "another"]))
+    def a_person_gives_back(self, agent: str) -> None:
+        self.bench.locks.release_names(agent)
+
     @rule(s=st.integers(1, 60))
     def time_goes_on(self, s: int) -> None:
         self.clock.advance(s)
@@ -155,6 +169,11 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def records_agree(self) -> None:
         assert self.bench.problems() == []
+
+    @invariant()
+    def nobody_has_what_a_claim_works_on(self) -> None:
+        names = [(name, one["owner"]) for one in self.bench.active().values() for name in one.get("locks", {})]
+        assert len({name for name, _ in names}) == len(names)
 
     @invariant()
     def limits_are_kept(self) -> None:

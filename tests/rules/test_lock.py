@@ -188,6 +188,8 @@ def test_record_of_another_shape_is_malformed(changed: dict[str, Any]) -> None:
         {"wait_s_max": 5.5},
         {"handoff": {"state": "asked"}},
         {"blocked_by": [{"agent": "b"}]},
+        {"job": "a"},
+        {"job": "a", "is_next": True},
         {"note": "kept"},
         {"wants": [{"name": "a", "mode": "shared", "link": "hardlink:1-2"}]},
     ],
@@ -224,6 +226,9 @@ def test_waiter_of_the_right_shape_has_no_fault(changed: dict[str, Any]) -> None
         {"handoff": {}},
         {"handoff": {"state": 5}},
         {"process": None},
+        {"job": 5},
+        {"job": ""},
+        {"is_next": 1},
     ],
 )
 def test_waiter_of_another_shape_is_malformed(changed: dict[str, Any]) -> None:

@@ -159,6 +159,7 @@ def test_who_is_granted_what_was_given_back(given: dict[str, Any], expect: dict[
     after = store.read("locks/", "waiters/")
     assert granted == expect["granted"]
     assert [key[8:] for key, _ in after.scan("waiters/")] == expect["waiting"]
+    assert [key[8:] for key, waiter in after.scan("waiters/") if waiter.get("is_next")] == expect.get("next", [])
     records = [record for _, record in after.scan("locks/")]
     assert {place["request"] for record in records for place in record["waiters"]} == set(expect["waiting"])
     assert set(expect["granted"]) <= {held["request"] for record in records for held in record["holders"]}

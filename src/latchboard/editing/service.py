@@ -276,16 +276,19 @@ class Editing:
 
     def _give_back(self, table: Table, names: Iterable[str], its: Callable[[str], bool]) -> list[str]:
         """Give back those that are held agent-bound by agents of which `its` says yes, in any process."""
+        from latchboard.locks.claimed import Claimed
         from latchboard.locks.linked import give_back
 
         released: dict[str, None] = {}
+        claimed = Claimed(table.view)
         for name in names:
             try:
                 record = table.record(name)
             except MalformedRecord:
                 continue  # nobody can say whose it is
             for held in list(record["holders"]) if record else []:
-                if its(held["agent"]) and held["bound"] == "agent" and not table.why_over(held):
+                is_its = its(held["agent"]) and held["bound"] == "agent" and not claimed.has(name, held)
+                if is_its and not table.why_over(held):
                     released.update(dict.fromkeys(give_back(table, name, held)))
         table.advance(released)
         self.images.forget(table.view, released)

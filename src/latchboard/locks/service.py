@@ -274,8 +274,10 @@ class Locks:
     def release_names(self, agent: str, paths: Iterable[str] | None = None, *, token: int | None = None) -> list[str]:
         """Give back names by agent id, whole (not counted); None: everything it holds here. Returns what was released.
 
-        A hold of the same id in another living process is not touched, unless its token is shown.
+        With None, the locks of its claims of the work queue stay: what ends the claim gives them back. A hold of the
+        same id in another living process is not touched, unless its token is shown.
         """
+        from latchboard.locks.claimed import Claimed
         from latchboard.locks.linked import give_back
 
         check_agent(agent)
@@ -284,6 +286,7 @@ class Locks:
 
         def decide(table: Table) -> list[str]:
             released: dict[str, None] = {}
+            claimed = Claimed(table.view) if names is None else None
             for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])] if names is None else names:
                 try:
                     record = table.record(name)
@@ -294,7 +297,8 @@ class Locks:
                 for held in list(record["holders"]) if record else []:
                     mine = rules.is_mine(held, agent, "agent", me, table.judge)
                     shown = token is not None and held["agent"] == agent and holdings.shows_token(held, token)
-                    if (mine or shown) and not table.why_over(held):
+                    kept = claimed is not None and claimed.has(name, held)
+                    if (mine or shown) and not kept and not table.why_over(held):
                         released.update(dict.fromkeys(give_back(table, name, held)))
             table.advance(released)
             return list(released)

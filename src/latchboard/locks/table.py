@@ -309,7 +309,12 @@ class Table(Records):
         elif not self.still_waits(waiter):
             self.dequeue(waiter)
             freed.update((want["name"], None) for want in waiter["wants"])
-        elif not any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
+        elif any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
+            return
+        elif "job" in waiter:  # whoever claims the job takes them; who waits for work is woken by this change
+            if "is_next" not in waiter:
+                self.put_waiter({**waiter, "is_next": True})
+        else:
             self.delete_waiter(waiter["request"])
             self.grant(rules.of_waiter(waiter))
             freed.update(self.cleared)

@@ -99,6 +99,8 @@ if TYPE_CHECKING:
         reason: str
         blocked_by: list[dict[str, Any]]
         handoff: dict[str, Any] | None
+        job: NotRequired[str]
+        is_next: NotRequired[bool]
 
 
 GONE = ("dead", "recycled")
@@ -262,6 +264,8 @@ def check_waiter(value: dict[str, Any]) -> str:
         return "blocked_by is no list of objects"
     if handoff is not None and (not isinstance(handoff, dict) or type(handoff.get("state")) is not str):
         return "handoff has no state"
+    if not is_word(value.get("job", "-")) or type(value.get("is_next", True)) is not bool:
+        return "job or is_next is wrong"
     return "" if isinstance(value.get("process"), dict) else "process is missing"
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         ready_at: str | None
         reason: NotRequired[str]
         aside_from: NotRequired[str]
+        extra: NotRequired[dict[str, Any]]
 
     class Lease(TypedDict):
         """One claim that has not ended, in `queue/active`."""
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         heartbeat_boot: NotRequired[str]
         request: NotRequired[str]
         locks: NotRequired[dict[str, int]]
+        lock_request: NotRequired[str]
 
 
 READY_STATUS = {
@@ -219,6 +221,11 @@ def place(job: Job) -> tuple[str, list[Any]] | None:
     if job["ready_at"] is not None:
         return "later", [job["ready_at"], job["number"], job["id"]]
     return f"ready.{job['role']}", [job["priority"], job["number"], job["id"]]
+
+
+def place_id(job: Job) -> str:
+    """The id of a job's request for its files, in line and when they are granted: of each attempt another one."""
+    return f"job.{job['id']}.{job['attempts'][-1]['token'] if job['attempts'] else 0}"
 
 
 def limit(limits: dict[str, Any] | None, role: str) -> int:

@@ -281,12 +281,20 @@ def check_job(value: dict[str, Any], job_id: str) -> str:
         return f"{wrong[0]} is missing or wrong"
     if value["status"] not in rules.NEXT or not rules.is_role(value["role"]):
         return "its status or its role is none"
-    if not is_agent(value["created_by"]) or not isinstance(value.get("attempts"), list):
+    if not is_agent(value["created_by"]) or not _are_attempts(value.get("attempts")):
         return "created_by or attempts is wrong"
     if not isinstance(value.get("ready_at"), str | None) or not isinstance(value.get("parent"), str | None):
         return "ready_at or parent is no text"
+    if not isinstance(value.get("extra", {}), dict):
+        return "extra is no object"
     has_token = type(value.get("token")) is int
     return "" if has_token == (value["status"] in rules.WORK_STATUS.values()) else "its token is not that of its status"
+
+
+def _are_attempts(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and type(one.get("token")) is int and type(one.get("outcome")) is str for one in value
+    )
 
 
 def _is_words(value: object) -> bool:

@@ -46,14 +46,14 @@ def claim(
 
 def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:
     """Claim a job that is in line; None: its files are not free."""
-    taken = desk.files.take(job, owner, ttl_s) if job["files"] else {}
+    taken = desk.files.take(job, owner, ttl_s, desk.active) if job["files"] else {}
     if taken is None:
         return None
     token = desk.view.revision
     lease = leases.new(job["id"], role=job["role"], owner=owner, token=token, ttl_s=ttl_s, now=desk.now)
     lease["request"] = request
     if taken:
-        lease["locks"] = taken
+        lease["locks"], lease["lock_request"] = taken, rules.place_id(job)
     after = jobs.claimed(job, token, desk.at)
     desk.put(job, after)
     desk.put_claim(lease)

@@ -100,7 +100,7 @@ class Desk:
         lease = self.active.get(job_id)
         if lease is None or lease["token"] != token or job["token"] != token:
             past = [attempt for attempt in job["attempts"] if attempt["token"] == token]
-            ended = f": it ended ({past[-1]['outcome']}) at {past[-1]['ended_at']}" if past else ""
+            ended = f": it ended ({past[-1]['outcome']}) at {past[-1].get('ended_at')}" if past else ""
             now_with = f"; {lease['owner']} works on it now" if lease is not None else f"; it is {job['status']}"
             raise StaleToken(
                 f"token {token} is not that of a claim of {job_id}{ended}{now_with}",
@@ -128,6 +128,8 @@ class Desk:
         if left != entered:
             if left is not None:
                 self.line(left[0]).remove(left[1])
+            if before is not None and before["files"] and before["token"] is None and after["token"] is None:
+                self.files.leave(before)
             if entered is not None:
                 self.line(entered[0]).add(entered[1])
         self.view.put(f"jobs/{after['id']}", {**after})

@@ -308,12 +308,20 @@ class WorkQueue:
         return Picture(self.store)
 
     def show(self, job: str) -> Claimed:
-        """One job, and its claim if it has one: `{"job", "lease"}`. Raises UsageError: there is none."""
+        """One job, its claim, and its place in line for its files: `{"job", "lease", "place"}`, null what it has not.
+
+        Raises:
+            UsageError: There is none.
+        """
         rules.check_id(job)
-        snapshot = self.store.read(f"jobs/{job}", ACTIVE)
-        seen: Any = _Seen(snapshot, self.locks.clock.now())
-        desk = Desk(seen, self.locks)
-        return {"job": desk.job(job), "lease": desk.active.get(job)}
+        place = f"waiters/{rules.place_id(self._seen(f'jobs/{job}').job(job))}"
+        desk = self._seen(f"jobs/{job}", ACTIVE, place)
+        return {"job": desk.job(job), "lease": desk.active.get(job), "place": desk.view.get(place)}
+
+    def _seen(self, *keys: str) -> Desk:
+        """These records at one revision."""
+        seen: Any = _Seen(self.store.read(*keys), self.locks.clock.now())
+        return Desk(seen, self.locks)
 
     # -- shared ------------------------------------------------------------------------------------------------------
 

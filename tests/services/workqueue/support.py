@@ -67,7 +67,7 @@ class _Looking:
 
 
 def problems(store: Any) -> list[str]:
-    snapshot = store.read("jobs/", "queue/")
+    snapshot = store.read("jobs/", "queue/", "waiters/")
     all_jobs = {key[5:]: value for key, value in snapshot.scan("jobs/")}
     found = [f"{i}: {wrong}" for i, job in all_jobs.items() if (wrong := jobs.check_job(job, i))]
     expected: dict[str, list[Any]] = {}
@@ -81,6 +81,11 @@ def problems(store: Any) -> list[str]:
     at_work = {i: job["token"] for i, job in all_jobs.items() if job["token"] is not None}
     if {i: lease["token"] for i, lease in claims.items()} != at_work:
         found.append(f"claims are {claims}, at work is {at_work}")
+    for key, waiter in snapshot.scan("waiters/"):
+        job = all_jobs.get(waiter.get("job", ""))
+        is_there = job is not None and (rules.place(job) or [""])[0].startswith("ready.")
+        if "job" in waiter and (not is_there or key != f"waiters/{rules.place_id(job)}"):
+            found.append(f"{key} stands in line, and its job does not")
     for i, job in all_jobs.items():
         for needed in job["waits_for"]:
             if all_jobs[needed]["status"] == "done" or i not in all_jobs[needed]["dependents"]:
