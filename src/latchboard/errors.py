@@ -157,6 +157,13 @@ class WipLimitReached(Refused):
     code = "wip-limit-reached"
 
 
+class FileConflict(Refused):
+    """A queue file and the queue say different things; nothing was changed. Fields: conflicts."""
+
+    code = "file-conflict"
+    retryable = False
+
+
 class LockAcquireTimeout(Refused):
     """A machine lock was not free in time. Fields: path, waited_s, pid and started_at of who has it, if it says so."""
 
@@ -298,6 +305,20 @@ class HostError(CoordinationError):
 
     code = "host-error"
     exit_status = 13
+
+
+class CommandNotFound(CoordinationError):
+    """There is no such program. Fields: command."""
+
+    code = "command-not-found"
+    exit_status = 127
+
+
+class CommandNotRunnable(CoordinationError):
+    """There is such a file, and it cannot be run. Fields: command."""
+
+    code = "command-not-runnable"
+    exit_status = 126
 
 
 class DaemonError(CoordinationError):

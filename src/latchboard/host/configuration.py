@@ -34,8 +34,8 @@ FILE = "latchboard.toml"
 PROJECT_FILE = "pyproject.toml"
 TABLE = b"[tool.latchboard"
 PREFIX = "LATCHBOARD_"
-TABLES = ("credential",)
-"""Tables of latchboard.toml that are no settings: `[credential.NAME]`. Who owns one checks what is in it."""
+TABLES = ("credential", "roles")
+"""Tables of latchboard.toml that are no settings: `[credential.NAME]`, `[roles.NAME]`. Who owns one checks its content."""
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 

@@ -85,6 +85,10 @@ class LockFile:
         """Whether it has not been closed, here or by a fork."""
         return self._fd >= 0
 
+    def fileno(self) -> int:
+        """Its descriptor, for a process that is to keep the kernel lock as well; -1 once it is closed."""
+        return self._fd
+
     def try_lock(self) -> bool:
         """Take the kernel lock if nobody has it. Raises StoreError."""
         if not self.is_locked:

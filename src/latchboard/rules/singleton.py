@@ -1,7 +1,7 @@
 """Singleton: who may run as an agent type, what an entry says, and who may remove it; pure.
 
 Law 1. A kernel lock decides, and nothing else: a pid, a file or an age never keeps anybody out or lets anybody in.
-Law 2. Only types that are configured, the daemon and the supervisor are restricted; others are free, and leave nothing.
+Law 2. Only types that are configured, the daemon, the supervisor and workers are restricted; others leave nothing.
 Law 3. An entry is removed by its own process, by somebody who knows that nobody holds the lock, or by force.
 Law 4. A break never touches the lock of a living process: it opens a new epoch, in which that process holds nothing.
 
@@ -27,6 +27,8 @@ DAEMON = "daemon"
 """Restricted whatever is configured (protocol/daemon.md, "Record")."""
 SUPERVISOR = "supervisor"
 """The same (protocol/supervision.md, "Supervisor")."""
+WORKER = "worker."
+"""What the types of workers begin with: the same (protocol/worker.md, "Starting")."""
 TYPE_LENGTH_MAX = 100
 PID_MAX = 2**31 - 1
 PID_BYTES_MAX = 64
@@ -62,8 +64,8 @@ def _is_type(name: str) -> bool:
 
 
 def is_restricted(agent_type: str, types: Iterable[str]) -> bool:
-    """Whether at most one process may run as this type: those that are configured, the daemon, the supervisor."""
-    return agent_type in (DAEMON, SUPERVISOR) or agent_type in types
+    """Whether at most one process may run as this type: the configured ones, the daemon, the supervisor, workers."""
+    return agent_type in (DAEMON, SUPERVISOR) or agent_type.startswith(WORKER) or agent_type in types
 
 
 def lock_name(agent_type: str, epoch: int) -> str:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from latchboard.errors import CoordinationError, HoldLost, UsageError
+from latchboard.errors import CommandNotFound, CommandNotRunnable, CoordinationError, HoldLost, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,20 +42,6 @@ _PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, sign
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _LOOK_S = 1.0
 _PR_SET_PDEATHSIG = 1
-
-
-class CommandNotFound(CoordinationError):
-    """There is no such program. Fields: command."""
-
-    code = "command-not-found"
-    exit_status = 127
-
-
-class CommandNotRunnable(CoordinationError):
-    """There is such a file, and it cannot be run. Fields: command."""
-
-    code = "command-not-runnable"
-    exit_status = 126
 
 
 class Beside:

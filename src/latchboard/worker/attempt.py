@@ -1,0 +1,150 @@
+"""Attempt: one command for one job, from its start to the end of its process group; the claim is kept meanwhile.
+
+Law 1. A command is ended for the first reason that comes: its time is over, the claim is lost, the worker is to stop.
+Law 2. It returns when the group is gone, whatever became of the claim.
+
+Protocol: protocol/worker.md, "Running".
+"""
+
+from __future__ import annotations
+
+from latchboard.codec import encode
+from latchboard.errors import CoordinationError
+from latchboard.rules import worker as rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from latchboard.rules.worker import Why
+    from latchboard.rules.worker_role import Role
+    from latchboard.rules.workqueue import Job, Lease
+    from latchboard.store.port import Change
+    from latchboard.worker.heartbeat import Heartbeat
+    from latchboard.worker.lookout import Lookout
+    from latchboard.worker.port import Command, Ports
+    from latchboard.workqueue import WorkQueue
+
+KEEPER_WAIT_S = 3.0
+"""Behind the grace: a keeper that has not ended by then never will."""
+
+
+class Attempt:
+    """One attempt at one job.
+
+    Attributes:
+        state: `working`, `settling`, `ending` or `reporting`.
+        settled: What the command reported by itself; "" where it did not.
+    """
+
+    def __init__(  # noqa: PLR0913 - all by keyword, made once for each job
+        self,
+        job: Job,
+        lease: Lease,
+        *,
+        role: Role,
+        root: str,
+        queue: WorkQueue,
+        lookout: Lookout,
+        heartbeat: Heartbeat,
+        ports: Ports,
+    ) -> None:
+        self._job = job
+        self._lease = lease
+        self._role = role
+        self._root = root
+        self._queue = queue
+        self._lookout = lookout
+        self._heartbeat = heartbeat
+        self._ports = ports
+        self._why: Why = ""
+        self._deadline_s = self._patience_s = float("inf")
+        self.state = "working"
+        self.settled = ""
+
+    def run(self) -> rules.End:
+        """Run the command.
+
+        Raises:
+            CommandNotFound, CommandNotRunnable: It did not start.
+            StoreError: The system has nothing left to start it with.
+        """
+        ports, role = self._ports, self._role
+        environment = rules.environment(self._job, self._lease, self._root, ports.environment, role.env)
+        started_s = ports.mono_s()
+        self._deadline_s = started_s + role.timeout_s
+        command = ports.start(environment, f"{encode(self._job)}\n".encode())
+        try:
+            while not command.look():
+                self._judge(command)
+                until_s = min(self._deadline_s, self._patience_s, ports.mono_s() + self._lookout.look_s())
+                ports.wait([*command.readables(), self._heartbeat.wakeup, *self._lookout.readables()], until_s)
+        except BaseException:
+            command.kill()  # nobody would look after it
+            raise
+        self.state = rules.step(self.state, "exit")
+        return rules.End(
+            exit_code=command.exit_code,
+            signal=command.signal,
+            why=self._why,
+            duration_s=ports.mono_s() - started_s,
+            output=command.output,
+            output_bytes=command.output_bytes,
+        )
+
+    def _judge(self, command: Command) -> None:
+        """Whether it is to go on."""
+        now_s = self._ports.mono_s()
+        if self._ports.stop.count > 1:
+            command.kill()
+        if self._ports.stop.count and self.state != "ending":
+            self._end(command, "stop")
+        if self.state == "working":
+            self._look_at_claim(command)
+        if now_s >= self._deadline_s and self.state != "ending":
+            self._end(command, "timeout")
+        if now_s >= self._patience_s:
+            command.kill_keeper()
+            self._patience_s = float("inf")
+
+    def _look_at_claim(self, command: Command) -> None:
+        """Whether it is still ours: by the heartbeat, and by the job's record as soon as that changes."""
+        became: list[str] = []
+
+        def matters(change: Change) -> bool:
+            if change.key == f"jobs/{self._job['id']}" and change.value is not None:
+                became.append(rules.outcome(change.value, self._lease["token"]))
+            return False
+
+        if self._lookout.seen(matters):  # it had to begin anew
+            became.append(self.outcome())
+        lost = self._heartbeat.lost
+        if lost:
+            became.append(self.outcome() or "lost")
+        for one in became:
+            if one in rules.SETTLED:
+                self.settled = one
+                self.state = rules.step(self.state, "settle")
+                self._deadline_s = self._ports.mono_s() + self._role.grace_s
+                return
+            if one:
+                self._ports.log.say("worker.lost", job=self._job["id"], why=lost or one)
+                self._end(command, "lost")
+                return
+
+    def outcome(self) -> str:
+        """What became of the claim; "" while it lasts, or where that cannot be seen."""
+        try:
+            found: Any = self._queue.show(self._job["id"])["job"]
+        except CoordinationError:
+            return ""
+        return rules.outcome(found, self._lease["token"])
+
+    def _end(self, command: Command, why: Why) -> None:
+        self.state = rules.step(self.state, "lose" if why == "lost" else why)
+        self._why = why
+        if why != "lost" and not self.settled:
+            self._ports.log.say("worker.ending", job=self._job["id"], why=why)
+        command.end()
+        self._deadline_s = float("inf")
+        self._patience_s = self._ports.mono_s() + self._role.grace_s + KEEPER_WAIT_S
