@@ -35,7 +35,7 @@ PROJECT_FILE = "pyproject.toml"
 TABLE = b"[tool.latchboard"
 PREFIX = "LATCHBOARD_"
 TABLES = ("credential", "roles")
-"""Tables of latchboard.toml that are no settings: `[credential.NAME]`, `[roles.NAME]`. Who owns one checks its content."""
+"""Tables of latchboard.toml that are no settings: `[credential.NAME]`, `[roles.NAME]`; who owns one checks it."""
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 

@@ -98,10 +98,11 @@ def wakes(refusal: Mapping[str, Any], role: str, key: str, value: Mapping[str, A
     """
     if refusal["code"] == "wip-limit-reached":
         return key == "queue/limits" or (key == "queue/active" and _has_room(refusal, value))
-    if refusal.get("held") and key.startswith("locks/"):
-        return True
-    is_sheet = value is not None and "places" in value
-    return is_sheet and key.startswith((f"queue/ready.{role}.", "queue/later."))
+    if value is None:
+        return False
+    if key.startswith("waiters/"):
+        return value.get("is_next") is True and value.get("job") in refusal.get("held", ())
+    return "places" in value and key.startswith((f"queue/ready.{role}.", "queue/later."))
 
 
 def _has_room(refusal: Mapping[str, Any], active: Mapping[str, Any] | None) -> bool:
