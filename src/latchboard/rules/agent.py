@@ -41,12 +41,12 @@ def fitted(text: str) -> str:
     if is_agent(text):
         return text
     kept = "".join(one for one in text if one.isprintable()).strip()
-    digest = _sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{kept[:150].rstrip()}~{digest}" if kept else ""
 
 
-def _sha256(data: bytes) -> Any:
-    """Of few ids, hence imported when one is long; not from hashlib, which loads OpenSSL, where that is possible."""
+def sha256(data: bytes) -> Any:
+    """A digest. Its module is imported when one is needed; not hashlib, which loads OpenSSL, where that is possible."""
     try:
         from _sha2 import sha256
     except ImportError:  # Python 3.11

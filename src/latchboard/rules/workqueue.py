@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         ended_at: str
         outcome: str
         error: NotRequired[str]
+        said: NotRequired[str]
+        became: NotRequired[str]
 
     class Job(TypedDict):
         """One unit of work, in `jobs/<id>`."""
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         ready_at: str | None
         reason: NotRequired[str]
         aside_from: NotRequired[str]
+        already: NotRequired[bool]  # in answers alone
         extra: NotRequired[dict[str, Any]]
 
     class Lease(TypedDict):
@@ -239,7 +242,7 @@ def full(limits: dict[str, Any] | None, active: dict[str, Lease], role: str) -> 
     of_role = sum(1 for lease in active.values() if lease["role"] == role)
     if of_role >= limit(limits, role):
         return {"role": role, "limit": limit(limits, role), "in_progress": of_role}
-    total = limits["total"] if limits else None
+    total = limits.get("total") if limits else None
     if total is not None and len(active) >= total:
         return {"role": None, "limit": total, "in_progress": len(active)}
     return None

@@ -13,7 +13,7 @@ from latchboard.clock import iso, parse_iso
 from latchboard.codec import encode
 from latchboard.errors import UsageError, WrongStatus
 from latchboard.rules import workqueue as rules
-from latchboard.rules.agent import check_agent, is_agent
+from latchboard.rules.agent import check_agent, is_agent, sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def completed(job: Job, lease: Lease, *, at: str, result: Any, to: str | None) -
     Without `to`: the first role of `then`, and done where there is none. What goes to the refiner comes back to
     the role that sent it.
     """
-    role, then = job["role"], job["then"]
+    role, then, asked = job["role"], job["then"], digest("complete", to, result)
     if to is None and then:
         role, then = then[0], then[1:]
         to = rules.ready_status(role)
@@ -189,7 +189,8 @@ def completed(job: Job, lease: Lease, *, at: str, result: Any, to: str | None) -
     elif to in rules.WORK_STATUS:
         role = rules.role_in(to, role)
         then = then[then.index(role) + 1 :] if role in then else then
-    after = step(ended(job, lease, "completed", at=at), "complete", to=to or "done", at=at)
+    become = to or "done"
+    after = step(ended(job, lease, "completed", at=at, said=asked, became=become), "complete", to=become, at=at)
     return {**after, "role": role, "then": then, "attempts_count": 0, "result": result}
 
 
@@ -199,14 +200,18 @@ def failed(
     """An attempt failed, or its lease expired: back into line at `ready_at`, or dead where none is left."""
     is_dead = is_final or job["attempts_count"] >= job["attempts_max"]
     to = "dead" if is_dead else rules.ready_status(job["role"])
-    outcome = "failed" if event == "fail" else "expired"
-    after = step(ended(job, lease, outcome, at=at, error=error), event, to=to, at=at)
+    if event == "fail":
+        before = ended(job, lease, "failed", at=at, error=error, said=digest("fail", error, is_final), became=to)
+    else:
+        before = ended(job, lease, "expired", at=at, error=error)
+    after = step(before, event, to=to, at=at)
     return {**after, "ready_at": None if is_dead else ready_at}
 
 
 def released(job: Job, lease: Lease, *, at: str) -> Job:
     """Given back undone: as if it had not been claimed."""
-    after = step(ended(job, lease, "released", at=at), "release", at=at)
+    become = rules.ready_status(job["role"])
+    after = step(ended(job, lease, "released", at=at, said=digest("release"), became=become), "release", at=at)
     return {**after, "attempts_count": job["attempts_count"] - 1}
 
 
@@ -229,7 +234,18 @@ def returned(job: Job, event: str, *, at: str) -> Job:
     return {**after, "role": role, "then": then, "attempts_count": 0, "ready_at": None}
 
 
-def ended(job: Job, lease: Lease, outcome: str, *, at: str, error: str = "") -> Job:
+def digest(*words: Any) -> str:
+    """What whoever ends a claim says, as a digest: who says it once more did not get the answer."""
+    return str(sha256(encode({"": list(words)}).encode("utf-8", "surrogatepass")).hexdigest()[:16])
+
+
+def repeated(job: Job, token: int, words: str) -> Job | None:
+    """The answer to who says once more what ended its claim: the job as it is, and `already`; None: it is not so."""
+    found = any(attempt["token"] == token and attempt.get("said") == words for attempt in job["attempts"])
+    return {**job, "already": True} if found else None
+
+
+def ended(job: Job, lease: Lease, outcome: str, *, at: str, error: str = "", said: str = "", became: str = "") -> Job:
     """The job without its claim, which is among its attempts now."""
     attempt: Attempt = {
         "token": lease["token"],
@@ -241,6 +257,8 @@ def ended(job: Job, lease: Lease, outcome: str, *, at: str, error: str = "") -> 
     }
     if error:
         attempt["error"] = error if len(error) <= ERROR_CHARS_MAX else f"...{error[3 - ERROR_CHARS_MAX :]}"
+    if said:
+        attempt["said"], attempt["became"] = said, became
     return {**job, "token": None, "attempts": [*job["attempts"], attempt][-ATTEMPTS_KEPT_COUNT:]}
 
 

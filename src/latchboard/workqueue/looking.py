@@ -91,7 +91,7 @@ class Picture:
             "jobs": len(self.jobs),
             "by_status": {status: by_status[status] for status in rules.NEXT if status in by_status},
             "roles": {r: {**counts, "limit": rules.limit(self.limits, r)} for r, counts in sorted(roles.items())},
-            "total_limit": self.limits["total"] if self.limits else None,
+            "total_limit": self.limits.get("total") if self.limits else None,
             "expired": [i for i, lease in self.active.items() if leases.remaining_s(lease, now) <= 0],
             "stuck": self.stuck(),
             "dead": [job["id"] for job in self.jobs.values() if job["status"] == "dead"],

@@ -24,8 +24,8 @@ from latchboard.workqueue.returning import Returning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Literal, TypeVar
 
     from latchboard.clock import Now
     from latchboard.locks.service import Locks
@@ -169,14 +169,20 @@ class WorkQueue:
             to: The status that it shall have; None: that of the next role of `then`, or done.
             durable: Return when it is on the disk.
 
+        Returns:
+            The job. Who asks the same again, since the answer was lost, gets it as it is by then, with `already`.
+
         Raises:
             HoldLost: The claim has ended; nothing was changed.
             NotReady: A job that it is the parent of is not done.
             WrongStatus: It cannot become that.
         """
         jobs.check_data("result", result)
+        asked = jobs.digest("complete", to, result)
 
         def decide(desk: Desk) -> Job:
+            if (told := jobs.repeated(desk.job(job), token, asked)) is not None:
+                return told
             before, lease = self._mine(desk, job, token)
             if before["waits_for"]:
                 raise not_ready(before)
@@ -202,8 +208,11 @@ class WorkQueue:
         Raises:
             HoldLost: The claim has ended; nothing was changed.
         """
+        asked = jobs.digest("fail", error, is_final)
 
         def decide(desk: Desk) -> Job:
+            if (told := jobs.repeated(desk.job(job), token, asked)) is not None:
+                return told
             before, lease = self._mine(desk, job, token)
             return self._returning(desk).end(before, lease, "fail", error=error, is_final=is_final)
 
@@ -211,8 +220,11 @@ class WorkQueue:
 
     def release(self, job: str, token: int, *, durable: bool = True) -> Job:
         """Give a job back undone; the attempt does not count. Raises HoldLost: the claim has ended."""
+        asked = jobs.digest("release")
 
         def decide(desk: Desk) -> Job:
+            if (told := jobs.repeated(desk.job(job), token, asked)) is not None:
+                return told
             before, lease = desk.claim(job, token)
             after = jobs.released(before, lease, at=desk.at)
             desk.put(before, after)
@@ -277,20 +289,26 @@ class WorkQueue:
         return self._transact(check_agent(by), decide, durable=durable)
 
     def set_limits(
-        self, *, by: str, roles: dict[str, int] | None = None, total: int | None = None, durable: bool = True
+        self,
+        *,
+        by: str,
+        roles: Mapping[str, int | None] | None = None,
+        total: int | Literal["keep"] | None = "keep",
+        durable: bool = True,
     ) -> dict[str, Any]:
         """Change how many jobs may be in progress; what is in progress goes on, also where it is more.
 
         Args:
             by: Who changes it.
-            roles: Role to limit; roles that are not named keep theirs.
-            total: Of all roles together; None: as many as the roles may have.
+            roles: Role to limit, None for the one it had at first; roles that are not named keep theirs.
+            total: Of all roles together; None: as many as the roles may have; `keep`: as it is.
             durable: Return when it is on the disk.
         """
 
         def decide(desk: Desk) -> dict[str, Any]:
-            before = desk.limits or {"roles": {}}
-            after = {**before, "roles": {**before["roles"], **(roles or {})}, "total": total}
+            before = desk.limits or {"roles": {}, "total": None}
+            known = {role: limit for role, limit in {**before["roles"], **(roles or {})}.items() if limit is not None}
+            after = {**before, "roles": known, "total": before.get("total") if total == "keep" else total}
             if wrong := rules.check_limits(after):
                 raise UsageError(f"these are no limits: {wrong}", hint=f"0 to {rules.WIP_LIMIT_MAX}, by role")
             if after != before:
@@ -298,6 +316,27 @@ class WorkQueue:
             return after
 
         return self._transact(check_agent(by), decide, durable=durable)
+
+    def limits(self) -> dict[str, Any]:
+        """How many jobs may be in progress, and how many are.
+
+        Returns:
+            `{"roles": {role: {"limit", "in_progress", "is_default"}}, "total", "in_progress", "revision"}`: the five,
+            and every role that has a limit of its own or a job in progress.
+        """
+        desk = self._seen(ACTIVE, LIMITS)
+        own = desk.limits["roles"] if desk.limits else {}
+        busy = [lease["role"] for lease in desk.active.values()]
+        roles = {
+            role: {
+                "limit": rules.limit(desk.limits, role),
+                "in_progress": busy.count(role),
+                "is_default": role not in own,
+            }
+            for role in dict.fromkeys([*rules.WIP_LIMITS, *sorted(own), *sorted(busy)])
+        }
+        total = desk.limits.get("total") if desk.limits else None
+        return {"roles": roles, "total": total, "in_progress": len(busy), "revision": desk.view.revision}
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -341,8 +380,9 @@ class WorkQueue:
 class _Seen:
     """A snapshot where a transaction's view is read."""
 
-    __slots__ = ("get", "now")
+    __slots__ = ("get", "now", "revision")
 
     def __init__(self, snapshot: Snapshot, now: Now) -> None:
         self.get = snapshot.get
+        self.revision = snapshot.revision
         self.now = now

@@ -86,6 +86,21 @@ def test_a_limit_that_is_lowered_ends_no_claim(bench: Bench) -> None:
         assert bench.queue.complete(job, token)["status"] == "done"
 
 
+def test_what_is_not_named_keeps_its_limit(bench: Bench) -> None:
+    bench.queue.set_limits(by="s", roles={"builder": 7, "painter": 2}, total=9)
+    bench.queue.set_limits(by="s", roles={"painter": None})
+    bench.add("p", role="welder")
+    bench.claim("welder")
+
+    found = bench.queue.limits()
+
+    own = {role: one["limit"] for role, one in found["roles"].items() if not one["is_default"]}
+    assert (own, found["total"], found["in_progress"]) == ({"builder": 7}, 9, 1)
+    assert found["roles"]["welder"] == {"limit": 1, "in_progress": 1, "is_default": True}
+    bench.queue.set_limits(by="s", total=None)
+    assert bench.queue.limits()["total"] is None
+
+
 @pytest.mark.parametrize("roles", [{"builder": -1}, {"builder": 1.5}, {"A": 1}, {"builder": True}])
 def test_what_is_no_limit_is_refused(bench: Bench, roles: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

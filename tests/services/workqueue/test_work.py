@@ -30,6 +30,45 @@ def test_a_job_is_completed_once(bench: Bench) -> None:
     assert bench.active() == {}
 
 
+@pytest.mark.parametrize(
+    ("verb", "said", "other"),
+    [
+        ("complete", {"result": {"n": 1}}, {"result": {"n": 2}}),
+        ("complete", {"result": 1, "to": "needs_adapt"}, {"result": 1}),
+        ("fail", {"error": "e"}, {"error": "f"}),
+        ("fail", {"error": "e", "is_final": True}, {"error": "e"}),
+        ("release", {}, None),
+    ],
+)
+def test_who_lost_the_answer_asks_again_and_gets_it(bench: Bench, verb: str, said: Any, other: Any) -> None:
+    bench.add("a", then=["tester"], files=["x"])
+    job, token = bench.claim()
+    first = getattr(bench.queue, verb)(job, token, **said)
+    before = bench.store.read("queue/active").revision
+
+    again = getattr(bench.queue, verb)(job, token, **said)
+
+    assert again == {**first, "already": True}
+    assert bench.store.read("queue/active").revision == before
+    for also in ("complete", "fail", "release"):
+        more = other if also == verb else {"error": "?"} if also == "fail" else {}
+        if more is not None and (also != verb or other is not None):
+            with pytest.raises(StaleToken):
+                getattr(bench.queue, also)(job, token, **more)
+
+
+def test_the_answer_is_known_also_when_the_next_one_works_on_it(bench: Bench) -> None:
+    bench.add("a", then=["tester"])
+    job, token = bench.claim()
+    bench.queue.complete(job, token, result=1)
+    bench.claim("tester", "t")
+
+    again = bench.queue.complete(job, token, result=1)
+
+    assert (again["already"], again["status"], again["attempts"][0]["became"]) == (True, "testing", "awaiting_test")
+    assert list(bench.active()) == ["a"]
+
+
 def test_a_job_goes_through_its_roles(bench: Bench) -> None:
     bench.add("a", role="planner", then=["builder", "tester", "integrator"])
     seen = []

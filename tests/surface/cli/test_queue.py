@@ -24,6 +24,9 @@ def test_a_job_is_added_claimed_and_completed(cli: Cli) -> None:
     done = cli("queue", "complete", "job-1", "--token", str(token), "--result", '{"n": [1]}', "--json")
 
     assert done.json["job"]["result"] == {"n": [1]}
+    assert done.json["already"] is False
+    again = cli("queue", "complete", "job-1", "--token", str(token), "--result", '{"n": [1]}', "--json")
+    assert again.json == {**done.json, "already": True}
     late = cli("queue", "complete", "job-1", "--token", str(token), "--json")
     assert (late.status, late.json["code"]) == (11, "stale-token")
 
@@ -80,6 +83,25 @@ def test_the_queue_is_counted_and_drawn(cli: Cli) -> None:
     assert cli("queue", "graph", "--json").json["edges"][0]["is_open"] is True
     assert "b1" in cli("queue", "list").out
     assert [job["id"] for job in cli("queue", "list", "--agent", "b1", "--json").json["jobs"]] == ["job-1"]
+
+
+def test_limits_are_shown_and_set(cli: Cli) -> None:
+    add(cli, "builder", "a")
+    claim(cli)
+    assert "builder: 1 of 3 in progress" in cli("queue", "limits").out
+
+    told = cli("queue", "limits", "builder=4", "painter=0", "--total", "9", "--agent", "lead").out
+
+    assert "builder: 1 of 4 in progress" in told
+    assert "painter: 0 of 0 in progress" in told
+    assert "in all: 1, of 9" in told
+    facts = cli("queue", "limits", "builder=default", "--total", "none", "--agent", "lead", "--json").json
+    assert (facts["roles"]["builder"]["limit"], facts["roles"]["painter"]["limit"], facts["total"]) == (3, 0, None)
+
+
+@pytest.mark.parametrize("words", [["builder"], ["builder=-1"], ["Builder=1"], ["builder=x"], ["--total", "x"]])
+def test_what_is_no_limit_is_refused(cli: Cli, words: list[str]) -> None:
+    assert cli("queue", "limits", *words, "--agent", "lead").status == 2
 
 
 @pytest.mark.parametrize("text", ["{", '1,"x":2', "nan", ""])

@@ -46,6 +46,7 @@ VERBS = {
     "queue block": "queue",
     "queue graph": "queue",
     "queue stats": "queue",
+    "queue limits": "queue_limits",
     "worker": "worker",
     "singleton run": "singleton",
     "singleton status": "singleton",

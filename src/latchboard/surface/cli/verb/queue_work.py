@@ -73,7 +73,8 @@ def release(call: Call, *, job: str, token: int | None) -> Answer:
 
 def _answer(call: Call, job: Any) -> Answer:
     call.commits = True
-    return Answer({"job": job}, [told(job)])
+    already = job.pop("already", False)
+    return Answer({"job": job, "already": already}, [f"{told(job)}{' already' if already else ''}"])
 
 
 def _shown(token: int | None) -> int:
