@@ -24,14 +24,20 @@ from latchboard.errors import CoordinationError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
+    from typing import Any, Protocol, TypeVar
 
-    from latchboard.board.service import Board
     from latchboard.clock import Clock
     from latchboard.settings import Settings
     from latchboard.store.port import Bell, Committed, Snapshot, Store, View, Watch
 
     T = TypeVar("T")
+
+    class Published(Protocol):
+        """What is written: the board, or another file that is made from the store."""
+
+        def publish_if_older(self, revision: int, *, wait_s_max: float = ...) -> bool:
+            """Write it unless it shows this revision; False: another process is at it."""
+
 
 _AGE_S_MAX = 1.0
 _SHARE_MAX = 0.04
@@ -47,7 +53,7 @@ class Publisher:
     `noted` is called by any thread after a commit; everything else is the publisher's own.
     """
 
-    def __init__(self, make_board: Callable[[], Board], clock: Clock, settings: Settings) -> None:
+    def __init__(self, make_board: Callable[[], Published], clock: Clock, settings: Settings) -> None:
         """Nothing is loaded and no thread started before the first commit.
 
         Args:

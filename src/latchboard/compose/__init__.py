@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from latchboard.locks import Locks
     from latchboard.mailbox import Mailbox
     from latchboard.metrics import Metrics
+    from latchboard.queue_file import LiveFile, QueueFiles
     from latchboard.settings import Settings
     from latchboard.singleton import Singletons
     from latchboard.store.files.store import FileStore
     from latchboard.store.port import Store
+    from latchboard.supervision.service import Agents
     from latchboard.watch import Stream
     from latchboard.workqueue import WorkQueue
 
@@ -107,6 +109,7 @@ class Latchboard:
             _publish_at_exit()
             self._publisher = Publisher(lambda: self.board, self.clock, self.settings)
             self._noting = self._publisher.noting(self.store)
+        self._queue_publisher = self._make_queue_publisher() if self._publisher is not None else None
         self._locks: Locks | None = None
         self._board: Board | None = None
         _open.add(ref(self, _open.discard))
@@ -140,7 +143,34 @@ class Latchboard:
 
         from latchboard.workqueue import WorkQueue
 
-        return WorkQueue(self._noting, self.settings, self.locks, random)
+        publisher = self._queue_publisher
+        store = self._noting if publisher is None else publisher.noting(self._noting)
+        return WorkQueue(store, self.settings, self.locks, random)
+
+    @property
+    def queue_files(self) -> QueueFiles:
+        """The queue, in and out of files of the founding form."""
+        from latchboard.queue_file import QueueFiles
+
+        return QueueFiles(self._noting, self.clock, self.locks)
+
+    def live_file(self, path: str | None = None) -> LiveFile:
+        """A file that says what the queue says; None: that of the setting `queue_file`.
+
+        Raises:
+            UsageError: There is no such setting.
+        """
+        from latchboard.compose import queue_files
+
+        return queue_files.build(self, path)
+
+    def _make_queue_publisher(self) -> Publisher | None:
+        """Writes the queue file after commits of this process to the queue; None: there is no such file."""
+        if not self.settings.queue_file or self._files is None:
+            return None
+        from latchboard.board import Publisher
+
+        return Publisher(self.live_file, self.clock, self.settings)
 
     @property
     def board(self) -> Board:
@@ -209,6 +239,13 @@ class Latchboard:
         from latchboard.compose import serving
 
         return serving.build(self)
+
+    @property
+    def agents(self) -> Agents:
+        """The project's workers: see to it that they run, end them, look at them."""
+        from latchboard.compose import supervising
+
+        return supervising.agents(self)
 
     @property
     def images(self) -> Images:
@@ -315,11 +352,15 @@ class Latchboard:
 
     def close(self) -> None:
         """Write the board if it is not up to date, and close every descriptor; holds stay as they are."""
-        if self._publisher is not None:
-            self._publisher.close()
+        for publisher in self._publishers():
+            publisher.close()
         if self._board is not None:
             self._board.close()
         self.store.close()
+
+    def _publishers(self) -> list[Publisher]:
+        """The queue's first: what it commits the other one writes."""
+        return [one for one in (self._queue_publisher, self._publisher) if one is not None]
 
 
 def find_root(start: str | os.PathLike[str] = ".") -> str:
@@ -364,15 +405,15 @@ def _publish_at_exit() -> None:
 
 def _publish_all() -> None:
     for one in _opened():
-        if one._publisher is not None:
-            one._publisher.close()
+        for publisher in one._publishers():
+            publisher.close()
 
 
 def _after_fork() -> None:
     """In a forked child: threads are the parent's, and so are the locks that they hold."""
     for one in _opened():
-        if one._publisher is not None:
-            one._publisher.after_fork()
+        for publisher in one._publishers():
+            publisher.after_fork()
         if one._board is not None:
             one._board.after_fork()
 

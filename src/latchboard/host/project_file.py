@@ -39,10 +39,11 @@ _SAFE = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 
 class ProjectFiles:
     """The files of the project in one folder, an absolute path without symbolic links."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_bytes_max", "_root")
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, bytes_max: int = BYTES_MAX) -> None:
         self._root = root.rstrip("/")
+        self._bytes_max = bytes_max
 
     def read(self, name: str) -> bytes | None:
         """See installation/port.py."""
@@ -52,12 +53,12 @@ class ProjectFiles:
         path = f"{self._root}/{name}"
         if not S_ISREG(status.st_mode):
             raise UsageError(f"{name} is a {'folder' if S_ISDIR(status.st_mode) else 'device or a pipe'}")
-        if status.st_size > BYTES_MAX:
-            raise UsageError(f"{name} is larger than {BYTES_MAX:,} bytes")
+        if status.st_size > self._bytes_max:
+            raise UsageError(f"{name} is larger than {self._bytes_max:,} bytes")
         try:
             fd = os.open(path, os.O_RDONLY | _SAFE)
             with open(fd, "rb") as file:
-                data = file.read(BYTES_MAX + 1)
+                data = file.read(self._bytes_max + 1)
         except OSError as exc:
             raise from_os_error(exc, "read", path) from exc
         if not status.st_mode & 0o222 or not os.access(path, os.W_OK):

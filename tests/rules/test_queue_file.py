@@ -1,0 +1,81 @@
+"""Queue file: what the vectors do not say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from latchboard.errors import UsageError
+from latchboard.rules import queue_file as files
+from latchboard.rules import queue_file_merge as merging
+
+
+def task(task_id: str, **fields: Any) -> dict[str, Any]:
+    return files.task({"id": task_id, "title": "T", **fields}, list)
+
+
+@pytest.mark.parametrize(
+    ("raws", "says"),
+    [
+        ([7], "tasks[0] is no object"),
+        ([{"id": "a", "title": "T"}, {"id": "b"}], "tasks[1] ('b'): a title"),
+        ([{"id": "a", "title": "T"}, {"id": "a", "title": "T"}], "tasks[1] has the id a of another one"),
+    ],
+)
+def test_a_task_that_is_wrong_is_told_by_its_place_and_id(raws: list[Any], says: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        files.tasks_of({"tasks": raws}, list)
+
+    assert says in refusal.value.message
+
+
+def test_what_is_no_utf_8_is_told_by_its_place() -> None:
+    with pytest.raises(UsageError, match="at byte 3"):
+        files.read(b'{"a\xff": 1}')
+
+
+def test_names_of_files_are_the_canonical_ones() -> None:
+    found = files.tasks_of(
+        {"tasks": [{"id": "a", "title": "T", "files": ["./x"]}]}, lambda names: [one[2:] for one in names]
+    )
+
+    assert found["a"]["files"] == ["x"]
+
+
+def test_a_job_keeps_nothing_for_a_file_that_said_nothing() -> None:
+    job: Any = {"id": "a", "extra": {"x": 1}}
+
+    assert "extra" not in files.with_extra(job, {})
+    assert files.with_extra(job, {"y": 2})["extra"] == {"y": 2}
+
+
+def test_what_the_queue_refuses_is_a_conflict() -> None:
+    found = merging.Merged()
+    found.edits = {"a": {"title": "Z", "x": merging.ABSENT}}
+    found.new = {"b": task("b")}
+    found.gone = ["c", "d"]
+
+    found.refuse({"a": "no", "b": "nor this", "c": "nor that", "e": "never asked"})
+
+    assert found.gone == ["d"]
+    told = [(one["task"], one["field"], one["why"], one["file"]) for one in found.conflicts]
+    assert told == [
+        ("a", "title", "no", "Z"),
+        ("a", "x", "no", None),
+        ("b", "", "nor this", None),
+        ("c", "", "nor that", None),
+    ]
+
+
+def test_the_base_of_a_field_in_conflict_stays_what_it_was() -> None:
+    bases: Any = [{"tasks": {"a": task("a", x=1, priority=1)}, "open": {}, "limits": {}}]
+    ours = {"a": task("a", x=3, priority=3, z=3)}
+
+    result = merging.merged(bases, {"a": task("a", x=2, priority=2, z=2)}, ours)
+    after = merging.base(result, bases, ours, {})
+
+    assert [one["field"] for one in result.conflicts] == ["priority", "x", "z"]
+    assert after["tasks"]["a"]["priority"] == 1
+    assert after["tasks"]["a"]["extra"] == {"x": 1}
+    assert after["open"] == {}
