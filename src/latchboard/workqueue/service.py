@@ -159,6 +159,17 @@ class WorkQueue:
 
         return self._transact(self._who(job, token), decide, durable=durable)
 
+    def renew_all(self, owner: str) -> list[str]:
+        """Start the lease of every claim of an agent anew; which jobs they are of. That of its locks is its own."""
+
+        def decide(desk: Desk) -> list[str]:
+            mine = [lease for lease in desk.active.values() if lease["owner"] == owner]
+            for lease in mine:
+                desk.put_claim(leases.renewed(lease, desk.now))
+            return [lease["task_id"] for lease in mine]
+
+        return self._transact(check_agent(owner), decide, durable=False)
+
     def complete(self, job: str, token: int, *, result: Any = None, to: str | None = None, durable: bool = True) -> Job:
         """The work of a claim is done.
 

@@ -241,6 +241,23 @@ def test_renewing_keeps_a_claim_for_longer_than_its_time(bench: Bench) -> None:
     assert bench.queue.complete(job, token)["status"] == "done"
 
 
+def test_all_claims_of_an_agent_are_renewed_at_once_and_nobody_elses(bench: Bench) -> None:
+    bench.add("a", "b", "c")
+    for owner in ("w", "other", "w"):
+        bench.claim(owner=owner, ttl_s=100)
+    bench.clock.advance(60)
+
+    assert bench.queue.renew_all("w") == ["a", "c"]
+
+    bench.clock.advance(60)
+    bench.add("d")
+    assert bench.claim(owner="next")[0] == "d"
+    assert set(bench.active()) == {"a", "c", "d"}
+    before = bench.store.read("queue/active").revision
+    assert bench.queue.renew_all("nobody") == []
+    assert bench.store.read("queue/active").revision == before
+
+
 def test_a_reboot_expires_by_the_wall_clock(bench: Bench) -> None:
     bench.add("a")
     bench.claim(ttl_s=100)

@@ -50,6 +50,28 @@ async def test_a_grant_whose_caller_is_gone_is_taken_back(project: Path, board: 
     desk.close()
 
 
+async def test_a_claim_whose_caller_is_gone_is_given_back(project: Path, board: Latchboard) -> None:
+    board.queue.submit([{"id": "a", "title": "a", "role": "builder"}], by="lead")
+    desk = Desk(Latchboard, root=str(project), environ={"AGENT_ID": "planner"})
+    asked = {"role": "builder"}
+    task = asyncio.ensure_future(
+        calling.call(desk, "claim_job", asked, caller=Caller(), offered=(), tell=lambda sentence: None)
+    )
+    await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    job = board.queue.show("a")["job"]
+    assert (job["status"], job["attempts_count"], [one["outcome"] for one in job["attempts"]]) == (
+        "ready",
+        0,
+        ["released"],
+    )
+    desk.close()
+
+
 async def test_the_next_call_waits_until_mail_is_taken(project: Path, board: Latchboard) -> None:
     board.mailbox.send("builder", "planner", "hello")
     desk = SlowDesk(project)

@@ -44,6 +44,13 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("inbox", {"limit": 1.5}, "a whole number"),
     ("ack", {"id": "../../../etc/passwd"}, ""),
     ("ack", {"id": "x" * 100_000}, ""),
+    ("claim_job", {"role": "../x"}, "a role is"),
+    ("claim_job", {"role": "builder", "job": "../../etc/passwd"}, "a job's id"),
+    ("claim_job", {"role": "builder", "ttl_s": 0}, ""),
+    ("complete_job", {"job": "a"}, "needs token"),
+    ("complete_job", {"job": "x" * 100_000, "token": 1}, "a job's id"),
+    ("complete_job", {"job": "a", "token": 1, "result": "x" * 100_000}, "at most 65536"),
+    ("complete_job", {"job": "a", "token": 1, "result": "r", "error": "e"}, "one of them"),
 ]
 
 
@@ -58,6 +65,7 @@ async def test_every_bad_call_is_a_short_structured_error_and_the_server_goes_on
         for agent in BAD_AGENTS:
             for tool in TOOLS.values():
                 values = {"paths": ["a"], "body": "x", "to": "b", "request": "r", "grant": True, "id": "1", "all": True}
+                values |= {"role": "builder", "job": "a", "token": 1}
                 needed = {name: values[name] for name in tool.input.get("required", ())}
                 failure = await refused(client, tool.name, **needed, agent=agent)
                 assert failure["code"] == "usage"

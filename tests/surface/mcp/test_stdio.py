@@ -35,13 +35,13 @@ both_eras = pytest.mark.parametrize("mode", ERAS)
 
 
 @both_eras
-async def test_tools_are_listed_in_six_kibibytes(project: Path, mode: str) -> None:
+async def test_tools_are_listed_in_seven_kibibytes(project: Path, mode: str) -> None:
     async with connected(project, mode=mode) as client:
         listed = await client.list_tools()
 
     tools = [tool.model_dump(by_alias=True, exclude_none=True) for tool in listed.tools]
-    assert len(tools) == 11
-    assert len(json.dumps(tools, separators=(",", ":"), ensure_ascii=False).encode()) <= 6 * 1024
+    assert len(tools) == 13
+    assert len(json.dumps(tools, separators=(",", ":"), ensure_ascii=False).encode()) <= 7 * 1024
 
 
 @both_eras

@@ -1,8 +1,8 @@
 """Catalogue: every tool as its clients see it: name, description, strict input, output.
 
 All of them together are read by a model at the start of every session, so that each word is paid for each time: a test
-holds them to 6 KiB. Inputs know no field that is not here. Outputs are those of `latchboard ... --json`, as far as a
-model needs to know them; an error has a `code` instead (protocol/schema/error.json).
+holds them to 7 KiB (decision 0024). Inputs know no field that is not here. Outputs are those of
+`latchboard ... --json`, as far as a model needs to know them; an error has a `code` instead (schema/error.json).
 
 Protocol: protocol/mcp.md, "Tools".
 """
@@ -27,7 +27,7 @@ INSTRUCTIONS = (
 _TEXT: Schema = {"type": "string"}
 _YES: Schema = {"type": "boolean"}
 _SECONDS: Schema = {"type": "number"}
-_AGENT: Schema = {"type": "string", "description": "Your id, if told one"}
+_AGENT: Schema = {"type": "string", "description": "Id, if told one"}
 _PATHS: Schema = {"type": "array", "items": _TEXT}
 _REASON: Schema = {"type": "string", "description": "What for"}
 
@@ -40,8 +40,8 @@ INBOX_COUNT = 20
 _TYPES = {
     "string": "agent request reason root",
     "integer": "token left_count unread",
-    "boolean": "free granted moved acked",
-    "object": "agents message",
+    "boolean": "free granted moved acked already",
+    "object": "agents message job lease",
     "array": "locks released not_held held lost names messages active_locks waiters",
 }
 _OUTPUT: dict[str, Schema] = {name: {"type": kind} for kind, names in _TYPES.items() for name in names.split()}
@@ -151,7 +151,7 @@ TOOLS = {
         ),
         Tool(
             "renew",
-            "Extend the lease of all you hold; names those of paths that you lost: read these again before editing.",
+            "Extend the lease of all you hold, jobs too; lost: of paths, those to read again before editing.",
             takes={"paths": _PATHS, "ttl_s": _SECONDS},
             gives="held lost",
             like="renew",
@@ -222,6 +222,22 @@ TOOLS = {
             needs=("id",),
             gives="acked",
             like="inbox-ack",
+        ),
+        Tool(
+            "claim_job",
+            "Take the next job of a role (planner, builder, tester, ...) and the locks of its files.",
+            takes={"role": _TEXT, "job": _TEXT, "ttl_s": _SECONDS},
+            needs=("role",),
+            gives="job lease",
+            like="queue-claim",
+        ),
+        Tool(
+            "complete_job",
+            "Say what came of a job you claimed, by its lease's token; with error: it failed, to be tried again.",
+            takes={"job": _TEXT, "token": {"type": "integer"}, "result": _TEXT, "error": _TEXT},
+            needs=("job", "token"),
+            gives="job already",
+            like="queue-complete queue-fail",
         ),
     )
 }

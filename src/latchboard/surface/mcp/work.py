@@ -7,7 +7,7 @@ Protocol: protocol/mcp.md, "Tools".
 
 from __future__ import annotations
 
-from latchboard.errors import UsageError
+from latchboard.errors import CoordinationError, UsageError
 from latchboard.locks import Hold, handoff
 from latchboard.surface.mcp import catalogue
 
@@ -57,6 +57,24 @@ class Scene:
         return self.board.locks.request(self.agent, asked, shared=shared, bound="agent", ttl_s=ttl_s, reason=reason)
 
 
+class Claim:
+    """A job that was claimed, to be given back when nobody will see that."""
+
+    __slots__ = ("_board", "_job", "_token")
+
+    def __init__(self, board: Latchboard, job: str, token: int) -> None:
+        self._board = board
+        self._job = job
+        self._token = token
+
+    def undo(self) -> None:
+        """Give it back; the attempt does not count."""
+        try:
+            self._board.queue.release(self._job, self._token)
+        except CoordinationError:  # it has ended already, or the store cannot be reached: then its lease ends it
+            return
+
+
 class Outcome:
     """What a tool gives.
 
@@ -68,7 +86,7 @@ class Outcome:
 
     __slots__ = ("facts", "handed_on", "hold")
 
-    def __init__(self, facts: Facts, *, hold: Hold | None = None, handed_on: Iterable[str] = ()) -> None:
+    def __init__(self, facts: Facts, *, hold: Hold | Claim | None = None, handed_on: Iterable[str] = ()) -> None:
         self.facts = facts
         self.hold = hold
         self.handed_on = frozenset(handed_on)
@@ -106,6 +124,7 @@ def renew(scene: Scene, *, paths: list[str] | None = None, ttl_s: float | None =
     asked = scene.project.paths(paths or ())
     names = locks.names(asked) if asked else []
     locks.renew_agent(scene.agent, ttl_s=ttl_s)
+    scene.board.queue.renew_all(scene.agent)
     held = [one for one in locks.check(asked) if one["agent"] == scene.agent] if asked else []
     lost = [name for name in names if not any(one["asked"] == name for one in held)]
     lasts_s = locks.settings.lease_ttl_s if ttl_s is None else ttl_s
@@ -181,6 +200,27 @@ def inbox(scene: Scene, *, limit: int = catalogue.INBOX_COUNT, peek: bool = Fals
 def ack(scene: Scene, *, id: str) -> Outcome:
     """Acknowledge."""
     return Outcome({"agent": scene.agent, "id": id, "acked": scene.board.mailbox.ack(scene.agent, id)})
+
+
+def claim_job(scene: Scene, *, role: str, job: str | None = None, ttl_s: float | None = None) -> Outcome:
+    """Take a job, or say why there is none."""
+    found = scene.board.queue.claim(role, scene.agent, job=job, ttl_s=ttl_s)
+    lease = found["lease"]
+    facts = {"agent": scene.agent, "job": found["job"], "lease": lease}
+    return Outcome(facts, hold=Claim(scene.board, lease["task_id"], lease["token"]))
+
+
+def complete_job(scene: Scene, *, job: str, token: int, result: str | None = None, error: str | None = None) -> Outcome:
+    """Say that it is done, or that it failed."""
+    if result is not None and error is not None:
+        raise UsageError("complete_job takes result, or error where it failed; one of them")
+    queue = scene.board.queue
+    if error is not None:
+        after: Any = queue.fail(job, int(token), error=error)
+    else:
+        after = queue.complete(job, int(token), result=result)
+    already = after.pop("already", False)
+    return Outcome({"agent": scene.agent, "job": after, "already": already})
 
 
 def _held(hold: Hold, request: Request) -> Outcome:
