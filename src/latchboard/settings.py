@@ -85,6 +85,9 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         "A job keeps others from its files for so long after a claim has looked at it: longer than a worker's interval.",
     ),
     "queue_file": ("", "No file. A path inside the project: the queue stands there too, for people to read and edit."),
+    "agents_restart_s": (1.0, "A worker that died is started again after a second; each death in a row doubles that."),
+    "agents_restart_s_max": (60.0, "What keeps dying is tried once a minute: it costs nothing, and heals by itself."),
+    "agents_steady_s": (60.0, "A worker that has run for a minute has not died at once: its deaths are counted anew."),
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
@@ -135,6 +138,9 @@ class Settings:
         queue_lease_ttl_s: float
         queue_backoff_s: float
         queue_backoff_s_max: float
+        agents_restart_s: float
+        agents_restart_s_max: float
+        agents_steady_s: float
         queue_place_s: float
         queue_file: str
         durable: bool

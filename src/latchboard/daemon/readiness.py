@@ -60,7 +60,7 @@ class Readiness:
     def tell_ready(self, facts: dict[str, Any]) -> None:
         """It is ready, and this is where."""
         self._say({"ready": facts})
-        self._notify(f"READY=1\nSTATUS=port {facts['port']}")
+        self._notify(f"READY=1\nSTATUS=port {facts['port']}" if "port" in facts else "READY=1")
 
     def tell_refused(self, error: dict[str, Any]) -> None:
         """It will not be, for this reason: an error as `--json` prints it."""

@@ -13,7 +13,7 @@ import sys
 
 from latchboard.codec import decode
 from latchboard.daemon.state import LOG
-from latchboard.errors import DaemonFailed, UsageError
+from latchboard.errors import AlreadyRunning, CoordinationError, DaemonFailed, UsageError
 from latchboard.host.launching import Child, isolated, last_line, launch
 from latchboard.host.process import end_process
 from latchboard.host.registry import FOLDER
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 START_WAIT_S = 20.0
 """A start takes half a second; on a machine that swaps, many times that."""
+STOP_WAIT_S = 6.0
+"""After it was asked to end: what a daemon gives itself (5 s), and one more."""
 _LINE_BYTES_MAX = 64 * 1024
 
 
@@ -45,6 +47,51 @@ def command(root: str, options: Sequence[str], *, verb: str = rules.VERB) -> lis
             hint=f"start it with `python -m latchboard {verb}` of a Python that has latchboard",
         )
     return found
+
+
+def start(  # noqa: PLR0913 - as `spawn`, and how long
+    root: str,
+    options: Sequence[str],
+    machine: Machine,
+    clock: Clock,
+    *,
+    wait_s: float = START_WAIT_S,
+    verb: str = rules.VERB,
+    log: str = LOG,
+    what: str = "the daemon",
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Start a daemon, and hear what it says.
+
+    Returns:
+        What it says when it is ready, and None; or nothing, and how it was refused because another one has its place.
+
+    Raises:
+        DaemonFailed: It ended, or was ended because it took too long; or it says why it will not be ready.
+        UsageError, StoreError: As `spawn`.
+    """
+    started_s = clock.now().mono_s
+    child, reader = spawn(root, options, machine, os.environ, verb=verb, log=log)
+    try:
+        line = heard(reader, clock, wait_s)
+        ready = line.get("ready") if line else None
+        refused = line.get("refused") if line else None
+        if isinstance(refused, dict):
+            child.status(STOP_WAIT_S)  # it is on its way out; what is told below is then true
+            if refused.get("code") == AlreadyRunning.code:
+                return {}, refused
+            raise _refused(root, refused, what)
+        if not isinstance(ready, dict):
+            is_late = clock.now().mono_s - started_s >= wait_s
+            take_back(child, machine, clock)
+            raise failed(root, child, late_s=wait_s if is_late else None, what=what, log=log)
+    except CoordinationError:
+        raise
+    except BaseException:  # a signal, while it was waited for
+        take_back(child, machine, clock)
+        raise
+    finally:
+        os.close(reader)
+    return ready, None
 
 
 def spawn(
@@ -121,3 +168,13 @@ def failed(root: str, child: Child, *, late_s: float | None, what: str = "the da
     last = last_line(path)
     message = f"{what} of {root} {how}" + (f": {last}" if last else "")
     return DaemonFailed(message, hint=f"its log tells more: {path}", exit_status=status, log=path)
+
+
+def _refused(root: str, error: dict[str, Any], what: str) -> DaemonFailed:
+    return DaemonFailed(
+        f"{what} of {root} did not start: {error.get('message')}",
+        hint=str(error.get("hint") or "try again"),
+        exit_status=None,
+        log=None,
+        cause=str(error.get("code")),
+    )

@@ -13,12 +13,10 @@ Protocol: protocol/health.md, "Starting", "Ending".
 
 from __future__ import annotations
 
-import os
-
 from latchboard.daemon.probe import exchange, request
-from latchboard.daemon.spawning import START_WAIT_S, failed, heard, spawn, take_back
+from latchboard.daemon.spawning import START_WAIT_S, STOP_WAIT_S, start
 from latchboard.daemon.turn import turn
-from latchboard.errors import AlreadyRunning, CoordinationError, DaemonError, DaemonFailed, DaemonSilent
+from latchboard.errors import AlreadyRunning, DaemonError, DaemonSilent
 from latchboard.host.process import GONE, Ending, end_process
 from latchboard.rules import serving
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
     How = Literal["running", "started", "adopted", "replaced"]
 
-STOP_WAIT_S = 6.0
-"""After it was asked to end: what a daemon gives itself (5 s), and one more."""
 _LOOK_S = 0.05
 _ASK_S = 3.0
 _ELSEWHERE_S = 1.0
@@ -203,32 +199,12 @@ class Starting:
 
     def _start(self, standing: Standing, options: list[str], deadline_s: float) -> serving.State | None:
         """A daemon that is ready, and recorded; None: another one came first, wherever that was started."""
-        started_s = self._clock.now().mono_s
-        child, reader = spawn(self._root, options, self._machine, os.environ)
-        try:
-            line = heard(reader, self._clock, self._start_wait_s)
-            ready = line.get("ready") if line else None
-            refused = line.get("refused") if line else None
-            if refused is not None:
-                child.status(STOP_WAIT_S)  # it is on its way out; what is told below is then true
-            if isinstance(refused, dict) and refused.get("code") == AlreadyRunning.code:
-                waited_s = self._clock.now().mono_s - (deadline_s - self._start_wait_s)
-                if standing.condition == "elsewhere" and waited_s > _ELSEWHERE_S:
-                    raise self._elsewhere(refused)
-                return None
-            if isinstance(refused, dict):
-                raise _refused(self._root, refused)
-            if not isinstance(ready, dict):
-                is_late = self._clock.now().mono_s - started_s >= self._start_wait_s
-                take_back(child, self._machine, self._clock)
-                raise failed(self._root, child, late_s=self._start_wait_s if is_late else None)
-        except CoordinationError:
-            raise
-        except BaseException:  # a signal, while it was waited for
-            take_back(child, self._machine, self._clock)
-            raise
-        finally:
-            os.close(reader)
+        ready, refused = start(self._root, options, self._machine, self._clock, wait_s=self._start_wait_s)
+        if refused is not None:
+            waited_s = self._clock.now().mono_s - (deadline_s - self._start_wait_s)
+            if standing.condition == "elsewhere" and waited_s > _ELSEWHERE_S:
+                raise self._elsewhere(refused)
+            return None
         found = self._looking.look(within_s=self._start_wait_s)
         if found.condition != "unrecorded" or found.state is None or found.state.pid != ready["process"]["pid"]:
             return None  # it is gone again already, or somebody's force has put another one in its place
@@ -337,13 +313,3 @@ def note(stopped: Stopped, ending: Ending) -> None:
         stopped.path += ["term"] if ending.by == "TERM" else ["term", "kill"]
     stopped.is_gone = ending.is_gone
     stopped.why = "" if ending.is_gone else ending.why
-
-
-def _refused(root: str, error: dict[str, Any]) -> DaemonFailed:
-    return DaemonFailed(
-        f"the daemon of {root} did not start: {error.get('message')}",
-        hint=str(error.get("hint") or "try again"),
-        exit_status=None,
-        log=None,
-        cause=str(error.get("code")),
-    )

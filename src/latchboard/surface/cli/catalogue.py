@@ -27,6 +27,11 @@ VERBS = {
     "status": "status",
     "top": "top",
     "agents": "agents",
+    "agents start": "agents_life",
+    "agents stop": "agents_life",
+    "agents restart": "agents_life",
+    "agents status": "agents_life",
+    "supervise": "supervise",
     "update": "update",
     "history": "history",
     "watch": "watch",
@@ -44,8 +49,12 @@ VERBS = {
     "queue retry": "queue",
     "queue cancel": "queue",
     "queue block": "queue",
-    "queue graph": "queue",
+    "queue board": "queue_board",
+    "queue graph": "queue_board",
     "queue stats": "queue",
+    "queue import": "queue_file",
+    "queue export": "queue_file",
+    "queue sync": "queue_file",
     "queue limits": "queue_limits",
     "worker": "worker",
     "singleton run": "singleton",
@@ -72,11 +81,12 @@ VERBS = {
 """Verb to module, in the order in which help lists them."""
 
 GROUPS = {
+    "agents": "List the agents. Start, stop, restart, and look at the workers of a project.",
     "conflict": "Held files that somebody else changed: list, show, restore.",
     "credential": "Refresh a credential of this user once for everybody, and tell how credentials stand.",
     "daemon": "The daemon of a project: start, stop, look at, open, verify it; sweep what is left of others.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
-    "queue": "Jobs: add, list, claim, complete them, and look after those that failed.",
+    "queue": "Jobs: add, list, claim, complete them, look after those that failed; the queue as a board and as a file.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }
 
@@ -94,8 +104,8 @@ def load(name: str) -> Verb:
 
 def split(words: list[str]) -> tuple[str, list[str]]:
     """The name of the verb at the beginning of a command line, and the words after it; "" when there is none."""
-    if words and words[0] in VERBS:
-        return words[0], words[1:]
     if len(words) > 1 and words[0] in GROUPS and f"{words[0]} {words[1]}" in VERBS:
         return f"{words[0]} {words[1]}", words[2:]
+    if words and words[0] in VERBS:
+        return words[0], words[1:]
     return "", words

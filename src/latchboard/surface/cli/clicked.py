@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem, get_completion_class
 
 from latchboard import __version__
@@ -46,6 +47,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command for a word, None when there is none."""
         name = f"{self._prefix}{cmd_name}"
+        if name in catalogue.VERBS and name in catalogue.GROUPS:
+            return _verb_and_group(catalogue.load(name))
         if name in catalogue.VERBS:
             return _command(catalogue.load(name))
         if name in catalogue.GROUPS:
@@ -114,17 +117,33 @@ def _command(verb: Verb) -> click.Command:
     def found(**values: Any) -> tuple[Verb, dict[str, Any]]:
         return verb, values
 
+    return click.Command(verb.name.rpartition(" ")[2], callback=found, **_attributes(verb))
+
+
+def _verb_and_group(verb: Verb) -> click.Group:
+    """A verb that has verbs below it, too."""
+
+    @click.pass_context
+    def found(context: click.Context, /, **values: Any) -> tuple[Verb, dict[str, Any]]:
+        given = [name for name in values if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if context.invoked_subcommand is not None and given:
+            below = f"{verb.name} {context.invoked_subcommand}"
+            raise click.UsageError(f"options of `{below}` stand behind it")
+        return verb, values
+
+    attributes = {**_attributes(verb), "short_help": catalogue.GROUPS[verb.name]}
+    return _Verbs(f"{verb.name} ", name=verb.name, callback=found, invoke_without_command=True, **attributes)
+
+
+def _attributes(verb: Verb) -> dict[str, Any]:
     examples = "\n".join(f"  {line}" for line in verb.examples)
-    text = f"{verb.summary}\n\n{verb.text}".rstrip()
-    return click.Command(
-        verb.name.rpartition(" ")[2],
-        callback=found,
-        params=[_parameter(parameter) for parameter in verb.parameters],
-        help=text,
-        short_help=verb.summary,
-        epilog=f"\b\nExamples:\n{examples}",
-        context_settings=_settings(),
-    )
+    return {
+        "params": [_parameter(parameter) for parameter in verb.parameters],
+        "help": f"{verb.summary}\n\n{verb.text}".rstrip(),
+        "short_help": verb.summary,
+        "epilog": f"\b\nExamples:\n{examples}",
+        "context_settings": _settings(),
+    }
 
 
 class _Kind(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 and later alone

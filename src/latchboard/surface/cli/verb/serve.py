@@ -9,6 +9,7 @@ import os
 import sys
 
 from latchboard.errors import UsageError
+from latchboard.rules.daemon import VERB
 from latchboard.surface.cli import answer, kind
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb, option
@@ -27,7 +28,7 @@ def run(
 ) -> Answer:
     """Serve until a signal, a request or its own rule ends it."""
     names = checked_names(host, allowed_hosts)
-    _become_a_daemon(call)
+    become(call, VERB)
     from latchboard.compose import Latchboard
 
     board = Latchboard(call.board.root)  # unlike that of a command it lives long, and publishes what it commits
@@ -35,7 +36,7 @@ def run(
         from latchboard.surface.web import running
     except ImportError as exc:
         raise UsageError("the daemon needs the extra `board`", hint="pip install 'latchboard[board]'") from exc
-    _log(is_foreground=ready_fd is None)
+    log_to_stderr("latchboard.daemon", is_foreground=ready_fd is None)
     if ready_fd is not None:
         os.chdir("/")  # it keeps no folder from being removed or unmounted
     options = running.Options(
@@ -64,20 +65,24 @@ def checked_names(host: str, allowed_hosts: str) -> tuple[str, ...]:
     return names
 
 
-def _become_a_daemon(call: Call) -> None:
-    """Replace this program by the one with a daemon's command line, unless it has that already."""
+def become(call: Call, verb: str) -> None:
+    """Replace this program by the one with a daemon's command line, unless it has that already.
+
+    Raises:
+        UsageError: This program is not one that can be replaced so.
+    """
     from latchboard.daemon import spawning
     from latchboard.rules.daemon import root_in
 
     root = call.board.root
-    if root_in(sys.orig_argv) == root:
+    if root_in(sys.orig_argv, verb=verb) == root:
         return
     if os.path.basename(sys.argv[0]) not in _PROGRAMS:
         raise UsageError(
             "a daemon is known by its command line, and this program has another one",
-            hint="start it with `latchboard serve`, or `latchboard daemon start`",
+            hint=f"start it with `latchboard {verb}`",
         )
-    words = spawning.command(root, _options(call.words))
+    words = spawning.command(root, _options(call.words), verb=verb)
     call.close()
     sys.stdout.flush()
     os.execv(words[0], words)
@@ -94,11 +99,12 @@ def _options(words: list[str]) -> list[str]:
     return left
 
 
-def _log(*, is_foreground: bool) -> None:
+def log_to_stderr(name: str, *, is_foreground: bool) -> None:
+    """Have what this logger says written to standard error; in the foreground only what is out of order."""
     import logging
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=_LOG_FORMAT)
-    logging.getLogger("latchboard.daemon").setLevel(logging.WARNING if is_foreground else logging.INFO)
+    logging.getLogger(name).setLevel(logging.WARNING if is_foreground else logging.INFO)
 
 
 def _tell(call: Call, url: str) -> None:
