@@ -112,7 +112,8 @@ class Attempt:
         became: list[str] = []
 
         def matters(change: Change) -> bool:
-            if change.key == f"jobs/{self._job['id']}" and change.value is not None:
+            is_later = change.revision > self._lease["token"]  # what led to the claim says nothing about it
+            if is_later and change.key == f"jobs/{self._job['id']}" and change.value is not None:
                 became.append(rules.outcome(change.value, self._lease["token"]))
             return False
 

@@ -36,7 +36,7 @@ class Lookout:
         """How long to wait at most before the next look, seconds."""
         if self._watch is None or self._watch.mode == "poll":
             return self._settings.watch_poll_s
-        return float("inf")
+        return self._settings.wait_poll_s  # a notification may be lost
 
     def catch_up(self) -> None:
         """Forget what happened so far."""
