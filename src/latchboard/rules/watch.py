@@ -279,6 +279,13 @@ def _message(scene: _Scene, change: Change, _before: object, _after: object) -> 
     )
 
 
+def _job(scene: _Scene, change: Change, _before: object, _after: object) -> None:
+    from latchboard.rules.watch_job import tell
+
+    for event, fields in tell(change):
+        scene.tell(event, **fields)
+
+
 def _archived(scene: _Scene, change: Change, _before: object, _after: object) -> None:
     """A message came to its end: `message.taken`, `message.acked`, `message.dead`."""
     value = change.value
@@ -312,6 +319,7 @@ _TELLERS: dict[str, Callable[[_Scene, Change, Any, Any], None]] = {
     "agents": _agent,
     "archive": _archived,
     "broadcasts": _message,
+    "jobs": _job,
     "locks": _lock,
     "log": _trace,
     "messages": _message,

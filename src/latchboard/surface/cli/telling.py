@@ -142,6 +142,26 @@ def _sent(event: Event) -> str:
     return f"{_name(event, 'from')} to {to}{urgency}: {subject}{printable(event['excerpt'])}"
 
 
+def _job(event: Event) -> str:
+    what = event["event"].partition(".")[2]
+    said = (
+        f"{_name(event, 'agent')} {what} {_name(event, 'job')}" if event["agent"] else f"{_name(event, 'job')} {what}"
+    )
+    if what == "submitted":
+        waits = f", after {wording.listing(event['waits_for'])}" if event["waits_for"] else ""
+        return f"{said} for a {_name(event, 'role')}: {printable(event['title'])}{waits}"
+    if what == "claimed":
+        return f"{said}: {printable(event['title'])}{_bracketed(_token(event))}"
+    if what in ("failed", "expired"):
+        said = f"the claim of {_name(event, 'job')} by {_name(event, 'agent')} {what}"
+        return f"{said}: {_name(event, 'error')} (now {_name(event, 'status')})"
+    if what in ("blocked", "cancelled"):
+        return f"{said}{_why(event['reason'])}"
+    return f"{said} (now {_name(event, 'status')})"
+
+
+_JOB_EVENTS = ("submitted", "ready", "claimed", "completed", "failed", "expired", "released", "blocked", "cancelled")
+
 _TOLD: dict[str, Callable[[Event], str]] = {
     "lock.acquired": _acquired,
     "lock.released": _released,
@@ -162,5 +182,7 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "message.taken": lambda e: _message(e, "took"),
     "message.acked": lambda e: _message(e, "acknowledged"),
     "message.dead": lambda e: f"{_name(e, 'id')} from {_name(e, 'from')} expired before {_name(e, 'to')} read it",
+    **{f"job.{what}": _job for what in _JOB_EVENTS},
+    "job.ready": lambda e: f"{_name(e, 'job')} is ready for a {_name(e, 'role')}: {printable(e['title'])}",
     "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')}{_bracketed(_token(e))}",
 }

@@ -13,6 +13,7 @@ const whose = (held) => {
 const quoted = (text) => (text ? [`: ${shown(text)}`] : []);
 const others = (e) => (e.waited_s > 0 ? [`, after ${span(e.waited_s)}`] : []);
 const held = (e) => (e.held_s === null || e.held_s === undefined ? [] : [`, held for ${span(e.held_s)}`]);
+const worked = (e) => (e.worked_s === null ? [] : [`, after ${span(e.worked_s)}`]);
 const because = { expired: "its lease had ended", dead: "its process had ended", recycled: "its process had ended" };
 
 /** icon, parts and whether it is one of what people look out for, for each kind of event. */
@@ -31,6 +32,15 @@ const EVENTS = {
   "handoff.asked": (e) => ["hand", [A(e.agent), " asked ", listing(e.of.filter(Boolean), 2), " for ", names(e.names), ...quoted(e.reason)]],
   "handoff.declined": (e) => ["hand", [A(e.by), " declined to hand ", names(e.names), " to ", A(e.agent), ...quoted(e.why)]],
   "file.written": (e) => ["pen", [A(e.agent), " wrote ", N(e.name)]],
+  "job.submitted": (e) => ["pulse", [A(e.agent), ` submitted ${shown(e.job)} for a ${shown(e.role)}`, ...quoted(e.title)]],
+  "job.ready": (e) => ["pulse", [`${shown(e.job)} is ready for a ${shown(e.role)}`, ...quoted(e.title)]],
+  "job.claimed": (e) => ["pulse", [A(e.agent), ` claimed ${shown(e.job)}`, ...quoted(e.title)]],
+  "job.completed": (e) => ["done", [A(e.agent), ` completed ${shown(e.job)}`, ...worked(e), ...quoted(e.title)]],
+  "job.failed": (e) => ["clash", [A(e.agent), ` failed ${shown(e.job)}`, ...quoted(e.error)], true],
+  "job.expired": (e) => ["clash", ["the claim of ", A(e.agent), ` on ${shown(e.job)} ran out`], true],
+  "job.released": (e) => ["done", [A(e.agent), ` gave ${shown(e.job)} back`]],
+  "job.blocked": (e) => ["wait", [A(e.agent), ` blocked ${shown(e.job)}`, ...quoted(e.reason)]],
+  "job.cancelled": (e) => ["wait", [A(e.agent), ` cancelled ${shown(e.job)}`, ...quoted(e.reason)]],
   "agent.status": (e) => ["people", [A(e.agent), e.status ? `: ${shown(e.status)}` : " says nothing of what it does"]],
   "agent.left": (e) => ["people", [A(e.agent), " is gone"]],
   "message.sent": (e) => ["mail", [A(e.from), e.to === null ? " to everybody" : " to ", ...(e.to === null ? [] : [A(e.to)]), `: ${shown(e.subject || e.excerpt)}`]],
