@@ -21,6 +21,7 @@ from latchboard.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from latchboard.agent import Agent
     from latchboard.board import Board, Publisher, Replay
@@ -163,6 +164,16 @@ class Latchboard:
         from latchboard.compose import queue_files
 
         return queue_files.build(self, path)
+
+    def pick_up_edits(self) -> dict[str, Any] | None:
+        """What a person has edited in the queue file comes into the queue; None: nothing was, or there is no such file.
+
+        Costs a look at the file where nothing was. For whoever is about to claim.
+
+        Raises:
+            MalformedRecord, StoreError, UsageError: Trouble with that file; the queue can be used all the same.
+        """
+        return self.live_file().sync_if_edited() if self.settings.queue_file else None
 
     def _make_queue_publisher(self) -> Publisher | None:
         """Writes the queue file after commits of this process to the queue; None: there is no such file."""

@@ -63,13 +63,15 @@ def read_any(path: str) -> bytes:
         raise UsageError(f"there is no file {path}", hint="name the queue file") from exc
     except OSError as exc:
         raise from_os_error(exc, "read", path) from exc
-    with open(fd, "rb") as file:
-        try:
-            if not S_ISREG(os.fstat(fd).st_mode):
-                raise UsageError(f"{path} is no plain file")
+    try:
+        if not S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"{path} is no plain file")
+        with open(fd, "rb", closefd=False) as file:
             data = file.read(BYTES_MAX + 1)
-        except OSError as exc:
-            raise from_os_error(exc, "read", path) from exc
+    except OSError as exc:
+        raise from_os_error(exc, "read", path) from exc
+    finally:
+        os.close(fd)
     if len(data) > BYTES_MAX:
         raise UsageError(f"{path} is larger than {BYTES_MAX:,} bytes")
     return data

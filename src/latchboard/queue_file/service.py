@@ -96,11 +96,12 @@ class QueueFiles:
         at = iso(self.clock.now().wall_s)
         entering.enter(plans.planned(result.new, ours.picture.jobs, claimed=live, by=by, at=at), live)
 
-    def export(self) -> bytes:
-        """The whole queue as the bytes of a file. Raises MalformedRecord: a job cannot be read."""
+    def export(self) -> tuple[bytes, int]:
+        """The whole queue as the bytes of a file, and how many jobs it has. Raises MalformedRecord."""
         ours = Ours(self.store)
         tasks = [files.written(None, None, one) for one in ours.tasks.values()]
-        return files.text(document(Theirs(None, "", self.locks), tasks, ours.limits_said(None), ours.extra))
+        said = document(Theirs(None, "", self.locks), tasks, ours.limits_said(None), ours.extra)
+        return files.text(said), len(tasks)
 
 
 def settled(theirs: dict[str, Task], ours: dict[str, Task], live: dict[str, Task]) -> dict[str, Task]:

@@ -49,6 +49,7 @@ class Theirs:
     """A file as it was read.
 
     Attributes:
+        is_there: Whether there is one.
         document: As it stands there.
         tasks: Its tasks by id, with every field.
         limits: Those that it says, by role and `total`.
@@ -56,6 +57,7 @@ class Theirs:
 
     def __init__(self, data: bytes | None, path: str, locks: Locks) -> None:
         """Read the bytes; None: there is no file. Raises MalformedRecord: it is no queue file."""
+        self.is_there = data is not None
         self.document: dict[str, Any] = {"tasks": []}
         self.tasks: dict[str, Task] = {}
         self.limits: dict[str, Any] = {}
@@ -81,7 +83,7 @@ class Theirs:
 def document(theirs: Theirs, tasks: list[Raw], limits: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
     """What the file is to say, in its order."""
     said = {"wip_limits": limits, **extra, "tasks": tasks}
-    before = {name: said[name] for name in theirs.document if name in said} if theirs.tasks or extra else {}
+    before = {name: said[name] for name in theirs.document if name in said} if theirs.is_there else {}
     return {**before, **said}
 
 

@@ -33,6 +33,8 @@ BY = "queue-file"
 """Who is said to have done what a person did in the file."""
 _ROUNDS_COUNT_MAX = 8
 _WAIT_S_MAX = 10.0
+_SMALL_BYTES = 256 * 1024
+"""Some five hundred tasks: a command that ends is not held up by writing them."""
 
 
 class LiveFile:
@@ -102,6 +104,15 @@ class LiveFile:
         except StoreBusy:
             return False
         return True
+
+    def publish_if_due(self, age_s_max: float) -> Report | None:
+        """Sync at the end of a command; a large file that is younger than `age_s_max` is left to a later one: None."""
+        mark = self._file.mark()
+        if mark and mark[2] > _SMALL_BYTES:
+            age_s = self._queue.clock.now().wall_s - mark[3] / 1e9
+            if 0 <= age_s < age_s_max and mark == self._shelf.seen()[0]:
+                return None
+        return self.sync()
 
     def sync_if_edited(self) -> Report | None:
         """Sync, if somebody else than we changed the file since it was last written; else None. Cheap to ask."""

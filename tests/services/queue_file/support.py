@@ -60,7 +60,7 @@ class Desk:
         return self.files.bring(data, path="queue.json", by="lead", prefer=prefer)
 
     def export(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.files.export())
+        found: dict[str, Any] = json.loads(self.files.export()[0])
         return found
 
 

@@ -79,7 +79,7 @@ def test_what_was_exported_is_imported_elsewhere_as_the_same_jobs(desk: Desk, tm
     folder = tmp_path_factory.mktemp("other")
     other = Desk(Bench(MemoryStore(clock=desk.bench.clock, settings=SETTINGS), desk.bench.clock, str(folder)), folder)
 
-    other.files.bring(desk.files.export(), path="q.json", by="lead")
+    other.files.bring(desk.files.export()[0], path="q.json", by="lead")
 
     assert other.export() == desk.export()
     assert other.bench.problems() == []

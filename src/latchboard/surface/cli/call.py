@@ -226,6 +226,25 @@ class Call:
             board.publish() if now else board.publish_if_due()
         except CoordinationError as exc:
             answer.warn(f"latchboard: status_board.json could not be written: {answer.printable(exc.message)}")
+        if self.verb.name.startswith("queue "):
+            self._follow(lambda found: found.live_file().publish_if_due(found.settings.board_age_s_max))
+
+    def pick_up_edits(self) -> None:
+        """Bring into the queue what a person has edited in the file that the setting `queue_file` names, if any."""
+        self._follow(lambda found: found.pick_up_edits())
+
+    def _follow(self, do: Callable[[Latchboard], dict[str, Any] | None]) -> None:
+        """Do it with the queue file, if there is one; trouble with it is told, and keeps nobody from the queue."""
+        if not self.board.settings.queue_file:
+            return
+        name = answer.printable(self.board.settings.queue_file)
+        try:
+            report = do(self.board)
+        except CoordinationError as exc:
+            answer.warn(f"latchboard: {name} was left alone: {answer.printable(exc.message)}")
+            return
+        if report is not None and report["conflicts"]:
+            answer.warn(f"latchboard: {name} and the queue say different things; `latchboard queue sync` tells which")
 
     # -- when, and what to do next ------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""queue add, list, show, retry, cancel, block, graph, stats: what whoever fills and looks after the queue does.
+"""queue add, list, show, retry, cancel, block, stats: what whoever fills and looks after the queue does.
 
 Protocol: protocol/cli.md, "queue add".
 """
@@ -88,14 +88,6 @@ def block(call: Call, *, job: str, reason: str) -> Answer:
     return Answer({"job": after}, [told(after)])
 
 
-def graph(call: Call) -> Answer:
-    """Who waits for whom."""
-    facts = call.board.queue.look().graph()
-    open_edges = [edge for edge in facts["edges"] if edge["is_open"]]
-    lines = [f"{edge['to']} waits for {edge['from']} ({edge['kind']})" for edge in open_edges]
-    return Answer(facts, lines or ["no job waits for another"])
-
-
 def stats(call: Call) -> Answer:
     """How many there are of each."""
     facts = call.board.queue.look().stats(call.now)
@@ -176,12 +168,6 @@ VERBS = (
         parameters=(_JOB, _REASON),
         examples=("latchboard queue block job-7 --reason 'waits for a decision' --agent lead",),
         changes=True,
-    ),
-    Verb(
-        "queue graph",
-        graph,
-        summary="Show who waits for whom.",
-        examples=("latchboard queue graph", "latchboard queue graph --json"),
     ),
     Verb(
         "queue stats",

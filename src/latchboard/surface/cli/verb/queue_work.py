@@ -40,6 +40,7 @@ def told(job: dict[str, Any]) -> str:
 
 def claim(call: Call, *, role: str, job: str | None, ttl_s: float | None) -> Answer:
     """Take a job."""
+    call.pick_up_edits()
     found = call.board.queue.claim(role, call.agent, job=job, ttl_s=ttl_s)
     call.commits = True
     one, lease = found["job"], found["lease"]
