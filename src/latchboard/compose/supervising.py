@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def agents(board: Latchboard) -> Agents:
     """What commands do with the workers of one project; nothing is opened."""
-    supervisors = _judge(board, rules.SUPERVISOR)
+    supervisors = judge(board, rules.SUPERVISOR)
     registry = Registry(board.root, wait_s_max=board.settings.guard_wait_s_max, look_at_mount=warn_if_network)
     wanted_file, observed_file = WantedFile(board.root), ObservedFile(board.root)
 
@@ -56,7 +56,7 @@ def agents(board: Latchboard) -> Agents:
         clock=board.clock,
         machine=board.host,
         supervisors=supervisors,
-        workers=_judge(board, rules.WORKER),
+        workers=judge(board, rules.WORKER),
         wanted_file=wanted_file,
         observed_file=observed_file,
         looking=looking,
@@ -114,7 +114,7 @@ def _keeper(board: Latchboard, bell: Bell, place: Registration) -> Keeper:
         root,
         clock=board.clock,
         machine=board.host,
-        workers=_judge(board, rules.WORKER),
+        workers=judge(board, rules.WORKER),
         wanted_file=WantedFile(root),
         observed_file=ObservedFile(root),
         bell=bell,
@@ -126,7 +126,7 @@ def _keeper(board: Latchboard, bell: Bell, place: Registration) -> Keeper:
     )
 
 
-def _judge(board: Latchboard, verb: str) -> Daemons:
+def judge(board: Latchboard, verb: str) -> Daemons:
     """Who judges processes with this word in their command line; the record is the supervisor's."""
     return Daemons(board.root, board.clock, board.host, board.settings, DaemonEntry(board.root, SUPERVISOR), verb=verb)
 

@@ -16,6 +16,7 @@ import os
 from latchboard.daemon.probe import probe
 from latchboard.errors import CoordinationError
 from latchboard.host.daemon_entry import TYPE
+from latchboard.host.home import Home
 from latchboard.host.registry import FOLDER
 from latchboard.rules import serving
 from latchboard.rules.singleton import newest_epoch
@@ -102,7 +103,7 @@ class Retirement:
         self._state_file = state_file
         self._daemons = daemons
         self._idle_s_max = idle_s_max
-        self._folder = _folder(root)
+        self._home = Home(root)
         self._used_s = clock.now().mono_s
 
     def touch(self) -> None:
@@ -114,7 +115,7 @@ class Retirement:
         return serving.why_retire(
             is_superseded=self._is_superseded(),
             is_displaced=self._is_displaced(),
-            is_homeless=self._is_homeless(),
+            is_homeless=self._home.is_gone(),
             idle_s=self._clock.now().mono_s - self._used_s,
             idle_s_max=self._idle_s_max,
         )
@@ -129,15 +130,6 @@ class Retirement:
         answer = probe([state.port], self._clock, host=state.host)[state.port]
         return answer.health is not None and answer.health.pid == state.pid
 
-    def _is_homeless(self) -> bool:
-        """Whether the project's folder is gone, or another one; a disk that does not answer proves neither."""
-        try:
-            return _folder(self._root) != self._folder
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False
-
     def _is_displaced(self) -> bool:
         """Whether an operator has opened a newer epoch of the daemon's place: this one holds nothing any more."""
         try:
@@ -145,8 +137,3 @@ class Retirement:
         except OSError:  # wiped, or not for us: nothing says that there is another one
             return False
         return newest_epoch(TYPE, names) > self._epoch
-
-
-def _folder(root: str) -> tuple[int, int]:
-    status = os.stat(root)
-    return status.st_dev, status.st_ino

@@ -11,10 +11,10 @@ Protocol: protocol/supervision.md, "Supervisor".
 from __future__ import annotations
 
 import logging
-import os
 import threading
 
 from latchboard.errors import CoordinationError
+from latchboard.host.home import Home
 from latchboard.host.process import GONE, end_process
 from latchboard.rules import supervision as rules
 
@@ -106,7 +106,7 @@ class Keeper:
         stop_s: Callable[[str], float],
         version: str,
     ) -> None:
-        self._root = root
+        self._home = Home(root)
         self._clock = clock
         self._machine = machine
         self._workers = workers
@@ -137,13 +137,15 @@ class Keeper:
         before = self._observed_file.read()
         for role, number, process in self._found():
             known = before.of(role, number) if before is not None else None
-            slot = rules.Slot(role, number, self._want(role), self._clock.now())
+            slot = next((s for s in self._slots if (s.role, s.number) == (role, number)), None)
+            if slot is None:
+                slot = rules.Slot(role, number, self._want(role), self._clock.now())
+                self._slots.append(slot)
             round = known["round"] if known and known["process"] == process["identity"] else slot.round
             self._takes(slot, process["identity"], None)
             slot.round = round
             if known:
                 slot.deaths, slot.last = known["deaths"], known["last"]
-            self._slots.append(slot)
             log.info("agents.taken_over role=%s number=%d pid=%d", role, number, process["identity"]["pid"])
 
     def run(self, *, is_asked_to_end: Callable[[], bool], manager: Manager) -> str:
@@ -152,16 +154,15 @@ class Keeper:
             self._bell.clear()
             if manager.watchdog_s is not None:
                 manager.tell("WATCHDOG=1")
-            if not self._place.is_held():
+            self._is_ending = self._is_ending or is_asked_to_end() or self._home.is_gone()
+            if not self._is_ending and self._is_displaced():
                 return "displaced"
-            if not self._is_ending and (is_asked_to_end() or self._is_homeless()):
-                self._is_ending = True
             self._read()
             self._hear()
             self._act()
             self._write()
             if not self._slots:
-                return "asked" if is_asked_to_end() else "homeless" if self._is_homeless() else "done"
+                return "asked" if is_asked_to_end() else "homeless" if self._home.is_gone() else "done"
             self._wait(min(TURN_S_MAX, manager.watchdog_s or TURN_S_MAX))
 
     def close(self) -> None:
@@ -171,14 +172,12 @@ class Keeper:
                 hold.watch.close()
         self._holds = {}
 
-    def _is_homeless(self) -> bool:
+    def _is_displaced(self) -> bool:
         try:
-            os.stat(self._root)
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:  # a disk that does not answer proves nothing
+            return not self._place.is_held()
+        except CoordinationError as exc:  # a disk that does not answer proves nothing
+            self._tell("look", exc.message)
             return False
-        return False
 
     # -- a turn -------------------------------------------------------------------------------------------------------
 
@@ -267,7 +266,7 @@ class Keeper:
         """Tell its worker to end, and go on."""
         hold = self._holds[slot.role, slot.number]
         slot.goes("told to end", self._clock.now())
-        identity, stop_s = slot.process, self._stop_s(slot.role)
+        identity, stop_s, is_child = slot.process, self._stop_s(slot.role), hold.child is not None
         if identity is None:  # it was gone before anybody could look; its status comes at once
             return
 
@@ -277,7 +276,8 @@ class Keeper:
                     self._machine,
                     self._clock,
                     identity,
-                    why_not=lambda: self._workers.why_not_recorded(identity["pid"], identity),
+                    # A child is ours without its folder, which may be gone; what was taken over is judged anew.
+                    why_not=lambda: "" if is_child else self._workers.why_not_recorded(identity["pid"], identity),
                     term_wait_s=stop_s,
                     reaps=False,
                 )

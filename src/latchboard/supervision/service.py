@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 START_WAIT_S = 20.0
 STOP_MARGIN_S = 10.0
 """Beyond the drain time of the slowest role: the supervisor's own turns."""
-_HEAR_WAIT_S = 10.0
+_HEAR_WAIT_S = 5.0
 """A supervisor that has not read for so long what is wanted is stopped, or hangs."""
 _LOOK_S = 0.02
 
@@ -188,13 +188,15 @@ class Agents:
             before = self._wanted_file.read() or rules.Wanted()
             after = rules.not_wanted(before, set(roles) or None)
             self._wanted_file.write(after)
-            state = self._supervisors.verify().state
-            if state == "unknowable":
+            recorded = self._supervisors.verify()
+            if recorded.state == "unknowable":
                 raise DaemonError(
                     f"the supervisor of {self._root} cannot be judged from here", hint="end its workers where it runs"
                 )
-            if state != "running" or not self._is_done(after, roles, tables):
+            if recorded.state != "running" or not self._is_done(after, roles, tables):
                 self._end_by_hand(after, roles, tables)
+            if after.is_empty and recorded.state == "running":
+                self._see_off((recorded.content.facts() or {}).get("process"))
         return self._looking.look(roles, tables)
 
     def _is_done(self, wanted: rules.Wanted, roles: Collection[str], tables: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -247,6 +249,12 @@ class Agents:
             ring(self._root)
         elif self._supervisors.verify().state != "running":
             self._observed_file.remove()
+
+    def _see_off(self, process: Any) -> None:
+        """It has given its place back: it is about to end, and nothing is left behind when this returns."""
+        deadline_s = self._clock.now().mono_s + STOP_MARGIN_S
+        while self._machine.verdict(process) == "live" and self._clock.now().mono_s < deadline_s:
+            self._clock.wait([], _LOOK_S)
 
     def _end(self, identity: Any, judge: Daemons, what: str, term_wait_s: float) -> None:
         ending = end_process(
