@@ -388,6 +388,26 @@ def damaged_beginning(ward: Ward) -> None:
     newest.write_bytes(newest.read_bytes()[:-20])
 
 
+def _queue(ward: Ward) -> Latchboard:
+    board = ward.board()
+    board.queue.submit([{"title": f"job {n}", "role": "builder"} for n in range(3)], by="lead")
+    board.queue.claim("builder", "b1")
+    return board
+
+
+def line_without_a_job(ward: Ward) -> None:
+    """Written by a program that keeps no line."""
+    board = _queue(ward)
+    board.store.transact(lambda view: view.put("queue/ready.builder.0", {"places": [[50, 3, "job-3"]]}), who="other")
+    board.close()
+
+
+def claims_that_are_gone(ward: Ward) -> None:
+    board = _queue(ward)
+    board.store.transact(lambda view: view.delete("queue/active"), who="other")
+    board.close()
+
+
 SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-001", no_grant, True),
     ("F-001", ended_grant, True),
@@ -432,6 +452,8 @@ SCENES: list[tuple[str, Callable[..., None], bool]] = [
     ("F-123", copied, True),
     ("F-124", old_damage, False),
     ("F-124", damaged_beginning, False),
+    ("F-125", line_without_a_job, True),
+    ("F-125", claims_that_are_gone, True),
 ]
 """What is found, how it comes about, and whether its remedy mends it or shows what does."""
 

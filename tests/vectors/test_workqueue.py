@@ -17,6 +17,7 @@ from latchboard.rules import workqueue_graph as graph
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
 from latchboard.rules import workqueue_line as lines
+from latchboard.rules import workqueue_repair as repairs
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 CHECKS = {
@@ -126,6 +127,25 @@ def test_the_limit_that_is_reached_is_named(given: dict[str, Any], expect: Any) 
 @pytest.mark.parametrize(("given", "expect"), cases("cycles"))
 def test_a_circle_is_found_and_named(given: dict[str, Any], expect: list[str]) -> None:
     assert graph.cycle(given["starts"], lambda job: given["waits_for"][job]) == expect
+
+
+@pytest.mark.parametrize(("given", "expect"), cases("repairs"))
+def test_the_queue_is_made_what_its_jobs_say(given: dict[str, Any], expect: dict[str, Any]) -> None:
+    before = copy.deepcopy(given)
+    assert all(jobs.check_job(job, job_id) == "" for job_id, job in given["jobs"].items())
+
+    made = repairs.plan(given["jobs"], given["records"], at=given["at"])
+
+    assert made.faults == expect["faults"]
+    assert {job_id: _changed(given["jobs"][job_id], job) for job_id, job in made.jobs.items()} == expect["jobs"]
+    assert made.records == expect["records"]
+    assert given == before
+    records = {key: value for key, value in {**given["records"], **made.records}.items() if value is not None}
+    assert repairs.plan({**given["jobs"], **made.jobs}, records, at=given["at"]).faults == {}
+
+
+def _changed(before: dict[str, Any], after: Any) -> dict[str, Any]:
+    return {key: value for key, value in after.items() if before.get(key) != value}
 
 
 @pytest.mark.parametrize(("given", "expect"), cases("backoff"))

@@ -21,6 +21,7 @@ from latchboard.rules.credential import check_name
 from latchboard.rules.daemon import state_of
 from latchboard.store.files import damage, health, journal_end, layout, mount, repair
 from latchboard.store.files.glance import Glance
+from latchboard.workqueue import repairing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +92,22 @@ class _Shop:
 
     def apply(self, steps: list[repair.Step], name: str) -> tuple[str, list[repair.Step]]:
         return self._repairer.apply(steps, name)
+
+    def keep(self, keys: list[str], name: str) -> str:
+        return self._repairer.apply([repair.Step("keep", layout.record(key), key) for key in keys], name)[0]
+
+
+class _Queue:
+    """The work queue, for who repairs it."""
+
+    def __init__(self, board: Latchboard) -> None:
+        self._board = board
+
+    def look(self) -> list[str]:
+        return [*repairing.look(self._board.store, iso(self._board.clock.now().wall_s)).faults]
+
+    def repair(self) -> list[str]:
+        return [*repairing.repair(self._board.store, by=repair.WHO).faults]
 
 
 class _Kept:
@@ -236,6 +253,7 @@ def checks(
         coordination.over(root, make, clock, host, settings, file_of=shelf.file_of),
         coordination.mail(root, make, clock, host, settings),
         coordination.conflicts(root, make),
+        coordination.queue(root, make, clock, file_of=shelf.file_of),
     ]
 
 
@@ -306,7 +324,11 @@ def mend(board: Latchboard, kind: str, *, threshold_s: float = rules.STUCK_S, dr
         release = lambda path, age_s: force_release(path, only_if_age_s=age_s, clock=clock)  # noqa: E731
         known = kept(board.root)
         return mending.unstick(known, clock, _Place(), release, threshold_s=threshold_s, dry_run=dry_run)
-    return mending.fix(_Shop(board, board.files), name, dry_run=dry_run) if board.files is not None else []
+    if board.files is None:
+        return []
+    shop = _Shop(board, board.files)
+    deeds = mending.fix(shop, name, dry_run=dry_run)
+    return [*deeds, *mending.fix_queue(shop, _Queue(board), f"{name}-queue", dry_run=dry_run)]
 
 
 def _printed(name: object) -> str:

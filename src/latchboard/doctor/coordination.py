@@ -9,6 +9,7 @@ Protocol: protocol/health.md, "Doctor".
 from __future__ import annotations
 
 from latchboard.cleanup import Cleanup
+from latchboard.clock import iso
 from latchboard.doctor.check import Check, Seen
 from latchboard.editing.conflicts import readable
 from latchboard.errors import ProtocolError
@@ -158,6 +159,30 @@ def conflicts(root: str, make: Callable[[], Glance]) -> Check:
         return Seen(text, _few(findings, "conflict", "conflict", "list", "--root", root), count=len(open_ones))
 
     return Check("storage", "conflicts", look)
+
+
+def queue(root: str, make: Callable[[], Glance], clock: Clock, *, file_of: Callable[[str], str]) -> Check:
+    """Records of the work queue that contradict its jobs."""
+    from latchboard.workqueue import repairing
+
+    def look_once(store: Glance) -> dict[str, tuple[str, str]]:
+        faults = repairing.look(store, iso(clock.now().wall_s)).faults
+        return {f"{key}: {why}": (key, why) for key, why in faults.items()}
+
+    def look(_: float) -> Seen:
+        try:
+            found = list(_twice(make, look_once).values())
+        except ProtocolError:
+            return Seen(_UNREADABLE)
+        remedy = command("latchboard", "doctor", "--fix", "--root", root)
+        findings = [
+            Finding("F-125", f"the record {key} is not what the jobs say: {why}", remedy, key=key, path=file_of(key))
+            for key, why in found
+        ]
+        text = f"{counted(len(found), 'record')} of the queue not what the jobs say" if found else "the queue agrees"
+        return Seen(text, _few(findings, "record", "doctor", "--fix", "--root", root), count=len(found))
+
+    return Check("storage", "queue", look)
 
 
 def _names(conflict: Any) -> list[str]:

@@ -9,7 +9,7 @@ Protocol: protocol/health.md, "Repairs".
 from __future__ import annotations
 
 from latchboard.doctor import tokens
-from latchboard.errors import CoordinationError
+from latchboard.errors import CoordinationError, ProtocolError
 from latchboard.rules import machine_lock as locks
 
 TYPE_CHECKING = False
@@ -40,6 +40,21 @@ if TYPE_CHECKING:
 
         def apply(self, steps: list[Any], name: str) -> tuple[str, list[Any]]:
             """Where the copy is, and what was done."""
+            ...
+
+        def keep(self, keys: list[str], name: str) -> str:
+            """Copy these records; where the copy is."""
+            ...
+
+    class Queue(Protocol):
+        """The work queue: see `latchboard.workqueue.repairing`."""
+
+        def look(self) -> list[str]:
+            """Records that are wrong now."""
+            ...
+
+        def repair(self) -> list[str]:
+            """Make them right; which were not."""
             ...
 
 
@@ -150,6 +165,33 @@ def fix(shop: Shop, name: str, *, dry_run: bool) -> list[Deed]:
     return [
         Deed("fix", _words(one), is_done=one in done, why_not="" if one in done else "it was right by then", kept=where)
         for one in steps
+    ]
+
+
+def fix_queue(shop: Shop, queue: Queue, name: str, *, dry_run: bool) -> list[Deed]:
+    """Make the records of the work queue what its jobs say, with a copy of what is changed.
+
+    Args:
+        shop: Where the copy is made.
+        queue: Looks and repairs.
+        name: Of the copy.
+        dry_run: Only say what would be done.
+    """
+    try:
+        keys = queue.look()
+    except ProtocolError:
+        return []  # the store is to be repaired first
+    words = {key: f"the record {key} is made what the jobs of the queue say" for key in keys}
+    if dry_run or not words:
+        return [Deed("fix", what) for what in words.values()]
+    try:
+        where = shop.keep(list(words), name)
+        done = queue.repair()
+    except CoordinationError as exc:
+        return [Deed("fix", what, why_not=exc.message) for what in words.values()]
+    return [
+        Deed("fix", what, is_done=key in done, why_not="" if key in done else "it was right by then", kept=where)
+        for key, what in words.items()
     ]
 
 

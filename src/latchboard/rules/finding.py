@@ -53,6 +53,7 @@ CATALOGUE: dict[str, tuple[Severity, Section | None, str]] = {
     "F-122": ("critical", "storage", "whoever asks may not use the folder"),
     "F-123": ("info", "storage", "the folder is a copy, and has not been used since"),
     "F-124": ("info", "storage", "an older journal, or what a journal began with, is damaged"),
+    "F-125": ("critical", "storage", "a record of the queue is not what its jobs say"),
 }
 """What each is worth, in which section it stands (None: in that of the check), and what it means."""
 

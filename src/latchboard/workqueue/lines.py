@@ -99,7 +99,7 @@ def malformed(key: str, wrong: str) -> MalformedRecord:
     """The error for a record of the queue that cannot be read."""
     return MalformedRecord(
         f"the record {key} cannot be read: {wrong}",
-        hint="nothing was changed: look at that file, or restore it",
+        hint="nothing was changed: `latchboard doctor --fix` makes the records of the queue what its jobs say",
         key=key,
         reason=wrong,
     )

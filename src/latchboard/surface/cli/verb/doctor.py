@@ -138,7 +138,7 @@ VERBS = (
             flag("--hooks", "Try every hook, instead of looking."),
             flag("--reset", "Set records of credentials aside that cannot be read (F-001)."),
             flag("--unstick-lock", "Clear records of machine locks whose holder is gone (F-003)."),
-            flag("--fix", "Repair the store (F-101 to F-106)."),
+            flag("--fix", "Repair the store and the queue (F-101 to F-106, F-125)."),
             flag("--dry-run", "Only say what would be done."),
             flag("--force", "Do what --reset and --fix say."),
             option(
