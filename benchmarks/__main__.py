@@ -60,6 +60,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         top,
         uncontended,
         web,
+        worker,
         workqueue,
     )
 
@@ -86,6 +87,7 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("doctor", lambda: doctor.doctor(int(5 * share) + 2)),
         ("queue_pair", lambda: workqueue.pair(int(1000 * share))),
         ("queue_crowd", lambda: workqueue.crowd(int(10_000 * share))),
+        ("worker", lambda: worker.worker(int(90 * share) + 10)),
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),

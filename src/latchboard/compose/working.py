@@ -86,6 +86,7 @@ def run(
                 make_wakeup=Wakeup,
                 environment=environ,
                 show=lambda text, files: board.board.update(name, text, files),
+                before_claim=board.pick_up_edits,
             )
             worker = Worker(name, role, board.root, queue=board.queue, ports=ports, interval_s=interval_s)
             log.say("worker.ready", name=name, pid=os.getpid(), command=role.command[0])

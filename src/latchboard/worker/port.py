@@ -116,9 +116,21 @@ class Ports:
         make_wakeup: A new wakeup.
         environment: What the command inherits.
         show: Puts on the board what the worker does, and with which files.
+        before_claim: What else may fill the queue has its turn here: the queue file that people edit.
     """
 
-    __slots__ = ("_told_s", "clock", "environment", "log", "make_wakeup", "manager", "show", "start", "stop")
+    __slots__ = (
+        "_told_s",
+        "before_claim",
+        "clock",
+        "environment",
+        "log",
+        "make_wakeup",
+        "manager",
+        "show",
+        "start",
+        "stop",
+    )
 
     def __init__(  # noqa: PLR0913 - all by keyword, made once
         self,
@@ -131,6 +143,7 @@ class Ports:
         make_wakeup: Callable[[], Wakeup],
         environment: Mapping[str, str],
         show: Callable[[str, Sequence[str]], object],
+        before_claim: Callable[[], object] = lambda: None,
     ) -> None:
         self.clock = clock
         self.log = log
@@ -140,6 +153,7 @@ class Ports:
         self.make_wakeup = make_wakeup
         self.environment = environment
         self.show = show
+        self.before_claim = before_claim
         self._told_s = clock.now().mono_s
 
     def mono_s(self) -> float:

@@ -71,6 +71,7 @@ class Worker:
         self._interval_s = interval_s
         self._lookout = Lookout(queue.store, queue.settings)
         self._trouble = Trouble(ports.log)
+        self._trouble_before = Trouble(ports.log)
         self._reporting = Reporting(queue, ports, self._trouble)
         self._pause_until_s = 0.0
 
@@ -127,6 +128,11 @@ class Worker:
 
     def _pass(self) -> bool:
         """Claim a job, and work on it; False: nothing was claimed."""
+        try:
+            self._ports.before_claim()
+            self._trouble_before.over()
+        except CoordinationError as exc:  # what cannot be filled in does not keep us from what is there
+            self._trouble_before.told(exc)
         try:
             claim = self._queue.claim(self._role.name, self.name, ttl_s=self._role.lease_ttl_s)
         except (NothingReady, WipLimitReached) as exc:

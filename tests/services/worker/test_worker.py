@@ -1,0 +1,394 @@
+"""A worker on a memory store, with commands that only say how they ended: trouble, refusals, what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from latchboard.clock import SystemClock
+from latchboard.errors import CommandNotFound, MalformedRecord, StoreFull, StoreUnavailable
+from latchboard.host.tree import WorkTree
+from latchboard.locks import Locks
+from latchboard.rules.worker_role import Role
+from latchboard.settings import Settings
+from latchboard.store.memory import MemoryStore
+from latchboard.store.wakeup import Wakeup
+from latchboard.store.wrap import FAIL_AFTER, FAIL_BEFORE, FaultyStore
+from latchboard.testing import FakeHost
+from latchboard.worker import Worker
+from latchboard.worker.port import Ports
+from latchboard.workqueue import WorkQueue
+
+NAME = "worker.builder.1"
+SETTINGS = Settings(queue_backoff_s=0.001, queue_backoff_s_max=0.001, wait_poll_s=0.05)
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def say(self, event: str, **facts: object) -> None:
+        self.lines.append((event.removeprefix("worker."), facts))
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _ in self.lines]
+
+
+class Manager:
+    watchdog_s: float | None = None
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, *lines: str) -> None:
+        self.told += lines
+
+
+class Stop:
+    def __init__(self) -> None:
+        self.count = 0
+        self.why = ""
+        self.wakeup = Wakeup()
+
+    def ask(self) -> None:
+        self.count += 1
+        self.why = "SIGTERM"
+        self.wakeup.ring()
+
+
+class Command:
+    """Has ended when it is looked at, after it did something else."""
+
+    def __init__(self, exit_code: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.exit_code: int | None = exit_code
+        self.signal: int | None = None
+        self.output = b"said"
+        self.output_bytes = 4
+        self.was_told: list[str] = []
+        self._meanwhile = meanwhile
+
+    def readables(self) -> Sequence[Any]:
+        return ()
+
+    def look(self) -> bool:
+        self._meanwhile()
+        return True
+
+    def end(self) -> None:
+        self.was_told.append("end")
+
+    def kill(self) -> None:
+        self.was_told.append("kill")
+
+    def kill_keeper(self) -> None:
+        self.was_told.append("kill keeper")
+
+
+class Running(Command):
+    """Runs until it is told to end."""
+
+    def look(self) -> bool:
+        self._meanwhile()
+        return bool(self.was_told)
+
+
+class Shaky(FaultyStore):
+    """Commits have faults; whoever only looks has none."""
+
+    def read(self, *wanted: str, at: int | None = None) -> Any:
+        return self.inner.read(*wanted, at=at)
+
+    def watch(self, prefix: str, *, after: int) -> Any:
+        return self.inner.watch(prefix, after=after)
+
+
+class Site:
+    def __init__(self, root: str) -> None:
+        self.faults: list[str | None] = []
+        self.clock = SystemClock()
+        self.store = Shaky(MemoryStore(clock=self.clock), faults=self._faults())
+        locks = Locks(self.store, self.clock, FakeHost(), WorkTree(root), SETTINGS)
+        self.queue = WorkQueue(self.store, SETTINGS, locks, lambda: 0.0)
+        self.log, self.manager, self.stop = Log(), Manager(), Stop()
+        self.commands: list[Any] = []
+        self.started: list[Any] = []
+        self.shown: list[str] = []
+        self.before_claim: Callable[[], object] = lambda: None
+
+    def _faults(self) -> Iterator[str | None]:
+        while True:
+            yield self.faults.pop(0) if self.faults else None
+
+    def _start(self, environment: Any, text: bytes) -> Any:
+        found = self.commands.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        self.started.append(found)
+        return found
+
+    def worker(self, interval_s: float = 0.01, **table: Any) -> Worker:
+        ports = Ports(
+            clock=self.clock,
+            log=self.log,
+            manager=self.manager,
+            stop=self.stop,
+            start=self._start,
+            make_wakeup=Wakeup,
+            environment={},
+            show=lambda text, _: self.shown.append(text),
+            before_claim=self.before_claim,
+        )
+        role = Role("builder", {"command": ["x"], **table})
+        return Worker(NAME, role, "/", queue=self.queue, ports=ports, interval_s=interval_s)
+
+    def add(self, *ids: str, **draft: Any) -> None:
+        self.queue.submit([{"id": i, "title": i, "role": "builder", **draft} for i in ids], by="test")
+
+    def status(self, job_id: str) -> str:
+        return str(self.queue.show(job_id)["job"]["status"])
+
+    def outcomes(self, job_id: str) -> list[str]:
+        return [one["outcome"] for one in self.queue.show(job_id)["job"]["attempts"]]
+
+
+@pytest.fixture
+def site(tmp_path: Any) -> Site:
+    return Site(str(tmp_path))
+
+
+def fails(site: Site, *faults: str) -> Callable[[], None]:
+    """What the next transactions of the store are to meet."""
+    return lambda: site.faults.extend(faults)
+
+
+def test_a_pass_claims_runs_and_reports(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(0)]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert (worker.state, worker.last, worker.counts) == (
+        "ended",
+        {"job": "a", "outcome": "completed"},
+        {"completed": 1},
+    )
+    assert site.status("a") == "done"
+    assert site.log.events == ["claimed", "completed"]
+    assert site.shown == ["idle", "working on a", "idle"]
+    assert (site.manager.told[0], site.manager.told[-1]) == ("READY=1", "STOPPING=1")
+
+
+@pytest.mark.parametrize("fault", [FAIL_BEFORE, FAIL_AFTER])
+def test_a_report_that_meets_trouble_is_made_until_it_is_heard(site: Site, fault: str) -> None:
+    """Also where it had been heard, and the answer was lost: it counts once."""
+    site.add("a")
+    site.commands = [Command(0, fails(site, fault, FAIL_BEFORE))]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert worker.counts == {"completed": 1}
+    assert site.outcomes("a") == ["completed"]
+    assert site.log.events == ["claimed", "troubled", "well", "completed"]
+
+
+def test_a_claim_that_meets_trouble_is_told_once_and_tried_again(site: Site) -> None:
+    site.add("a")
+    site.faults += [FAIL_BEFORE] * 3
+    site.commands = [Command(0, site.stop.ask)]
+
+    site.worker().run()
+
+    assert site.status("a") == "done"
+    assert [event for event in site.log.events if event in ("troubled", "well")] == ["troubled", "well"]
+
+
+def test_an_end_that_cannot_be_told_is_left_to_the_lease(site: Site) -> None:
+    """The store is gone for good, and the worker has to end: it ends."""
+    site.add("a")
+
+    def go() -> None:
+        site.stop.ask()
+        site.faults.extend([FAIL_BEFORE] * 1000)
+
+    site.commands = [Command(0, go)]
+    worker = site.worker()
+
+    worker.run()
+
+    assert worker.counts == {"unknown": 1}
+    assert worker.state == "ended"
+
+
+def test_a_status_that_it_cannot_get_makes_a_dead_job_with_the_reason(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(1)]
+
+    site.worker(exit_codes={"1": "planning_complete"}).run(once=True)
+
+    attempt = site.queue.show("a")["job"]["attempts"][0]
+    assert site.status("a") == "dead"
+    assert "planning_complete" in attempt["error"]
+    assert "said" in attempt["error"]
+
+
+def test_a_job_with_an_open_sub_task_is_given_back(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(0, lambda: site.add("part", parent="a", priority=0))]
+
+    site.worker().run(once=True)
+
+    assert (site.status("a"), site.outcomes("a")) == ("ready", ["released"])
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "released"])
+def test_a_command_that_reported_is_not_reported_again(site: Site, outcome: str) -> None:
+    site.add("a")
+
+    def report() -> None:
+        token = site.queue.show("a")["job"]["token"]
+        if outcome == "completed":
+            site.queue.complete("a", token, to="needs_adapt")
+        elif outcome == "failed":
+            site.queue.fail("a", token, error="by itself")
+        else:
+            site.queue.release("a", token)
+
+    site.commands = [Command(0, report)]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert worker.counts == {"settled": 1}
+    assert site.outcomes("a") == [outcome]
+
+
+def test_a_job_that_is_cancelled_ends_its_command(site: Site) -> None:
+    site.add("a")
+    command = Running(0)
+    command._meanwhile = lambda: site.status("a") == "cancelled" or site.queue.cancel("a", by="lead")
+    site.commands = [command]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert command.was_told == ["end"]
+    assert worker.counts == {"lost": 1}
+    assert [event for event in site.log.events if event != "claimed"] == ["lost"]
+
+
+def test_a_claim_that_cannot_be_renewed_for_its_lease_time_is_lost(site: Site) -> None:
+    site.add("a")
+    command = Running(0)
+    command._meanwhile = lambda: site.faults.append(FAIL_BEFORE)
+    site.commands = [command]
+    worker = site.worker(lease_ttl_s=0.1)
+
+    worker.run(once=True)
+
+    assert command.was_told == ["end"]
+    assert worker.counts == {"lost": 1}
+    assert "could not be renewed for 0.1 s" in str(site.log.lines[-1][1]["why"])
+
+
+def test_a_command_that_takes_too_long_is_ended_and_has_failed(site: Site) -> None:
+    site.add("a")
+    site.commands = [Running(0)]
+    worker = site.worker(timeout_s=0.02)
+
+    worker.run(once=True)
+
+    assert site.started[0].was_told == ["end"]
+    assert site.outcomes("a") == ["failed"]
+    assert "too long" in site.queue.show("a")["job"]["attempts"][0]["error"]
+
+
+def test_a_second_word_kills(site: Site) -> None:
+    site.add("a")
+
+    class Deaf(Running):
+        def look(self) -> bool:
+            self._meanwhile()
+            return "kill" in self.was_told
+
+    site.commands = [Deaf(0, site.stop.ask)]
+
+    site.worker().run()
+
+    assert site.started[0].was_told[:2] == ["end", "kill"]
+    assert (site.status("a"), site.outcomes("a")) == ("ready", ["released"])
+
+
+@pytest.mark.parametrize("error", [CommandNotFound("gone"), StoreFull("no room", path="x", errno=28)])
+def test_a_command_that_does_not_start_gives_the_job_back(site: Site, error: Any) -> None:
+    site.add("a")
+    site.commands = [error]
+    worker = site.worker()
+
+    if isinstance(error, CommandNotFound):
+        with pytest.raises(CommandNotFound):
+            worker.run(once=True)
+    else:
+        worker.run(once=True)
+
+    assert (site.status("a"), site.outcomes("a")) == ("ready", ["released"])
+    assert site.queue.show("a")["job"]["attempts_count"] == 0
+
+
+def test_what_the_one_before_left_is_failed_and_what_others_have_is_not(site: Site) -> None:
+    site.add("a", "b")
+    site.queue.claim("builder", NAME, job="a")
+    site.queue.claim("builder", "worker.builder.2", job="b")
+
+    site.worker().run(once=True)
+
+    assert site.outcomes("a") == ["failed"]
+    assert (site.status("b"), site.outcomes("b")) == ("in_progress", [])
+    assert site.log.events[0] == "recovered"
+
+
+def test_a_released_job_is_not_claimed_again_at_once(site: Site) -> None:
+    """Ten thousand claims a minute of a job that cannot be done now would be a load, and no work."""
+    site.add("a")
+    site.commands = [Command(75), Command(0, site.stop.ask)]
+    worker = site.worker(interval_s=0.2, exit_codes={"75": "release"})
+    started_s = site.clock.now().mono_s
+
+    worker.run()
+
+    assert site.clock.now().mono_s - started_s >= 0.2
+    assert site.outcomes("a") == ["released", "completed"]
+
+
+def test_trouble_with_the_queue_file_keeps_nobody_from_the_queue(site: Site) -> None:
+    site.add("a", "b")
+    site.commands = [Command(0), Command(0, site.stop.ask)]
+
+    def broken() -> None:
+        raise MalformedRecord("no JSON", key="SPRINT_QUEUE.json", reason="no JSON")
+
+    site.before_claim = broken
+
+    site.worker().run()
+
+    assert (site.status("a"), site.status("b")) == ("done", "done")
+    assert site.log.events.count("troubled") == 1
+
+
+def test_a_board_that_cannot_be_written_keeps_nobody_from_work(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(0)]
+    worker = site.worker()
+
+    def broken(text: str, files: Any) -> None:
+        raise StoreUnavailable("gone")
+
+    worker._ports.show = broken
+
+    worker.run(once=True)
+
+    assert site.status("a") == "done"
