@@ -77,6 +77,7 @@ def build(
         "/api/timeline": reading.timeline,
         "/api/messages": reading.messages,
         "/api/conflicts": reading.conflicts,
+        "/api/queue": reading.queue,
         "/api/events": Streaming(hub, on_activity).open,
         "/api/openapi.json": openapi.get,
         "/metrics": figures.get,

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from latchboard import __version__
 from latchboard.surface.web.query import REVISION_MAX, Query
+from latchboard.workqueue.columns import CARDS_COUNT, CARDS_COUNT_MAX
 
 if TYPE_CHECKING:
     from typing import Any
@@ -79,6 +80,12 @@ GETS: dict[str, tuple[str, str, list[dict[str, Any]], tuple[int, ...]]] = {
         "Held files that somebody else changed; or one of them, with its diffs",
         "http-conflicts",
         [_query("id", _ID, "This one.")],
+        (),
+    ),
+    "/api/queue": (
+        "The work queue by status, with its limits",
+        "http-queue",
+        [_query("limit", _count(CARDS_COUNT_MAX, CARDS_COUNT), "At most so many jobs of each status.")],
         (),
     ),
 }

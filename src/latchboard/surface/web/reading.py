@@ -17,6 +17,7 @@ from latchboard.surface.web.answer import FORMAT, answer, to_text
 from latchboard.surface.web.openapi import COMMITS_COUNT_MAX, THREADS_COUNT_MAX
 from latchboard.surface.web.query import Query
 from latchboard.surface.web.shared import Shared
+from latchboard.workqueue.columns import CARDS_COUNT, CARDS_COUNT_MAX, columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,16 @@ class Reading:
         if conflict_id is None:
             return answer(await self.read(self._conflicts))
         return answer(await self.read(lambda: self._conflict(conflict_id)))
+
+    async def queue(self, request: Request) -> Response:
+        """The work queue by status, with its limits."""
+        limit = Query(request, ("limit",)).number("limit", least=1, most=CARDS_COUNT_MAX) or CARDS_COUNT
+
+        def read() -> Facts:
+            now = self._board.clock.now()
+            return {**self._where(), **columns(self._board.queue.look(), now, cards_count=limit)}
+
+        return answer(await self.read(read))
 
     def _conflicts(self) -> Facts:
         return {"conflicts": [_conflict(one) for one in self._board.conflicts.every()]}

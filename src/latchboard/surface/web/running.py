@@ -33,6 +33,7 @@ from latchboard.daemon.readiness import Readiness
 from latchboard.daemon.state import StateFile, Token
 from latchboard.daemon.ticks import Retirement, every
 from latchboard.errors import CoordinationError, NoFreePort, UsageError
+from latchboard.host.service_manager import ServiceManager
 from latchboard.rules import serving
 from latchboard.rules.singleton import DAEMON
 from latchboard.surface.web import door
@@ -233,6 +234,9 @@ class _Daemon:
             asyncio.create_task(tick("retirement", lambda: self._retire(retirement))),
             asyncio.create_task(tick("cleanup", self._clean_up, share_max=_CLEANUP_SHARE_MAX)),
         ]
+        manager = ServiceManager(os.environ)
+        if manager.watchdog_s is not None:
+            ticks.append(asyncio.create_task(self._feed(manager, manager.watchdog_s)))
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -240,6 +244,11 @@ class _Daemon:
             self._readiness.tell_stopping()
             await asyncio.gather(*ticks)
             log.info("daemon.stopped root=%s port=%d why=%s", self._board.root, port, self._stop.why)
+
+    async def _feed(self, manager: ServiceManager, watchdog_s: float) -> None:
+        """Tell a watchdog that the loop, which all answers come from, goes round."""
+        while not await self._stop.wait(watchdog_s):
+            manager.tell("WATCHDOG=1")
 
     def _retirement(self, port: int) -> Retirement:
         board = self._board

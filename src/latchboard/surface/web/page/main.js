@@ -14,16 +14,17 @@ import { view as agents } from "./agents.js";
 import { view as conflicts } from "./conflicts.js";
 import { view as conversations } from "./conversations.js";
 import { view as files } from "./files.js";
+import { view as queue } from "./queue.js";
 import { view as timeline } from "./timeline.js";
 
-const VIEWS = [agents, files, timeline, conflicts, conversations, activity];
+const VIEWS = [agents, files, timeline, conflicts, conversations, activity, queue];
 const SAID_MS = 6000;
 
 const by = (id) => document.getElementById(id);
 const board = new Board();
 takeToken();
 board.start(); // asked for first: it is on its way while the views are made
-const app = { board, open, say: announce, filterBy, tally, drawer: null };
+const app = { board, open, show, say: announce, filterBy, tally, drawer: null };
 app.drawer = new Drawer(by("drawer"), app);
 
 // -- views --------------------------------------------------------------------------------------------------------------
@@ -32,18 +33,20 @@ const tabs = new Map();
 
 for (const [i, view] of VIEWS.entries()) {
   const tally = h("span", { class: "tally", hidden: true });
-  const tab = h("button", { type: "button", "aria-keyshortcuts": `Alt+${i + 1}`, data: { view: view.name, side: view.side ? "yes" : "no" }, onclick: () => show(view.name) }, icon(view.icon), h("span", {}, view.title), tally);
+  const tab = h("button", { type: "button", "aria-keyshortcuts": `Alt+${i + 1}`, data: { view: view.name, side: view.side || view.whole ? "yes" : "no" }, onclick: () => show(view.name) }, icon(view.icon), h("span", {}, view.title), tally);
   tabs.set(view.name, { tab, tally, view });
   by("views").append(tab);
 }
 
 function show(name) {
   document.body.dataset.view = name;
-  if (tabs.get(name).view.side) document.body.dataset.side = name;
+  const chosen = tabs.get(name).view;
+  if (chosen.side) document.body.dataset.side = name;
+  else document.body.dataset.whole = chosen.whole ? name : ""; // a view that takes the place of agents, files and timeline
   for (const { tab, view } of tabs.values()) {
-    const isShown = view.name === name || view.name === document.body.dataset.side;
+    const isShown = view.name === name || view.name === document.body.dataset.side || view.name === document.body.dataset.whole;
     // Which of the two counts depends on the width: on a wide page the side's views alone are chosen from.
-    tab.setAttribute("aria-current", view.name === name ? "page" : String(isShown && isWide.matches && Boolean(view.side)));
+    tab.setAttribute("aria-current", view.name === name ? "page" : String(isShown && isWide.matches && Boolean(view.side || view.whole)));
   }
   board.changed();
 }
