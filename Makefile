@@ -5,6 +5,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast coverage lint format bench soak tools clean
+.PHONY: agents-start agents-stop agents-restart agents-status
 
 UV_VERSION := 0.13.8
 WORKERS ?= 2
@@ -26,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest
 STAMP := .venv/.synced-$(firstword $(shell pwd | cksum))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { sub(/^agents-start .*/, "agents-...", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Make .venv (done by every other target too)
 
@@ -69,6 +70,10 @@ bench: $(STAMP) ## Measure; ratios and a JSON result
 
 soak: $(STAMP) tools ## Every test with the heavy sweeps (an hour or more)
 	LATCHBOARD_SOAK=1 $(PYTEST) -m "soak or not soak" --timeout 3600 -n $(WORKERS) --dist loadgroup
+
+# ROLE="builder tester" names roles; ROOT another project than this one.
+agents-start agents-stop agents-restart agents-status: $(STAMP) ## Start, stop, restart, look at workers: make agents-start ROLE=builder
+	@$(BIN)/latchboard agents $(@:agents-%=%) $(ROLE) --root $(or $(ROOT),.)
 
 tools: ## Install what some tests need and apt-get may bring (else these tests are skipped, each by name)
 	@.ci/tools

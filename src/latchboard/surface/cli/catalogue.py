@@ -32,6 +32,9 @@ VERBS = {
     "agents restart": "agents_life",
     "agents status": "agents_life",
     "supervise": "supervise",
+    "service install": "service",
+    "service uninstall": "service",
+    "service status": "service",
     "update": "update",
     "history": "history",
     "watch": "watch",
@@ -87,6 +90,7 @@ GROUPS = {
     "daemon": "The daemon of a project: start, stop, look at, open, verify it; sweep what is left of others.",
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
     "queue": "Jobs: add, list, claim, complete them, look after those that failed; the queue as a board and as a file.",
+    "service": "Units of the user's service manager: install, uninstall, look at them.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }
 
