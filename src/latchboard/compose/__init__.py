@@ -10,6 +10,8 @@
 Nothing is opened or made before the first call that needs it.
 """
 
+# size: one property for each service that there is, and nothing else
+
 from __future__ import annotations
 
 import os
@@ -174,6 +176,14 @@ class Latchboard:
             MalformedRecord, StoreError, UsageError: Trouble with that file; the queue can be used all the same.
         """
         return self.live_file().sync_if_edited() if self.settings.queue_file else None
+
+    def follow_queue_file(self) -> None:
+        """Sync the queue file if it was edited, or if it may not show the last commit yet: for whoever looks by and by.
+
+        Raises:
+            MalformedRecord, StoreError, UsageError: Trouble with that file, or there is no setting `queue_file`.
+        """
+        self.live_file().publish_if_older(self.store.read("queue/limits").revision)
 
     def _make_queue_publisher(self) -> Publisher | None:
         """Writes the queue file after commits of this process to the queue; None: there is no such file."""

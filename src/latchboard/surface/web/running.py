@@ -51,6 +51,8 @@ log = logging.getLogger("latchboard.daemon")
 
 STOP_S_MAX = 5.0
 """From the word to the end of the process."""
+_FILE_TICK_S = 1.0
+"""How soon an edit of the queue file is seen; a look at its times costs some microseconds."""
 _CLEANUP_SHARE_MAX = 0.0025
 """Of a core. To look at 10,000 locks takes half a second, which each 30 s would be six times as much."""
 _FILES_COUNT = 65536
@@ -234,6 +236,9 @@ class _Daemon:
             asyncio.create_task(tick("retirement", lambda: self._retire(retirement))),
             asyncio.create_task(tick("cleanup", self._clean_up, share_max=_CLEANUP_SHARE_MAX)),
         ]
+        if self._board.settings.queue_file:
+            follow = partial(every, _FILE_TICK_S, wait=self._stop.wait, clock=self._board.clock)
+            ticks.append(asyncio.create_task(follow("queue_file", self._follow_file, share_max=_CLEANUP_SHARE_MAX)))
         manager = ServiceManager(os.environ)
         if manager.watchdog_s is not None:
             ticks.append(asyncio.create_task(self._feed(manager, manager.watchdog_s)))
@@ -278,6 +283,10 @@ class _Daemon:
     def _clean_up(self) -> None:
         if os.path.isdir(f"{self._board.root}/data/.agent_locks"):  # who wiped it needs no new one
             self._board.cleanup.run()
+
+    def _follow_file(self) -> None:
+        if os.path.isdir(f"{self._board.root}/data/.agent_locks"):
+            self._board.follow_queue_file()
 
 
 class _Server(uvicorn.Server):
