@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -338,4 +340,31 @@ def test_what_cannot_be_read_changes_nothing(crew: Crew, wrong: bytes | None) ->
         wanted.rmdir()
     crew.agents.stop()
 
+    assert crew.ours() == []
+
+
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 3 else pytest.mark.soak) for s in range(20)])
+def test_a_supervisor_killed_at_any_time_leaves_nothing_that_a_stop_does_not_find(crew: Crew, seed: int) -> None:
+    """Killed while it starts, restarts and ends workers: never two of one number, and none is left in the end."""
+    dice = random.Random(seed)
+    crew.role("builder", workers=3)
+    crew.agents.start()
+    for _ in range(6):
+        verb = dice.choice(["restart builder", "start --count 1", "start --count 3", "stop", "start"]).split()
+        words = [sys.executable, "-m", "latchboard", "agents", *verb, "--root", str(crew.root)]
+        asking = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(0.2, 0.6))  # the instant of the kill is what is tried
+        pid = crew.agents.look().supervisor
+        if pid is not None and pid in crew.ours():
+            os.kill(pid, signal.SIGKILL)
+        assert asking.wait(60) in (0, 1, 13)
+
+    report = crew.agents.start(["builder"], count=2)
+
+    assert {one["name"]: one["state"] for one in report.workers} == {
+        "worker.builder.1": "idle",
+        "worker.builder.2": "idle",
+    }
+    assert len(crew.ours()) == 3
+    crew.agents.stop()
     assert crew.ours() == []

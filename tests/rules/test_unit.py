@@ -59,8 +59,8 @@ def test_a_template_names_no_machine_and_gives_a_drain_its_time(role: str) -> No
 
 
 def test_drop_ins_say_one_thing_each() -> None:
-    path = parsed(rules.path_drop_in('/opt/100% "x"'))["Service"]["Environment"]
-    assert path.startswith('"PATH=/opt/100%% \\"x\\":%h/.local/bin:')
+    path = parsed(rules.path_drop_in('/srv/opt/100% "x"'))["Service"]["Environment"]
+    assert path.startswith('"PATH=/srv/opt/100%% \\"x\\":%h/.local/bin:')
     assert parsed(rules.stop_drop_in(610.0))["Service"]["TimeoutStopSec"] == "620"
     assert [rules.needs_stop_drop_in(s) for s in (20.0, 20.1)] == [False, True]
 
@@ -99,10 +99,10 @@ def test_an_agent_of_launchd_has_documented_keys_and_is_relative_to_the_home(rol
     ],
 )
 def test_a_path_is_one_word_for_a_shell(root: str, home: str, word: str) -> None:
-    table = rules.agent("builder", 1, root, home=home, stop_s=0.0, folder="/opt/x")
+    table = rules.agent("builder", 1, root, home=home, stop_s=0.0, folder="/srv/opt/x")
 
     assert f"--root {word} --role" in table["ProgramArguments"][2]
-    assert "PATH='/opt/x':" in table["ProgramArguments"][2]
+    assert "PATH='/srv/opt/x':" in table["ProgramArguments"][2]
 
 
 def test_labels_tell_projects_and_workers_apart() -> None:

@@ -10,7 +10,7 @@ launchd.plist(5).
 
 from __future__ import annotations
 
-import hashlib
+from latchboard.rules.agent import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _literal(path: str) -> str:
 
 def label(role: str, number: int, root: str) -> str:
     """What launchd calls it."""
-    digest = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"latchboard.{role}{'' if number == 1 else f'-{number}'}.{digest}"
 
 
@@ -136,7 +136,7 @@ def agent(role: str, number: int, root: str, *, home: str, stop_s: float, folder
     if role != BOARD:
         words += f" --role {role}"
     folders = [_quoted(one, home) for one in (folder, f"{home}/.local/bin", f"{root}/.venv/bin") if one]
-    path = ":".join([*folders, "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin"])
+    path = ":".join([*folders, '"${HOMEBREW_PREFIX:-/opt/homebrew}"/bin', "/usr/local/bin:/usr/bin:/bin"])
     return {
         "Label": label(role, number, root),
         "ProgramArguments": ["/bin/sh", "-c", f"PATH={path} exec latchboard {words}"],
@@ -162,7 +162,7 @@ def _quoted(path: str, home: str) -> str:
 def stamped(body: str, *, is_xml: bool = False) -> bytes:
     """A file of ours: its body, and a comment that says so, with the body's checksum."""
     data = body.encode("utf-8", "surrogateescape")
-    mark = f"{_MARK}{hashlib.sha256(data).hexdigest()}"
+    mark = f"{_MARK}{sha256(data).hexdigest()}"
     if is_xml:
         return data + f"<!-- {mark} -->\n".encode()
     return f"# {mark}\n".encode() + data
@@ -180,4 +180,4 @@ def mark_of(data: bytes) -> Mark:
             return "changed"
     else:
         return "foreign"
-    return "ours" if hashlib.sha256(body).hexdigest().encode() == said.strip() else "changed"
+    return "ours" if sha256(body).hexdigest().encode() == said.strip() else "changed"
