@@ -247,3 +247,42 @@ def test_whoever_runs_under_a_manager_says_that_it_is_ready_and_goes_on_saying_t
             running.wait()
 
     assert said[0] == "READY=1" and set(said[1:5]) == {"WATCHDOG=1"}
+
+
+@pytest.mark.needs_tool("systemctl")
+@pytest.mark.parametrize("role", ["builder", "board"])
+def test_the_command_of_a_unit_becomes_ready_and_ends_well_with_nothing_but_what_the_unit_gives_it(
+    home: Home, role: str
+) -> None:
+    home.crew.role("builder")
+    home.say("install")
+    lines = [path.read_text() for path in sorted(home.units.glob(f"latchboard-{role}@.service*/*"))]
+    text = "\n".join([(home.units / f"latchboard-{role}@.service").read_text(), *lines])
+    text = text.replace("%f", str(home.crew.board.root)).replace("%h", str(home.folder)).replace("%%", "%")
+    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    path = said["Environment"].strip('"').removeprefix("PATH=")
+    words = said["ExecStart"].removeprefix(":").replace(str(home.crew.board.root), "ROOT").split()
+    command = [str(home.crew.board.root) if word == "ROOT" else word for word in words]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(PATIENCE_S)
+        address = str(home.runtime / "notify")
+        manager.bind(address)
+        # The sources under test: an installed program finds its own.
+        environment = {
+            "PATH": path,
+            "NOTIFY_SOCKET": address,
+            "PYTHONPATH": str(TREE / "src"),
+            "HOME": str(home.folder),
+        }
+        running = subprocess.Popen(
+            command, env=environment, cwd=said["WorkingDirectory"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            heard = manager.recv(4096).decode()
+            running.terminate()
+            assert running.wait(float(said["TimeoutStopSec"])) == 0
+        finally:
+            running.kill()
+            running.communicate()
+
+    assert heard.startswith("READY=1")
