@@ -1,4 +1,4 @@
-"""App: the terminal board: six lists that follow the project, where they stand, and the keys.
+"""App: the terminal board: seven lists that follow the project, where they stand, and the keys.
 
 One list has the screen where there is little room; from 20 lines on the agents stand above it; from 90 columns on
 agents and files stand beside it, and from 34 lines on beside all the others.
@@ -77,7 +77,7 @@ class Board(App[int]):
     Board:nocolor Footer { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"go({number})", show=False) for number in range(1, 7)),
+        *(Binding(str(number), f"go({number})", show=False) for number in range(1, 8)),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("enter", "nothing", "Details", key_display="Enter"),
         Binding("z", "zoom", "Zoom"),
@@ -191,6 +191,8 @@ class Board(App[int]):
             self.screen_stack[0].set_class(name == layout, name)
         shown = self._beside if layout == "-two" else self._number
         also = {"-one": (), "-stack": (1, 2) if shown < 3 else (1,), "-two": (1, 2), "-all": range(1, 7)}[layout]
+        if layout == "-all" and self._news.jobs:
+            also = range(1, 8)
         for pane in self._panes:
             pane.display = pane.number == shown or pane.number in also
             pane.set_class(pane.number == self._number, "-on")
@@ -241,8 +243,10 @@ class Board(App[int]):
 
     def on_board_arrived(self, message: Board.Arrived) -> None:
         """Show it."""
-        self._news = message.news
+        had_jobs, self._news = bool(self._news.jobs), message.news
         self._is_read = True
+        if bool(self._news.jobs) != had_jobs:
+            self._lay_out()  # there is a queue, or none any more
         self._draw()
         on_read, self._on_read = self._on_read, None
         if on_read is not None:
@@ -251,13 +255,14 @@ class Board(App[int]):
     def _draw(self) -> None:
         """Bring every list that is seen up to date, and count those that are not."""
         picture, wanted = self._news.picture, self._filter
-        agents, files, line, met, mail, past = self._panes
+        agents, files, line, met, mail, past, queue = self._panes
         self._fill(agents, len(picture.agents), lambda: listing.agents(picture.agents, wanted))
         self._fill(files, len(picture.locks), self._lines_of_tree)
         self._fill(line, len(picture.waiters), lambda: listing.waiters(picture.waiters, wanted))
         self._fill(met, len(picture.conflicts), lambda: listing.conflicts(picture.conflicts, wanted))
         self._fill(mail, len(self._news.threads), lambda: listing.threads(self._news.threads, wanted))
         self._fill(past, len(self._news.events), lambda: listing.events(self._news.events, wanted))
+        self._fill(queue, self._news.jobs_count, lambda: listing.jobs(self._news.jobs, wanted))
         self._say_head()
         self._say_trouble()
         self._bar.say(self._panes, self._number)

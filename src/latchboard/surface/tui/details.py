@@ -27,6 +27,8 @@ def page(number: int, item: Any, wall_s: float) -> tuple[str, list[Fact]]:
         return "In line", waiter(item, wall_s)
     if number == 4:
         return "Conflict", conflict(item)
+    if number == 7:
+        return "Job", job(item, wall_s)
     return "What happened", event(*item)
 
 
@@ -102,6 +104,24 @@ def conflict(entry: Entry) -> list[Fact]:
         ("why", shown(entry["why"] or "-")),
         *_names("files", entry["names"]),
     ]
+
+
+def job(entry: Entry, wall_s: float) -> list[Fact]:
+    """One job of the queue."""
+    facts = [
+        ("job", shown(entry["id"])),
+        ("title", shown(entry["title"])),
+        ("status", f"{shown(entry['status'])}, {shown(entry['role'])}, priority {entry['priority']}"),
+        ("since", f"{shown(entry['since'])} ({ages.since(entry['since'], wall_s)})"),
+        ("attempts", f"{entry['attempts_count']} of {entry['attempts_max']}"),
+        ("files", str(entry["files_count"])),
+    ]
+    if entry["owner"] is not None:
+        facts.append(("owner", shown(entry["owner"])))
+    if entry["ready_at"] is not None:
+        facts.append(("not before", shown(entry["ready_at"])))
+    facts += _names("waits for", entry["waits_for"])
+    return [*facts, *(("error", shown(line.expandtabs(4))) for line in entry["error"].splitlines())]
 
 
 def event(entry: Entry, said: str) -> list[Fact]:

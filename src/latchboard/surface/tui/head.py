@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from latchboard.surface.tui.reader import News
 
 HELP = (
-    ("1 to 6", "go to a list: agents, files, in line, conflicts, conversations, history"),
+    ("1 to 7", "go to a list: agents, files, in line, conflicts, conversations, history, queue"),
     ("Tab", "the next list (Shift+Tab: the one before)"),
     ("arrows", "move; also j and k, Page Up and Page Down, Home and End, the mouse"),
     ("Enter", "everything about the line (of a folder: open or close it)"),

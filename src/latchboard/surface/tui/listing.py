@@ -76,6 +76,15 @@ def threads(entries: Iterable[Entry], wanted: Filter) -> list[Entry]:
     ]
 
 
+def jobs(entries: Iterable[Entry], wanted: Filter) -> list[Entry]:
+    """By status, in each of them first what is claimed first."""
+    return [
+        one
+        for one in entries
+        if not wanted or wanted.lets(one["id"], one["title"], one["role"], one["status"], one["owner"])
+    ]
+
+
 def events(entries: Iterable[tuple[Entry, str]], wanted: Filter) -> list[tuple[Entry, str]]:
     """The newest first."""
     return [one for one in entries if not wanted or wanted.lets(one[1], one[0]["event"], one[0]["who"])]

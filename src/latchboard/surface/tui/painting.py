@@ -165,6 +165,40 @@ def thread(entry: Entry, cells: int, wall_s: float) -> list[Piece]:
     ]
 
 
+def job(entry: Entry, cells: int, wall_s: float) -> list[Piece]:
+    """`in_progress   build-7 Build the parser   bo   3m`."""
+    status = shown(entry["status"])
+    status_cells = min(14, max(6, cells // 5))
+    rest = cells - status_cells - 1 - 5
+    said, style = _standing(entry)
+    said_cells = min(width(said), rest // 2)
+    what = f"{shown(entry['id'])} {shown(entry['title'])}"
+    is_bad = entry["status"] == "dead"
+    return [
+        (filled(status, status_cells) + " ", "bad" if is_bad else "dim" if entry["status"] in _OVER else ""),
+        (filled(what, rest - said_cells - bool(said)), "dim" if entry["status"] in _OVER else ""),
+        *([(" ", ""), (_padded(end_cut(said, said_cells), said_cells), style)] if said else []),
+        (filled(ages.since(entry["since"], wall_s), 5, right=True), "dim"),
+    ]
+
+
+_OVER = ("done", "cancelled")
+
+
+def _standing(entry: Entry) -> tuple[str, str]:
+    """What matters most about a job, and its style."""
+    if entry["owner"] is not None:
+        is_over = entry["remaining_s"] <= 0
+        return shown(entry["owner"]) + (", lease over" if is_over else ""), agent_style(entry["owner"])
+    if entry["waits_for"]:
+        return f"waits for {listing(entry['waits_for'])}", "wait"
+    if entry["ready_at"] is not None:
+        return f"pauses after attempt {entry['attempts_count']}" if entry[
+            "attempts_count"
+        ] else "waits for its time", "wait"
+    return (shown(entry["error"].strip().rpartition("\n")[2]), "bad") if entry["status"] == "dead" else ("", "")
+
+
 def _between(entry: Entry) -> str:
     newest = entry["newest"]
     to = shown(newest["to"]) if newest["to"] is not None else "everybody"

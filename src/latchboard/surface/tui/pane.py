@@ -100,6 +100,8 @@ class Bar(Static):
         if sum(map(len, texts)) > room:
             texts = [f" {pane.number} {pane.short} " for pane in panes]
         if sum(map(len, texts)) > room:
+            texts = [text[:-1] for text in texts]
+        if sum(map(len, texts)) > room:
             texts = [f" {pane.number} {pane.short if pane.number == shown else ''}" for pane in panes]
         self._ends = []
         pieces: list[tuple[str, str]] = []
@@ -117,7 +119,7 @@ class Bar(Static):
 
 
 def panes(now: Callable[[], float]) -> list[Pane]:
-    """All six, by number.
+    """All seven, by number.
 
     Args:
         now: Wall time, seconds.
@@ -132,11 +134,13 @@ def panes(now: Callable[[], float]) -> list[Pane]:
     met = rows(painting.conflict, lambda one: (one["revision"], tuple(one["names"])), "nobody got in anybody's way")
     mail = rows(painting.thread, lambda one: one["thread"], "no messages")
     past = rows(painting.event, lambda one: (one[0]["revision"], one[0]["event"], one[1]), "nothing happened yet")
+    queue = rows(painting.job, lambda one: one["id"], "no jobs")
     return [
         Pane(1, "agents", "Agents", "Agents", agents),
         Pane(2, "files", "Files", "Files", files),
         Pane(3, "line", "In line", "Line", line),
         Pane(4, "met", "Conflicts", "Conflicts", met),
         Pane(5, "mail", "Conversations", "Mail", mail),
-        Pane(6, "past", "History", "History", past),
+        Pane(6, "past", "History", "Past", past),
+        Pane(7, "queue", "Queue", "Queue", queue),
     ]

@@ -15,7 +15,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from latchboard.errors import Compacted, CoordinationError
+from latchboard.errors import Compacted, CoordinationError, MalformedRecord
 from latchboard.surface.tui.picture import EMPTY, Decoder
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.compose import Latchboard
-    from latchboard.errors import MalformedRecord
     from latchboard.rules.watch import Event
     from latchboard.surface.tui.picture import Picture
     from latchboard.watch import Feed
@@ -41,6 +40,8 @@ _EVENTS_COUNT_MAX = 5000
 """Of one reading: so that a storm of commits is drawn, not waited for."""
 _THREADS_COUNT = 200
 _MAIL_PAUSE_S_MIN = 1.0
+_CARDS_COUNT = 200
+"""Jobs of each status."""
 _NOTE_S = 30.0
 _DAMAGE_PAUSE_S_MIN = 10.0
 _DAMAGE_PAUSES = 500
@@ -57,23 +58,28 @@ class News:
         damaged: Records that cannot be read: key and reason.
         events: Of late, newest first, each with its sentence.
         threads: Conversations, the one with the newest message first.
+        jobs: Of the queue, by status; of each status some. jobs_count: all of them.
         trouble: Why the picture may be old; empty: it is not.
         note: Something about the store itself that must be said once.
     """
 
-    __slots__ = ("damaged", "events", "note", "picture", "threads", "trouble")
+    __slots__ = ("damaged", "events", "jobs", "jobs_count", "note", "picture", "threads", "trouble")
 
     def __init__(self) -> None:
         self.picture: Picture = EMPTY
         self.damaged: Sequence[dict[str, Any]] = ()
         self.events: Sequence[Told] = ()
         self.threads: Sequence[dict[str, Any]] = ()
+        self.jobs: Sequence[dict[str, Any]] = ()
+        self.jobs_count = 0
         self.trouble = ""
         self.note = ""
 
     def says_what(self, other: News | None) -> bool:
         """Whether it says nothing that another one has not said."""
         if other is None or self.picture is not other.picture or self.threads is not other.threads:
+            return False
+        if self.jobs is not other.jobs:
             return False
         newest, known = self.events[:1], other.events[:1]
         return (self.trouble, self.note, self.damaged, newest) == (other.trouble, other.note, other.damaged, known)
@@ -102,6 +108,8 @@ class Reader:
         self._note_at_s = 0.0
         self._mail_due = True
         self._mail_at_s = 0.0
+        self._jobs_due = True
+        self._jobs_at_s = 0.0
         self._damaged: dict[str, dict[str, Any]] = {}
         self._damage_at_s = 0.0
         self._is_stopping = False
@@ -147,6 +155,7 @@ class Reader:
             trouble = self._look()
             news = News()
             news.picture, news.threads = self._news.picture, self._news.threads
+            news.jobs, news.jobs_count = self._news.jobs, self._news.jobs_count
             news.damaged = list(({one["key"]: one for one in news.picture.damaged} | self._damaged).values())
             news.events = tuple(reversed(self._events))
             news.trouble = trouble
@@ -169,6 +178,7 @@ class Reader:
                 self._text = text
                 self._take(self._decoder.picture(text))
             self._read_mail()
+            self._read_jobs()
             self._look_for_damage()
         except CoordinationError as exc:
             self._drop_feed()
@@ -191,13 +201,15 @@ class Reader:
         self._events += [(event, self._tell(event)) for event in found]
         if any(event["event"].startswith("message.") for event in found):
             self._mail_due = True
+        if any(event["event"].startswith("job.") for event in found):
+            self._jobs_due = True
 
     def _begin(self) -> None:
         feed = self._feed = self._board.stream.events(timeout_s=0)
         lately = self._board.board.lately(_EVENTS_COUNT)
         self._events.clear()
         self._events += [(event, self._tell(event)) for event in lately if event["revision"] <= feed.revision]
-        self._mail_due = True
+        self._mail_due = self._jobs_due = True
 
     def _fresh(self) -> list[Event]:
         return list(islice(self._feed, _EVENTS_COUNT_MAX)) if self._feed is not None else []
@@ -221,6 +233,23 @@ class Reader:
             took_s = self._now_s() - now_s
             self._mail_due = False
             self._mail_at_s = now_s + max(_MAIL_PAUSE_S_MIN, _PAUSES * took_s)
+
+    def _read_jobs(self) -> None:
+        """After something happened to one of them; a lease that runs out is seen by the next reading."""
+        now = self._board.clock.now()
+        if not self._jobs_due or now.mono_s < self._jobs_at_s:
+            return
+        from latchboard.workqueue.columns import columns
+
+        try:
+            found = columns(self._board.queue.look(), now, cards_count=_CARDS_COUNT)
+        except MalformedRecord as exc:
+            self._damaged[exc.fields["key"]] = {name: str(exc.fields.get(name)) for name in ("key", "reason")}
+            found = {"columns": [], "jobs_count": 0}
+        self._news.jobs = [job for column in found["columns"] for job in column["jobs"]] or ()
+        self._news.jobs_count = found["jobs_count"]
+        self._jobs_due = False
+        self._jobs_at_s = self._now_s() + max(_MAIL_PAUSE_S_MIN, _PAUSES * (self._now_s() - now.mono_s))
 
     def _look_for_damage(self) -> None:
         """Read every record, now and then."""

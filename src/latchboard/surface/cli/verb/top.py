@@ -35,7 +35,7 @@ VERBS = (
     Verb(
         "top",
         run,
-        summary="Watch the board live in the terminal: agents, files, the line, conflicts, mail, history.",
+        summary="Watch the board live in the terminal: agents, files, the line, conflicts, mail, history, jobs.",
         text="Keys: ? shows them; q ends it. It reads the store itself and needs no daemon. What it shows is what "
         "`latchboard status` prints, as it changes.\n\nWith --agent (or AGENT_ID) a lock can be broken, or one of "
         "the agent's own released; a question comes first.\n\nNeeds latchboard[tui].",
