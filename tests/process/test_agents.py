@@ -19,6 +19,7 @@ import pytest
 from referencing import Registry, Resource
 
 from latchboard.errors import UsageError
+from latchboard.host.launching import LOG_BYTES_MAX
 from latchboard.host.system import SystemHost
 from tests.process.nursery import Nursery, until
 from tests.process.serving import is_there, wait_until_gone
@@ -367,4 +368,46 @@ def test_a_supervisor_killed_at_any_time_leaves_nothing_that_a_stop_does_not_fin
     }
     assert len(crew.ours()) == 3
     crew.agents.stop()
+    assert crew.ours() == []
+
+
+def test_an_operator_puts_another_supervisor_in_its_place(crew: Crew) -> None:
+    crew.role("builder")
+    before = crew.pids(crew.agents.start())
+    first = crew.supervisor()
+
+    assert crew.say("singleton", "release", "supervisor", "--force").returncode == 0
+    wait_until_gone(first)
+
+    assert crew.pids() == before
+    assert crew.agents.start().supervisor not in (None, first) and crew.pids() == before
+
+
+def test_a_large_log_is_put_aside_while_everybody_goes_on_writing(crew: Crew) -> None:
+    crew.role("builder")
+    pid = crew.pids(crew.agents.start())["worker.builder.1"]
+    log = crew.registry / "agents.log"
+    with log.open("ab") as file:
+        file.write(b"x" * (LOG_BYTES_MAX + 1))
+
+    os.kill(pid, signal.SIGKILL)
+    crew.wait_for_worker("builder", 1, deaths=1, state="running")
+
+    until(lambda: 0 < log.stat().st_size < 65536, "it begins anew")
+    assert "agents.died" in log.read_text() + (crew.registry / "agents.log.1").read_text()[-65536:]
+    assert (crew.registry / "agents.log.1").stat().st_size == LOG_BYTES_MAX
+
+
+def test_a_state_that_cannot_be_written_ends_nobody_and_a_stop_does_without(crew: Crew) -> None:
+    crew.role("builder")
+    pid = crew.pids(crew.agents.start())["worker.builder.1"]
+    (crew.registry / "agents.state").unlink()
+    (crew.registry / "agents.state").mkdir()
+
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: len(crew.ours()) == 2 and pid not in crew.ours(), "it is started again")
+    assert "agents.troubled" in (crew.registry / "agents.log").read_text()
+    (crew.registry / "agents.state").rmdir()
+    crew.agents.stop()
+
     assert crew.ours() == []

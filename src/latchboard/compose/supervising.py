@@ -11,7 +11,7 @@ from latchboard.daemon_process import Daemons
 from latchboard.errors import CoordinationError
 from latchboard.host.configuration import read_tables
 from latchboard.host.daemon_entry import DaemonEntry
-from latchboard.host.launching import launch
+from latchboard.host.launching import empty_log, launch
 from latchboard.host.registry import FOLDER, Registry
 from latchboard.host.service_manager import ServiceManager
 from latchboard.host.stopping import Stopping
@@ -97,11 +97,11 @@ def supervise(board: Latchboard, *, ready_fd: int | None) -> str:
 
 
 def _keeper(board: Latchboard, bell: Bell, place: Registration) -> Keeper:
-    settings, root = board.settings, board.root
+    settings, root, log = board.settings, board.root, f"{board.root}/{FOLDER}/{LOG}"
 
     def start(role: str, number: int, on_end: Callable[[], object]) -> Child:
         words = command(root, ["--role", role, "--number", str(number)], verb=rules.WORKER)
-        return launch(words, log=f"{root}/{FOLDER}/{LOG}", machine=board.host, environ=os.environ, on_end=on_end)
+        return launch(words, log=log, machine=board.host, environ=os.environ, on_end=on_end, is_log_shared=True)
 
     def stop_s(role: str) -> float:
         """As the configuration says now; what is wrong with it is told by those who start something."""
@@ -122,6 +122,7 @@ def _keeper(board: Latchboard, bell: Bell, place: Registration) -> Keeper:
         pace=rules.Pace(settings.agents_restart_s, settings.agents_restart_s_max, settings.agents_steady_s),
         launch=start,
         stop_s=stop_s,
+        tidy=lambda: empty_log(log),
         version=__version__,
     )
 

@@ -73,6 +73,7 @@ def launch(
     environ: Mapping[str, str],
     pass_fds: Sequence[int] = (),
     on_end: Callable[[], object] = lambda: None,
+    is_log_shared: bool = False,
 ) -> Child:
     """Start a process in the background.
 
@@ -83,12 +84,13 @@ def launch(
         environ: This process's environment.
         pass_fds: Descriptors that it gets.
         on_end: Called in a thread when it has ended.
+        is_log_shared: Others that run write to it, too: it is not put aside now (`empty_log` does that).
 
     Raises:
         StoreError: The log cannot be opened.
         DaemonFailed: The system refused to start a process.
     """
-    fd = _open_log(log)
+    fd = _open_log(log, is_shared=is_log_shared)
     try:
         process = subprocess.Popen(
             words,
@@ -137,12 +139,39 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _open_log(path: str) -> int:
+def empty_log(path: str) -> None:
+    """Put what a large log says aside, and have everybody who appends to it begin anew.
+
+    What is written in between is lost: some lines at the most, in a megabyte.
+
+    Raises:
+        StoreError: The disk is full, or not for us.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise from_os_error(exc, "open", path) from exc
+    try:
+        if os.fstat(fd).st_size <= LOG_BYTES_MAX:
+            return
+        aside = os.open(f"{path}.1", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(aside, "wb") as old:
+            old.write(os.pread(fd, LOG_BYTES_MAX, max(0, os.fstat(fd).st_size - LOG_BYTES_MAX)))
+        os.ftruncate(fd, 0)
+    except OSError as exc:
+        raise from_os_error(exc, "put aside", path) from exc
+    finally:
+        os.close(fd)
+
+
+def _open_log(path: str, *, is_shared: bool) -> int:
     """The log, to be appended to; a large one is put aside first."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(path, flags, 0o600)
-        if os.fstat(fd).st_size > LOG_BYTES_MAX:
+        if os.fstat(fd).st_size > LOG_BYTES_MAX and not is_shared:
             os.close(fd)
             os.replace(path, f"{path}.1")
             fd = os.open(path, flags, 0o600)

@@ -61,6 +61,11 @@ _AGAIN_S = 30.0
 _ALREADY_RUNNING = 10
 
 
+def in_a_thread(do: Callable[[], None]) -> None:
+    """Do it, while this thread goes on."""
+    threading.Thread(target=do, name="an end", daemon=True).start()
+
+
 class _Hold:
     """What this process has in its hands of one slot's worker."""
 
@@ -87,6 +92,8 @@ class Keeper:
         pace: How soon the dead are started again.
         launch: Starts one.
         stop_s: How long a worker of a role may take to drain, seconds.
+        tidy: Keeps the log small.
+        aside: Does something that takes its time, without waiting for it.
         version: Of the program.
     """
 
@@ -104,6 +111,8 @@ class Keeper:
         pace: rules.Pace,
         launch: Launch,
         stop_s: Callable[[str], float],
+        tidy: Callable[[], None],
+        aside: Callable[[Callable[[], None]], None] = in_a_thread,
         version: str,
     ) -> None:
         self._home = Home(root)
@@ -117,6 +126,8 @@ class Keeper:
         self._pace = pace
         self._launch = launch
         self._stop_s = stop_s
+        self._tidy = tidy
+        self._aside = aside
         self._version = version
         self._wanted = rules.Wanted()
         self._slots: list[Slot] = []
@@ -154,16 +165,23 @@ class Keeper:
             self._bell.clear()
             if manager.watchdog_s is not None:
                 manager.tell("WATCHDOG=1")
-            self._is_ending = self._is_ending or is_asked_to_end() or self._home.is_gone()
-            if not self._is_ending and self._is_displaced():
-                return "displaced"
-            self._read()
-            self._hear()
-            self._act()
-            self._write()
-            if not self._slots:
-                return "asked" if is_asked_to_end() else "homeless" if self._home.is_gone() else "done"
+            if why := self.turn(is_asked_to_end=is_asked_to_end()):
+                return why
             self._wait(min(TURN_S_MAX, manager.watchdog_s or TURN_S_MAX))
+
+    def turn(self, *, is_asked_to_end: bool) -> str:
+        """One of them; why it was the last one, "" otherwise."""
+        is_homeless = self._home.is_gone()
+        self._is_ending = self._is_ending or is_asked_to_end or is_homeless
+        if not self._is_ending and self._is_displaced():
+            return "displaced"
+        self._read()
+        self._hear()
+        self._act()
+        self._write()
+        if self._slots:
+            return ""
+        return "asked" if is_asked_to_end else "homeless" if is_homeless else "done"
 
     def close(self) -> None:
         """Let go of everything; workers that are left go on."""
@@ -285,15 +303,16 @@ class Keeper:
             self._bell.ring()
 
         log.info("agents.stopping role=%s number=%d pid=%d", slot.role, slot.number, identity["pid"])
-        threading.Thread(target=end, name=f"end of {slot.role} {slot.number}", daemon=True).start()
+        self._aside(end)
 
     def _write(self) -> None:
-        """What runs, if that changed."""
+        """What runs, if that changed; and the log is kept small."""
         workers = [slot.to_json() for slot in self._slots]
         observed = rules.Observed(self._wanted.revision, self._machine.me(), workers).to_json(self._version)
-        if observed == self._written:
-            return
         try:
+            self._tidy()
+            if observed == self._written:
+                return
             self._observed_file.write_value(observed)
         except CoordinationError as exc:
             self._tell("write", exc.message)
