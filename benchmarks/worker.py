@@ -76,9 +76,9 @@ def _idle(pid: int) -> tuple[float, float]:
 
 
 def _cpu_s(pid: int) -> float:
-    """From the scheduler's own account, in nanoseconds: the usual one counts ticks of 10 ms. Of all of its threads."""
-    found = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(one.read_text().split()[0]) for one in found) / 1e9
+    """Of all of its threads, those that have ended included; in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ succeed later, and nothing has changed meanwhile.
 Protocol: protocol/cli.md, "Exit statuses".
 """
 
+# size: every error that there is, in one place
 from __future__ import annotations
 
 import errno

@@ -13,9 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.process.nursery import PATIENCE_S, until
+from tests.process.nursery import PATIENCE_S, Nursery, until
 from tests.process.serving import is_there
-from tests.process.working import HOLDS, TREE, Site, shell, stop
+from tests.process.working import HOLDS, TREE, Site, holding, shell, stop
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +32,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_a_command_gets_the_job_and_its_result_is_what_it_did(site: Site) -> None:
     site.role(
-        "builder", shell('cat > given; printenv LATCHBOARD_JOB > in-environment; env > env; echo said; echo err >&2')
+        "builder", shell("cat > given; printenv LATCHBOARD_JOB > in-environment; env > env; echo said; echo err >&2")
     )
     site.add("a", payload={"text": 'it\'s "quoted" ü\n'}, files=["src/x.py"])
 
@@ -430,6 +430,7 @@ def test_a_killed_workers_command_ends_and_its_successor_begins_anew(site: Site)
     first = site.wait_for_begin()
 
     worker.kill()
+    worker.wait()
 
     until(lambda: not is_there(first), "its command ends with it")
     site.worker()
@@ -451,6 +452,7 @@ def test_a_successor_waits_for_the_end_of_the_command_before_it(site: Site) -> N
     site.wait_for_begin()
 
     worker.kill()
+    worker.wait()
     site.worker()
 
     site.wait_for_begin(2)
@@ -473,6 +475,71 @@ def test_a_killed_workers_job_is_done_by_another_when_its_lease_has_run_out(site
     assert time.monotonic() - started_s < 1 + 0.2 + 1
     site.let_go("a")
     assert [one["outcome"] for one in site.wait_for("a", "done")["attempts"]] == ["expired", "completed"]
+
+
+def test_a_worker_killed_before_its_report_is_heard_leaves_a_job_that_is_done_once(
+    site: Site, nursery: Nursery
+) -> None:
+    """Its command has ended, and nobody can commit: the report is lost with it, and the next one begins anew."""
+    site.role("builder", shell(HOLDS))
+    site.add("a")
+    worker = site.worker()
+    first = site.wait_for_begin()
+    guard = nursery.start(holding, root=str(site.root))
+    assert guard.receive() == {"holds": True}
+    site.let_go("a")
+    until(lambda: not is_there(first), "the command ends")
+    until(lambda: not keeper_is_there(site), "its keeper ends")
+
+    worker.kill()
+    worker.communicate()
+    guard.channel.send(go=True)
+    assert guard.receive() == {"holds": False}
+    site.worker()
+
+    job = site.wait_for("a", "done")
+    assert [one["outcome"] for one in job["attempts"]] == ["failed", "completed"]
+    assert [words[0] for words in site.told()] == ["begin", "end", "begin", "end"]
+
+
+def test_a_worker_killed_while_it_drains_leaves_a_job_that_is_done_once(site: Site) -> None:
+    site.role("builder", shell("trap 'sleep 1; exit' TERM; " + HOLDS), grace_s=30)
+    site.add("a")
+    worker = site.worker()
+    first = site.wait_for_begin()
+    worker.terminate()
+    site.wait_for_log("worker.ending")
+
+    worker.kill()
+    worker.wait()
+    site.worker()
+
+    site.wait_for_begin(2)
+    assert not is_there(first)
+    site.let_go("a")
+    assert [one["outcome"] for one in site.wait_for("a", "done")["attempts"]] == ["failed", "completed"]
+
+
+def test_a_worker_waits_with_its_report_for_a_store_that_is_busy(site: Site, nursery: Nursery) -> None:
+    """A guard that nobody gets: told once, and the report is not lost."""
+    site.role("builder", shell(HOLDS))
+    site.add("a")
+    site.worker(LATCHBOARD_GUARD_WAIT_S_MAX="0.2")
+    site.wait_for_begin()
+    guard = nursery.start(holding, root=str(site.root))
+    assert guard.receive() == {"holds": True}
+    site.let_go("a")
+    site.wait_for_log("worker.troubled")
+    time.sleep(1.0)  # it tries several times
+
+    guard.channel.send(go=True)
+
+    site.wait_for("a", "done")
+    site.wait_for_log("worker.completed")
+    assert [event for event in site.log() if event in ("worker.troubled", "worker.well")] == [
+        "worker.troubled",
+        "worker.well",
+    ]
 
 
 # -- managers ---------------------------------------------------------------------------------------------------------
@@ -547,6 +614,23 @@ def test_workers_killed_at_random_do_each_job_once(site: Site) -> None:
     tokens = [words[2] for words in site.told()]
     assert len(tokens) == len(set(tokens))
     assert site.claims() == {}
+
+
+def keeper_is_there(site: Site) -> bool:
+    """Whether any keeper of this project runs."""
+    lines = [Path(f"/proc/{pid}/environ") for pid in os.listdir("/proc") if pid.isdecimal() and _is_keeper(pid)]
+    return any(f"LATCHBOARD_ROOT={site.root}".encode() in _bytes(line) for line in lines)
+
+
+def _is_keeper(pid: str) -> bool:
+    return b"keeper.py" in _bytes(Path(f"/proc/{pid}/cmdline"))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _latchboard(site: Site) -> list[str]:

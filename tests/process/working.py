@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from latchboard import Latchboard
 from latchboard.settings import Settings
-from tests.process.nursery import PATIENCE_S, until
+from tests.process.nursery import PATIENCE_S, Channel, until
 from tests.process.serving import is_there
 
 TREE = Path(__file__).parents[2]
@@ -106,11 +107,7 @@ class Site:
         return [line.split()[1] for line in path.read_text().splitlines()] if path.exists() else []
 
     def wait_for(self, job_id: str, status: str) -> Any:
-        try:
-            return until(lambda: (job := self.job(job_id))["status"] == status and job, f"{job_id} is {status}")
-        except TimeoutError as exc:
-            logs = [one.read_text() for one in self.registry.glob("*.log")]
-            raise AssertionError("\n".join([str(exc), *logs, str(self.told()), str(self.job(job_id))])) from exc
+        return self._until(lambda: (job := self.job(job_id))["status"] == status and job, f"{job_id} is {status}")
 
     def wait_for_log(self, event: str, name: str = "worker.builder.1") -> None:
         until(lambda: event in self.log(name), f"{name} says {event}")
@@ -121,8 +118,16 @@ class Site:
         def begun() -> list[list[str]]:
             return [words for words in self.told() if words[0] == "begin" and len(words) == 4]
 
-        until(lambda: len(begun()) >= count, f"{count} commands begin")
+        self._until(lambda: len(begun()) >= count, f"{count} commands begin")
         return int(begun()[count - 1][3])
+
+    def _until(self, condition: Callable[[], Any], what: str) -> Any:
+        """What it waited for, or everything that may say why that did not come."""
+        try:
+            return until(condition, what)
+        except TimeoutError as exc:
+            logs = [one.read_text() for one in sorted(self.registry.glob("*.log"))]
+            raise AssertionError("\n".join([str(exc), *logs, str(self.told())])) from exc
 
     def let_go(self, job_id: str) -> None:
         (self.root / f"go-{job_id}").touch()
@@ -149,3 +154,16 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(str(key))} = {_toml(one)}" for key, one in value.items()) + " }"
     return json.dumps(value)
+
+
+def holding(channel: Channel, root: str) -> None:
+    """Holds the store's guard, so that nobody commits, until it is told to let go."""
+    board = Latchboard(root, settings=SETTINGS, publishes=False)
+
+    def hold(_: Any) -> None:
+        channel.send(holds=True)
+        channel.receive(3600)
+
+    board.store.transact(hold, who="test")
+    channel.send(holds=False)
+    board.close()

@@ -48,7 +48,8 @@ def test_a_signal_to_another_process_goes_through_a_grip() -> None:
     }
 
     # identity.py asks by signal 0, the fake ends what is only in memory, and surfaces end children that they started.
-    others = {f"src/latchboard/host/{name}.py" for name in ("grip", "identity", "fake")}
+    # A keeper ends the group that it leads, and command_group a keeper that is its child and was not reaped.
+    others = {f"src/latchboard/host/{name}.py" for name in ("grip", "identity", "fake", "keeper", "command_group")}
     assert {path for path in senders if not path.startswith("src/latchboard/surface/")} <= others
 
 

@@ -118,17 +118,11 @@ class CommandGroup:
             theirs.append(status)
             word, self._word = os.pipe()
             theirs.append(word)
-            passed = [status, word] if lock is None else [status, word, lock.fileno()]
-            words = [
-                sys.executable,
-                "-I",
-                "-S",
-                keeper.__file__,
-                f"{grace_s:g}",
-                str(word),
-                str(status),
-                *self._command,
-            ]
+            passed = [word, status, self._out]
+            numbers = [str(fd) for fd in passed]
+            if lock is not None:
+                passed.append(lock.fileno())
+            words = [sys.executable, "-I", "-S", keeper.__file__, f"{grace_s:g}", *numbers, *self._command]
             with tempfile.TemporaryFile() as given:  # a pipe would fill, and need somebody to write the rest
                 given.write(text)
                 given.seek(0)
@@ -183,11 +177,11 @@ class CommandGroup:
         """Have the group end: TERM, and KILL after the grace. Returns at once."""
         self._say(b"e")
 
-    def kill(self) -> None:
+    def end_now(self) -> None:
         """Have the group end now. Returns at once."""
         self._say(b"k")
 
-    def kill_keeper(self) -> None:
+    def end_keeper(self) -> None:
         """The last resort, when a keeper does not do what it was told: it is stopped, perhaps."""
         if self._status >= 0:
             try:

@@ -1,11 +1,13 @@
 """Keeper: starts a command in a process group that it leads, and sees to it that the group ends: a program of its own.
 
-    python -I -S keeper.py GRACE_S WORD STATUS COMMAND [ARGUMENT...]
+    python -I -S keeper.py GRACE_S WORD STATUS OUTPUT COMMAND [ARGUMENT...]
 
-WORD and STATUS are descriptors. From WORD comes `e` (end: TERM, and KILL after the grace) or `k` (KILL at once); its
-end, when whoever started the keeper is gone, means `e`. On STATUS it writes one line: `exit N`, `signal N`, or
-`none ERRNO` for a command that did not start. Whatever else it inherited stays open until it ends, so that a kernel
-lock on it is free when the group is gone; the command inherits nothing of this but standard input, output and error.
+WORD, STATUS and OUTPUT are descriptors. From WORD comes `e` (end: TERM, and KILL after the grace) or `k` (KILL at
+once); its end, when whoever started the keeper is gone, means `e`. On STATUS it writes one line: `exit N`, `signal N`,
+or `none ERRNO` for a command that did not start. OUTPUT is the reading end of what the command writes: when nobody else
+reads it any more the keeper does, so that a command can clean up, and neither dies of a message nor waits for ever.
+Whatever else it inherited stays open until it ends, so that a kernel lock on it is free when the group is gone; the
+command inherits nothing of this but standard input, output and error.
 
 Law 1. It signals its own group alone, as a member of it: the number cannot have become another's.
 Law 2. It ends when nobody else of the group is left, or with the group.
@@ -31,7 +33,8 @@ _DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
 
 def main(words: list[str]) -> int:
     """Keep a command until its group is gone."""
-    grace_s, word, status, command = float(words[0]), int(words[1]), int(words[2]), words[3:]
+    grace_s, command = float(words[0]), words[4:]
+    word, status, output = (int(one) for one in words[1:4])
     for name in os.listdir("/dev/fd"):
         if int(name) > 2:
             try:
@@ -48,11 +51,12 @@ def main(words: list[str]) -> int:
     except OSError as exc:
         os.write(status, b"none %d\n" % (exc.errno or 0))
         return 0
-    _keep(child, grace_s, word, status, reader)
+    _keep(child, grace_s, word, status, (reader, output))
     return 0
 
 
-def _keep(child: int, grace_s: float, word: int, status: int, reader: int) -> None:
+def _keep(child: int, grace_s: float, word: int, status: int, readable: tuple[int, int]) -> None:
+    reader, output = readable
     poll = select.poll()
     poll.register(word, select.POLLIN)
     poll.register(reader, select.POLLIN)
@@ -72,11 +76,12 @@ def _keep(child: int, grace_s: float, word: int, status: int, reader: int) -> No
             os.killpg(0, signal.SIGKILL)
         left_s = None if deadline_s is None else min(_LOOK_S, max(0.0, deadline_s - time.monotonic()))
         for fd, _ in poll.poll(None if left_s is None else left_s * 1000):
-            data = os.read(fd, 512)
+            data = os.read(fd, 64 * 1024)
             if fd != word:
                 continue
             if not data:
                 poll.unregister(word)
+                poll.register(output, select.POLLIN)
             if b"k" in data:
                 deadline_s = 0.0
             elif deadline_s is None:

@@ -80,7 +80,7 @@ class Attempt:
                 until_s = min(self._deadline_s, self._patience_s, ports.mono_s() + self._lookout.look_s())
                 ports.wait([*command.readables(), self._heartbeat.wakeup, *self._lookout.readables()], until_s)
         except BaseException:
-            command.kill()  # nobody would look after it
+            command.end_now()  # nobody would look after it
             raise
         self.state = rules.step(self.state, "exit")
         return rules.End(
@@ -96,7 +96,7 @@ class Attempt:
         """Whether it is to go on."""
         now_s = self._ports.mono_s()
         if self._ports.stop.count > 1:
-            command.kill()
+            command.end_now()
         if self._ports.stop.count and self.state != "ending":
             self._end(command, "stop")
         if self.state == "working":
@@ -104,7 +104,7 @@ class Attempt:
         if now_s >= self._deadline_s and self.state != "ending":
             self._end(command, "timeout")
         if now_s >= self._patience_s:
-            command.kill_keeper()
+            command.end_keeper()
             self._patience_s = float("inf")
 
     def _look_at_claim(self, command: Command) -> None:

@@ -65,11 +65,11 @@ if TYPE_CHECKING:
             """TERM, and KILL after the grace; returns at once."""
             ...
 
-        def kill(self) -> None:
+        def end_now(self) -> None:
             """KILL; returns at once."""
             ...
 
-        def kill_keeper(self) -> None:
+        def end_keeper(self) -> None:
             """The last resort."""
             ...
 

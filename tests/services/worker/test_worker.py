@@ -80,10 +80,10 @@ class Command:
     def end(self) -> None:
         self.was_told.append("end")
 
-    def kill(self) -> None:
+    def end_now(self) -> None:
         self.was_told.append("kill")
 
-    def kill_keeper(self) -> None:
+    def end_keeper(self) -> None:
         self.was_told.append("kill keeper")
 
 
@@ -343,6 +343,7 @@ def test_what_the_one_before_left_is_failed_and_what_others_have_is_not(site: Si
     site.add("a", "b")
     site.queue.claim("builder", NAME, job="a")
     site.queue.claim("builder", "worker.builder.2", job="b")
+    site.queue.set_limits(by="test", roles={"builder": 1})
 
     site.worker().run(once=True)
 
