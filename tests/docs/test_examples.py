@@ -46,6 +46,10 @@ def run(project: Path, *command: str) -> str:
     return done.stdout
 
 
+def git(folder: Path, *words: str) -> str:
+    return subprocess.check_output(["git", *words], cwd=folder, text=True)
+
+
 def test_the_readme_does_what_it_says(project: Path) -> None:
     (code,) = blocks("python")
 
@@ -91,9 +95,31 @@ def test_of_two_daemons_one_runs_and_the_other_says_who(project: Path) -> None:
     assert run(project, str(EXAMPLES / "one_daemon.py"), "--ticks", "1") == "tick 1\nstopped\n"
 
 
+def test_the_pipeline_of_five_roles_ends_in_a_merge(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+
+    said = run(tmp_path, str(EXAMPLES / "pipeline" / "run.py"), str(folder))
+
+    board = Latchboard(folder, publishes=False)
+    jobs = {job["id"]: job for job in board.queue.look().listed()}
+    board.close()
+    assert {job["status"] for job in jobs.values()} == {"done"}
+    roles = [attempt["role"] for attempt in jobs["rename-test"]["attempts"]]
+    assert roles == ["tester", "refiner", "tester", "integrator"]
+    assert len({attempt["owner"] for job in jobs.values() for attempt in job["attempts"]}) >= 5
+    assert "Merge rename" in said
+    assert git(folder, "branch", "--show-current") == "main\n"
+    assert git(folder, "grep", "-lw", "avg") == "PLAN.md\n"
+    assert git(folder, "status", "--porcelain") == ""
+    tests = [sys.executable, "-m", "unittest", "--quiet"]
+    assert subprocess.run(tests, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
 def test_every_example_is_listed_and_run() -> None:
     listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
-    there = [str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".sh")]
+    parts = EXAMPLES / "pipeline" / "project"  # what the pipeline works on, and with
+    files = [path for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".sh") and not path.is_relative_to(parts)]
+    there = [str(path.relative_to(EXAMPLES)) for path in files]
 
     assert sorted(listed) == sorted(there)
     tests = [Path(__file__), ROOT / "tests" / "process" / "test_shell_implementation.py"]

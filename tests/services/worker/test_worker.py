@@ -284,7 +284,7 @@ def test_a_job_that_is_cancelled_ends_its_command(site: Site) -> None:
 def test_a_claim_that_cannot_be_renewed_for_its_lease_time_is_lost(site: Site) -> None:
     site.add("a")
     command = Running(0)
-    command._meanwhile = lambda: site.faults.append(FAIL_BEFORE)
+    command._meanwhile = lambda: site.faults.extend([FAIL_BEFORE] * 100)
     site.commands = [command]
     worker = site.worker(lease_ttl_s=0.1)
 

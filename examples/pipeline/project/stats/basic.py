@@ -1,0 +1,9 @@
+"""The figures themselves."""
+
+
+def total(values):
+    return sum(values)
+
+
+def avg(values):
+    return total(values) / len(values)
