@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from latchboard.host.service_manager import ServiceManager
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_a_manager_hears_what_is_said(tmp_path: Path, is_abstract: bool) -> None:
+    address = f"@latchboard-test-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address.replace("@", "\0", 1))
+        listener.settimeout(5)
+
+        ServiceManager({"NOTIFY_SOCKET": address}).tell("READY=1", "STATUS=idle")
+
+        assert listener.recv(100) == b"READY=1\nSTATUS=idle"
+
+
+@pytest.mark.parametrize(
+    ("environ", "watchdog_s"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "often"}, None),
+        ({}, None),
+    ],
+)
+def test_how_often_a_manager_wants_to_hear(environ: dict[str, str], watchdog_s: float | None) -> None:
+    assert ServiceManager({"NOTIFY_SOCKET": "/x", **environ}).watchdog_s == watchdog_s
+    assert ServiceManager(environ).watchdog_s is None
+
+
+def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
+    ServiceManager({}).tell("READY=1")
+    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}).tell("READY=1")
+    ServiceManager({"NOTIFY_SOCKET": "x" * 500}).tell("READY=1")
