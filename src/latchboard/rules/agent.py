@@ -46,9 +46,7 @@ def fitted(text: str) -> str:
 
 
 def sha256(data: bytes) -> Any:
-    """A digest. Its module is imported when one is needed; not hashlib, which loads OpenSSL, where that is possible."""
-    try:
-        from _sha2 import sha256
-    except ImportError:  # Python 3.11
-        from hashlib import sha256
+    """A digest. Few ids need one, hence what makes it is imported then."""
+    from latchboard.rules.digest import sha256
+
     return sha256(data)

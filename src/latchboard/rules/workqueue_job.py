@@ -13,7 +13,8 @@ from latchboard.clock import iso, parse_iso
 from latchboard.codec import encode
 from latchboard.errors import UsageError, WrongStatus
 from latchboard.rules import workqueue as rules
-from latchboard.rules.agent import check_agent, is_agent, sha256
+from latchboard.rules.agent import check_agent, is_agent
+from latchboard.rules.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
