@@ -62,6 +62,7 @@ def agents(board: Latchboard) -> Agents:
         looking=looking,
         tables=lambda: read_tables(board.root, "roles"),
         make_folder=make_folder,
+        is_place_taken=lambda: board.singletons.status([SUPERVISOR])[0]["state"] == "running",
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.clock import Clock
-    from latchboard.daemon_process import Daemons
+    from latchboard.daemon_process import Daemons, Recorded
     from latchboard.host.port import Machine
     from latchboard.rules.worker_role import Role
     from latchboard.supervision.record import ObservedFile, WantedFile
@@ -41,6 +41,8 @@ STOP_MARGIN_S = 10.0
 _HEAR_WAIT_S = 5.0
 """A supervisor that has not read for so long what is wanted is stopped, or hangs."""
 _LOOK_S = 0.02
+_ELSEWHERE_S = 1.0
+"""A process that is being killed cannot be judged for some milliseconds, either; one in another container never can."""
 
 
 class Agents:
@@ -57,6 +59,7 @@ class Agents:
         looking: Tells how workers stand.
         tables: Every `[roles.NAME]` of the configuration, read anew.
         make_folder: Makes the registry.
+        is_place_taken: Whether somebody, wherever, holds the supervisor's kernel lock.
     """
 
     def __init__(  # noqa: PLR0913 - made once, by compose
@@ -72,6 +75,7 @@ class Agents:
         looking: Looking,
         tables: Callable[[], Mapping[str, Mapping[str, Any]]],
         make_folder: Callable[[], None],
+        is_place_taken: Callable[[], bool],
     ) -> None:
         self._root = root
         self._clock = clock
@@ -83,6 +87,7 @@ class Agents:
         self._looking = looking
         self._tables = tables
         self._make_folder = make_folder
+        self._is_place_taken = is_place_taken
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -122,7 +127,7 @@ class Agents:
         counts = {name: role.workers if count is None else count for name, role in found.items()}
         with self._turn():
             before = self._wanted_file.read() or rules.Wanted()
-            is_alone = self._supervisors.verify().state != "running" and not supervised(self._workers)
+            is_alone = self._standing().state != "running" and not supervised(self._workers)
             wanted = rules.asked_for(before, counts, is_alone=is_alone, is_restart=is_restart)
             wait_s = START_WAIT_S + (max((role.stop_s for role in found.values()), default=0.0) if is_restart else 0.0)
             self._wanted_file.write(wanted)
@@ -154,21 +159,41 @@ class Agents:
         """A supervisor that runs."""
         deadline_s = self._clock.now().mono_s + spawning.START_WAIT_S
         while True:
-            recorded = self._supervisors.verify()
-            if recorded.state == "running":
+            if self._standing().state == "running":
                 return
             _, refused = spawning.start(
                 self._root, [], self._machine, self._clock, verb=rules.SUPERVISOR, log=LOG, what="the supervisor"
             )
             if refused is None:
                 return
-            if self._clock.now().mono_s > deadline_s or recorded.state == "unknowable":
-                raise AlreadyRunning(
-                    f"the supervisor of {self._root} cannot be judged from here: another container, or another user's",
-                    hint="use it there, or end it there",
-                    **{name: refused.get(name) for name in ("agent_type", "pid", "started_at", "process")},
-                )
+            if self._clock.now().mono_s > deadline_s:
+                raise self._elsewhere(refused)
             self._clock.wait([], _LOOK_S)  # it is on its way out
+
+    def _standing(self) -> Recorded:
+        """The supervisor in the record, which can be judged.
+
+        Raises:
+            AlreadyRunning: It cannot. Nothing was changed.
+        """
+        deadline_s = self._clock.now().mono_s + _ELSEWHERE_S
+        while True:
+            recorded = self._supervisors.verify()
+            if recorded.state == "unknowable" and not self._is_place_taken():
+                recorded.state = "stale"  # whoever that was: the kernel says that he is gone
+            if recorded.state != "unknowable":
+                return recorded
+            if self._clock.now().mono_s > deadline_s:
+                raise self._elsewhere(recorded.content.facts() or {})
+            self._clock.wait([], _LOOK_S)
+
+    def _elsewhere(self, facts: Mapping[str, Any]) -> AlreadyRunning:
+        return AlreadyRunning(
+            f"the supervisor of {self._root} runs in another container, or as another user: it cannot be judged from "
+            "here",
+            hint="use it there, or end it there",
+            **{name: facts.get(name) for name in ("agent_type", "pid", "started_at", "process")},
+        )
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 
@@ -178,6 +203,7 @@ class Agents:
         Raises:
             UsageError: One of them can be no role. Nothing was changed.
             DaemonError: A process could not be ended; says which.
+            AlreadyRunning: The supervisor runs where it cannot be judged from here. Nothing was changed.
             DaemonBusy: Another process is at it, and does not finish. Retryable.
             StoreError: The registry cannot be used.
         """
@@ -185,14 +211,10 @@ class Agents:
             check_role(role)
         tables = self._tables()
         with self._turn():
+            recorded = self._standing()
             before = self._wanted_file.read() or rules.Wanted()
             after = rules.not_wanted(before, set(roles) or None)
             self._wanted_file.write(after)
-            recorded = self._supervisors.verify()
-            if recorded.state == "unknowable":
-                raise DaemonError(
-                    f"the supervisor of {self._root} cannot be judged from here", hint="end its workers where it runs"
-                )
             if recorded.state != "running" or not self._is_done(after, roles, tables):
                 self._end_by_hand(after, roles, tables)
             if after.is_empty and recorded.state == "running":
