@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,19 @@ def test_who_cannot_write_it_goes_on(tmp_path: Path, capfd: pytest.CaptureFixtur
 
     assert capfd.readouterr().err.count("worker.ready") == 2
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_pipe_that_nobody_reads_does_not_stop_it(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    log = StateLog(str(tmp_path / "log"), ManualClock())
+    before = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        for n in range(2000):
+            log.say("worker.claimed", job=f"job-{n}", title="x" * 100)
+    finally:
+        os.dup2(before, 2)
+        for fd in (before, reader, writer):
+            os.close(fd)
+
+    assert len((tmp_path / "log").read_text().splitlines()) == 2000

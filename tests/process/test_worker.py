@@ -13,11 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.conftest import SOAK
 from tests.process.nursery import PATIENCE_S, Nursery, until
 from tests.process.serving import is_there
 from tests.process.working import HOLDS, TREE, Site, holding, shell, stop
 
 pytestmark = pytest.mark.process
+
+JOBS = 200 if SOAK else 24
 
 
 @pytest.fixture
@@ -596,20 +599,20 @@ def test_workers_killed_at_random_do_each_job_once(site: Site) -> None:
         "builder",
         shell('echo "begin $LATCHBOARD_JOB_ID $LATCHBOARD_TOKEN $$" >> told; sleep 0.0$((LATCHBOARD_TOKEN % 10))'),
     )
-    site.add(*[f"j{n}" for n in range(24)], attempts_max=1000)
+    site.add(*[f"j{n}" for n in range(JOBS)], attempts_max=1000)
     chance = random.Random(32)
     workers = [site.worker("--number", str(n), "--interval", "0.2") for n in (1, 2, 3)]
-    for _ in range(12):
+    for _ in range(100 if SOAK else 12):
         time.sleep(chance.random() * 0.5)
         at = chance.randrange(3)
         workers[at].kill()
         workers[at].communicate()
         workers[at] = site.worker("--number", str(at + 1), "--interval", "0.2")
-    for n in range(24):
+    for n in range(JOBS):
         site.wait_for(f"j{n}", "done")
 
-    outcomes = [one["outcome"] for n in range(24) for one in site.job(f"j{n}")["attempts"]]
-    assert outcomes.count("completed") == 24
+    outcomes = [one["outcome"] for n in range(JOBS) for one in site.job(f"j{n}")["attempts"]]
+    assert outcomes.count("completed") == JOBS
     assert set(outcomes) <= {"completed", "failed", "released"}
     tokens = [words[2] for words in site.told()]
     assert len(tokens) == len(set(tokens))

@@ -10,6 +10,7 @@ Protocol: protocol/worker.md, "Log".
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from latchboard.clock import iso
@@ -57,7 +58,11 @@ class StateLog:
 
 
 def _to_stderr(data: bytes) -> None:
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    if any(event & select.POLLOUT for _, event in poll.poll(0)):  # a pipe that nobody reads must not stop the work
         os.write(2, data)
 
 
