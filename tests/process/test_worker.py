@@ -422,6 +422,17 @@ def test_two_workers_of_one_number_are_one(site: Site) -> None:
     site.wait_for_log("worker.ready", "worker.builder.2")
 
 
+def test_a_worker_whose_registration_was_ended_by_force_ends(site: Site) -> None:
+    site.role("builder", ["true"])
+    worker = site.worker("--interval", "0.1")
+    site.wait_for_log("worker.ready")
+
+    assert site.command("singleton", "release", "worker.builder.1", "--force").returncode == 0
+
+    assert worker.wait(PATIENCE_S) == 0
+    assert site.log()[-2:] == ["worker.stopping", "worker.stopped"]
+
+
 # -- a killed worker --------------------------------------------------------------------------------------------------
 
 

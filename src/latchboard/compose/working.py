@@ -87,6 +87,7 @@ def run(
                 environment=environ,
                 show=lambda text, files: board.board.update(name, text, files),
                 before_claim=board.pick_up_edits,
+                is_seated=seat.is_held,
             )
             worker = Worker(name, role, board.root, queue=board.queue, ports=ports, interval_s=interval_s)
             log.say("worker.ready", name=name, pid=os.getpid(), command=role.command[0])

@@ -116,6 +116,7 @@ class Ports:
         make_wakeup: A new wakeup.
         environment: What the command inherits.
         show: Puts on the board what the worker does, and with which files.
+        is_seated: Whether this process still has its name.
         before_claim: What else may fill the queue has its turn here: the queue file that people edit.
     """
 
@@ -124,6 +125,7 @@ class Ports:
         "before_claim",
         "clock",
         "environment",
+        "is_seated",
         "log",
         "make_wakeup",
         "manager",
@@ -144,6 +146,7 @@ class Ports:
         environment: Mapping[str, str],
         show: Callable[[str, Sequence[str]], object],
         before_claim: Callable[[], object] = lambda: None,
+        is_seated: Callable[[], bool] = lambda: True,
     ) -> None:
         self.clock = clock
         self.log = log
@@ -154,6 +157,7 @@ class Ports:
         self.environment = environment
         self.show = show
         self.before_claim = before_claim
+        self.is_seated = is_seated
         self._told_s = clock.now().mono_s
 
     def mono_s(self) -> float:

@@ -81,25 +81,34 @@ class Worker:
         Raises:
             CommandNotFound, CommandNotRunnable: The command cannot be started; the job was given back.
         """
+        is_seated = True
         try:
             self._lookout.catch_up()
-            self._recover()
+            if not self._ports.stop.count:  # else the command of the one before may be there yet
+                self._recover()
             self._step("ready")
             self._ports.manager.tell("READY=1")
             self._ports.say_state("idle")
-            while not self._ports.stop.count:
+            while not self._ports.stop.count and (is_seated := self._is_seated()):
                 worked = self._pass()
                 if once:
                     break
                 if not worked or self._ports.mono_s() < self._pause_until_s:
                     self._wait()
-            why = self._ports.stop.why or "once"
-            if not once or self._ports.stop.count:
+            why = self._ports.stop.why or ("" if is_seated else "displaced")
+            if why:
                 self._ports.log.say("worker.stopping", why=why)
-            self._step("stop" if self._ports.stop.count else "pass")
+            self._step("stop" if why else "pass")
         finally:
             self._ports.manager.tell("STOPPING=1")
             self._lookout.close()
+
+    def _is_seated(self) -> bool:
+        """Whether nobody else can have its name by now; where that cannot be seen, it goes on."""
+        try:
+            return self._ports.is_seated()
+        except CoordinationError:
+            return True
 
     def _step(self, event: str) -> None:
         self.state = rules.step(self.state, event)

@@ -117,6 +117,7 @@ class Site:
         self.started: list[Any] = []
         self.shown: list[str] = []
         self.before_claim: Callable[[], object] = lambda: None
+        self.is_seated: Callable[[], bool] = lambda: True
 
     def _faults(self) -> Iterator[str | None]:
         while True:
@@ -140,6 +141,7 @@ class Site:
             environment={},
             show=lambda text, _: self.shown.append(text),
             before_claim=self.before_claim,
+            is_seated=self.is_seated,
         )
         role = Role("builder", {"command": ["x"], **table})
         return Worker(NAME, role, "/", queue=self.queue, ports=ports, interval_s=interval_s)
@@ -391,5 +393,43 @@ def test_a_board_that_cannot_be_written_keeps_nobody_from_work(site: Site) -> No
     worker._ports.show = broken
 
     worker.run(once=True)
+
+    assert site.status("a") == "done"
+
+
+def test_who_has_lost_its_name_claims_nothing(site: Site) -> None:
+    """Somebody else may have it, and take what this one claims for what was left behind."""
+    site.add("a", "b")
+    answers = [True, False]
+    site.is_seated = lambda: answers.pop(0)
+    site.commands = [Command(0)]
+
+    site.worker().run()
+
+    assert (site.status("a"), site.status("b")) == ("done", "ready")
+    assert site.log.lines[-1] == ("stopping", {"why": "displaced"})
+
+
+def test_who_is_to_end_before_it_began_touches_nothing(site: Site) -> None:
+    """It did not wait for the command of the one before."""
+    site.add("a")
+    site.queue.claim("builder", NAME)
+    site.stop.ask()
+
+    site.worker().run()
+
+    assert (site.status("a"), site.outcomes("a")) == ("in_progress", [])
+
+
+def test_a_registry_that_cannot_be_read_ends_nobody(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(0)]
+
+    def broken() -> bool:
+        raise StoreUnavailable("busy")
+
+    site.is_seated = broken
+
+    site.worker().run(once=True)
 
     assert site.status("a") == "done"
