@@ -396,7 +396,20 @@ _ALL = [
         free=(),
         check=queueing.check,
     ),
+    Operation(
+        "queue-sync",
+        queueing.sync,
+        prepare=queueing.edited,
+        settings={"queue_file": queueing.NAME},
+        check=queueing.check_file,
+        is_long=True,
+    ),
     Operation("queue-complete", queueing.complete, prepare=queueing.claimed, free=(), check=queueing.check),
+    Operation("queue-fail", queueing.fail, prepare=queueing.claimed, free=(), check=queueing.check, is_main=False),
+    Operation("queue-stand", queueing.stand, prepare=queueing.held, free=(), kept=(FILE,), check=queueing.check_place),
+    Operation(
+        "queue-mend", queueing.mend, prepare=queueing.damaged, free=(), check=queueing.check_mended, is_main=False
+    ),
     Operation("recover", lambda board, _: _locked(board), prepare=_unfinished, free_after_error=(FILE,)),
     Operation("recover-torn", lambda board, _: _locked(board), prepare=_torn, free_after_error=(FILE,), is_main=False),
     Operation("settle", lambda board, _: _locked(board), prepare=_rebooted, is_damaged=True, free_after_error=(FILE,)),
