@@ -292,13 +292,11 @@ def test_a_second_supervisor_is_refused_and_one_in_the_foreground_ends_by_signal
     assert refused.returncode == 10 and "supervisor" in refused.stderr
     crew.agents.stop()
 
-    crew.registry.joinpath("agents.wanted").write_text(
-        json.dumps({"schema_version": 1, "revision": 99, "roles": {"builder": {"count": 1, "round": 0, "asked": 1}}})
-    )
+    crew.role("tester")
     words = [sys.executable, "-m", "latchboard", "supervise", "--root", str(crew.root)]
     supervisor = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        until(lambda: crew.agents.look().is_as_wanted, "it keeps one")
+        until(lambda: len(crew.ours()) == 3 and crew.agents.look().is_as_wanted, "it keeps what is configured")
         supervisor.terminate()
         said, _ = supervisor.communicate(timeout=30)
     finally:

@@ -133,7 +133,7 @@ class Keeper:
         self._slots: list[Slot] = []
         self._holds: dict[tuple[str, int], _Hold] = {}
         self._written: Any = None
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
         self._is_ending = False
 
     # -- from its start to its end ------------------------------------------------------------------------------------
@@ -192,7 +192,9 @@ class Keeper:
 
     def _is_displaced(self) -> bool:
         try:
-            return not self._place.is_held()
+            is_held = self._place.is_held()
+            self._tell("look", "")
+            return not is_held
         except CoordinationError as exc:  # a disk that does not answer proves nothing
             self._tell("look", exc.message)
             return False
@@ -258,12 +260,12 @@ class Keeper:
                 self._slots.remove(slot)
 
     def _start(self, slot: Slot) -> None:
-        if slot.last is not None and slot.last["status"] == _ALREADY_RUNNING:
-            for role, number, process in self._found():
-                if (role, number) == (slot.role, slot.number):
-                    self._takes(slot, process["identity"], None)
-                    return
         try:
+            if slot.last is not None and slot.last["status"] == _ALREADY_RUNNING:
+                for role, number, process in self._found():
+                    if (role, number) == (slot.role, slot.number):
+                        self._takes(slot, process["identity"], None)
+                        return
             child = self._launch(slot.role, slot.number, self._bell.ring)
         except CoordinationError as exc:
             slot.asked = self._want(slot.role).asked
@@ -271,6 +273,7 @@ class Keeper:
             self._tell("start", exc.message)
             return
         self._takes(slot, child.identity, child)
+        self._tell("start", "")
         pid = child.identity["pid"] if child.identity else 0
         log.info("agents.started role=%s number=%d pid=%d", slot.role, slot.number, pid)
 
@@ -321,9 +324,10 @@ class Keeper:
         self._tell("write", "")
 
     def _tell(self, what: str, trouble: str) -> None:
-        if trouble != self._trouble and (trouble or what == "write"):
+        """Trouble is told when it begins, and when it is over; not in between."""
+        if trouble != self._troubles.get(what, ""):
             log.warning("agents.%s what=%s why=%s", "troubled" if trouble else "well", what, trouble or "-")
-            self._trouble = trouble
+            self._troubles[what] = trouble
 
     def _wait(self, until_s: float) -> None:
         """For the bell, an end, or the next slot that is due."""

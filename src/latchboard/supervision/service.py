@@ -126,13 +126,36 @@ class Agents:
         found = self._configured(roles, tables)
         counts = {name: role.workers if count is None else count for name, role in found.items()}
         with self._turn():
-            before = self._wanted_file.read() or rules.Wanted()
-            is_alone = self._standing().state != "running" and not supervised(self._workers)
-            wanted = rules.asked_for(before, counts, is_alone=is_alone, is_restart=is_restart)
-            wait_s = START_WAIT_S + (max((role.stop_s for role in found.values()), default=0.0) if is_restart else 0.0)
-            self._wanted_file.write(wanted)
+            wait_s = START_WAIT_S + max(role.stop_s for role in found.values())
+            wanted = self._want(counts, is_restart=is_restart)
             self._bring(wanted, counts, wait_s)
         return self._looking.look(roles or tuple(counts), tables)
+
+    def want(self, roles: Collection[str] = ()) -> None:
+        """Say what a supervisor is to keep that is about to be run by hand.
+
+        Args:
+            roles: These, as the configuration says; when none is named what was wanted last, else all that are
+                configured.
+
+        Raises:
+            UsageError, AlreadyRunning, DaemonBusy, StoreError: As `start`.
+        """
+        with self._turn():
+            before = self._wanted_file.read()
+            if self._standing().state == "running":  # whoever asks is about to be refused
+                return
+            if roles or before is None or before.is_empty:
+                found = self._configured(roles, self._tables())
+                self._want({name: role.workers for name, role in found.items()}, is_restart=False)
+
+    def _want(self, counts: Mapping[str, int], *, is_restart: bool) -> rules.Wanted:
+        """Write what is wanted. In one's turn."""
+        before = self._wanted_file.read() or rules.Wanted()
+        is_alone = self._standing().state != "running" and not supervised(self._workers)
+        wanted = rules.asked_for(before, counts, is_alone=is_alone, is_restart=is_restart)
+        self._wanted_file.write(wanted)
+        return wanted
 
     def _configured(self, roles: Collection[str], tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Role]:
         if not roles and not tables:
@@ -151,7 +174,7 @@ class Agents:
         while not self._looking.is_settled(wanted, counts):
             if self._clock.now().mono_s > deadline_s:
                 return
-            if self._supervisors.verify().state == "stale":  # it had just found that nothing was wanted
+            if self._supervisors.verify().state in ("none", "stale"):  # it had just found that nothing was wanted
                 self._ensure()
             self._clock.wait([], _LOOK_S)
 

@@ -9,7 +9,7 @@ import os
 
 from latchboard.surface.cli import kind
 from latchboard.surface.cli.answer import Answer
-from latchboard.surface.cli.grammar import Verb, option
+from latchboard.surface.cli.grammar import Verb, argument, option
 from latchboard.surface.cli.verb.serve import become, log_to_stderr
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latchboard.surface.cli.call import Call
 
 
-def run(call: Call, *, ready_fd: int | None) -> Answer:
+def run(call: Call, *, role: tuple[str, ...], ready_fd: int | None) -> Answer:
     """Keep them until a signal, or until none is wanted."""
     from latchboard.rules.supervision import SUPERVISOR
 
@@ -29,6 +29,8 @@ def run(call: Call, *, ready_fd: int | None) -> Answer:
     if ready_fd is not None:
         os.chdir("/")  # it keeps no folder from being removed or unmounted
     try:
+        if ready_fd is None:  # nobody has said what is wanted before he started it
+            board.agents.want(role)
         why = supervising.supervise(board, ready_fd=ready_fd)
     finally:
         board.close()
@@ -40,12 +42,14 @@ VERBS = (
         "supervise",
         run,
         summary="Keep the workers running that are wanted, in the foreground.",
-        text="One per project; a second one is refused (status 10). `latchboard agents start` starts it in the "
-        "background, and says what is wanted; it ends with the last worker. SIGTERM, SIGINT and SIGHUP drain all "
+        text="Those of the named roles; when none is named, those that were wanted last, else of each role in "
+        "latchboard.toml. One per project; a second one is refused (status 10). `latchboard agents start` starts it in "
+        "the background; it ends with the last worker. SIGTERM, SIGINT and SIGHUP drain all "
         "workers and end it: status 0. When it dies its workers go on, and the next one takes them over.",
         parameters=(
+            argument("role", "[ROLE]...", count="any"),
             option("--ready-fd", "NUMBER", "For programs: the pipe to say in that it is ready.", kind=kind.number),
         ),
-        examples=("latchboard supervise",),
+        examples=("latchboard supervise", "latchboard supervise builder tester"),
     ),
 )
