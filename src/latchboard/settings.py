@@ -82,7 +82,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "queue_backoff_s_max": (3600.0, "A job that keeps failing is tried once an hour at least."),
     "queue_place_s": (
         60.0,
-        "A job keeps others from its files for so long after a claim has looked at it: longer than a worker's interval.",
+        "A job keeps others from its files so long after a claim has looked at it: longer than a worker's interval.",
     ),
     "queue_file": ("", "No file. A path inside the project: the queue stands there too, for people to read and edit."),
     "agents_restart_s": (1.0, "A worker that died is started again after a second; each death in a row doubles that."),
