@@ -124,6 +124,18 @@ def test_who_is_deaf_is_killed_after_the_grace(groups: list[CommandGroup], tmp_p
     assert _group_of(group) == []
 
 
+def test_a_keeper_that_is_killed_takes_its_group_with_it(groups: list[CommandGroup], tmp_path: Path) -> None:
+    """Somebody has killed it, the kernel for its memory, say: nobody is left to end the command but us."""
+    group = start(groups, tmp_path, "sh", "-c", "sleep 300 & echo begun; wait")
+    wait_for(group, b"begun")
+
+    os.kill(group._process.pid, 9)
+
+    found = wait(group)
+    assert (found.exit_code, found.signal) == (None, None)
+    assert _group_of(group) == []
+
+
 def test_who_is_stopped_hears_it_all_the_same(groups: list[CommandGroup], tmp_path: Path) -> None:
     group = start(groups, tmp_path, "sh", "-c", "echo begun; kill -STOP $$; sleep 300")
     wait_for(group, b"begun")

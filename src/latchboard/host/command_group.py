@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from latchboard.errors import CommandNotFound, CommandNotRunnable, UsageError, from_os_error
 from latchboard.host import keeper
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 64 * 1024
 _PIECES_COUNT_MAX = 16
 """So much is read in one go: the rest of the worker has its turn, too."""
+
+_REST_WAIT_S, _LOOK_S = 1.0, 0.002
 
 
 def check_command(command: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> None:
@@ -167,7 +170,10 @@ class CommandGroup:
         if piece:
             self._line += piece
             return False
-        self._process.wait()  # the end of the pipe is that of the keeper
+        if not self._line:  # the end of the pipe is that of the keeper, and somebody has killed it
+            self.end_keeper()
+        self._wait_for_rest()
+        self._process.wait()
         self._read_output()
         self._close()
         self._understand()
@@ -188,6 +194,15 @@ class CommandGroup:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):  # it has ended; or became another user's, and is out of reach
                 return
+
+    def _wait_for_rest(self) -> None:
+        """Where a keeper was killed with its group, the others may need a moment more to be gone.
+
+        The group's number is nobody else's: the keeper has not been reaped.
+        """
+        deadline_s = time.monotonic() + _REST_WAIT_S
+        while keeper.others(self._process.pid) and time.monotonic() < deadline_s:
+            time.sleep(_LOOK_S)
 
     def _say(self, word: bytes) -> None:
         if self._word >= 0:

@@ -106,23 +106,27 @@ def _end(grace_s: float) -> float:
 
 def _others() -> bool:
     """Whether anybody but this process is left of its group."""
-    group, me = os.getpgrp(), os.getpid()
+    return others(os.getpid())
+
+
+def others(leader: int) -> bool:
+    """Whether anybody but its leader is left of a group."""
     try:
         names = [name for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:
-        return _others_by_ps(group, me)
+        return _others_by_ps(leader)
     for name in names:
         try:
             with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
                 state, _, found = file.read(512).rpartition(b")")[2].split()[:3]
         except (OSError, ValueError):  # it has just ended
             continue
-        if int(found) == group and int(name) != me and state not in (b"Z", b"X"):
+        if int(found) == leader != int(name) and state not in (b"Z", b"X"):
             return True
     return False
 
 
-def _others_by_ps(group: int, me: int) -> bool:
+def _others_by_ps(leader: int) -> bool:
     """The same where there is no /proc; this call's own process leaves the group first."""
     reader, writer = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, writer, 1)]
@@ -131,7 +135,7 @@ def _others_by_ps(group: int, me: int) -> bool:
     with open(reader, "rb") as file:
         lines = [line.split() for line in file.read().splitlines()]
     os.waitpid(ps, 0)
-    return any(int(line[1]) == group and int(line[0]) != me and line[2][:1] != b"Z" for line in lines if len(line) > 2)
+    return any(int(line[1]) == leader != int(line[0]) and line[2][:1] != b"Z" for line in lines if len(line) > 2)
 
 
 if __name__ == "__main__":
