@@ -27,8 +27,9 @@ PARTS = {
     "watching": "the stream of events",
     "operating": "break, cleanup",
     "singleton": "one process per agent type, metrics",
+    "queue": "jobs",
 }
-GROUPS = ("credential", "daemon", "handoff", "singleton")
+GROUPS = ("credential", "daemon", "handoff", "queue", "singleton")
 """Verbs of two words."""
 WAIT_S_MAX = float(os.environ.get("LATCHBOARD_CLI_WAIT_S", "30"))
 _SCHEMA = Path(__file__).parents[1] / "schema"

@@ -25,6 +25,7 @@ from tests.services.workqueue.support import SETTINGS, Bench
 
 ROLES = ["builder", "tester", "painter"]
 PATHS = ["x", "y"]
+_OUTCOME = {"complete": "completed", "fail": "failed", "final": "failed", "release": "released"}
 roles = st.sampled_from(ROLES)
 picks = st.integers(0, 1000)
 
@@ -106,6 +107,10 @@ class QueueMachine(RuleBasedStateMachine):
         except HoldLost:
             assert not is_current or before["locks"]
         else:
+            if after.get("already"):  # the same was said of that claim before
+                assert not is_current
+                assert [a["outcome"] for a in after["attempts"] if a["token"] == token] == [_OUTCOME[how]]
+                return
             assert is_current
             if how == "complete" and after["status"] == "done":
                 assert job not in self.done

@@ -170,3 +170,23 @@ def test_another_engine_is_looked_at_without_a_folder(ward: Ward) -> None:
 
     assert [one.name for one in report.standings if one.section == "storage"] == ["mount"]
     assert (report.findings, doctoring.mend(board, "fix", dry_run=False)) == ([], [])
+
+
+def test_records_of_the_queue_are_kept_before_they_are_made_what_the_jobs_say(ward: Ward) -> None:
+    scenes.claims_that_are_gone(ward)
+    board = ward.board()
+    board.store.transact(lambda view: view.put("queue/limits", {"roles": 5}), who="other")
+    before = board.store.read("queue/").revision
+
+    planned = doctoring.mend(board, "fix", dry_run=True)
+    assert board.store.read("queue/").revision == before
+    done = doctoring.mend(board, "fix", dry_run=False)
+
+    assert [one.what for one in done] == [one.what for one in planned]
+    assert all(one.is_done for one in done)
+    assert len(done) == 3  # the claims, the job that had one, the limits
+    kept = [path.name for path in Path(done[0].kept).rglob("*") if path.is_file()]
+    assert any("limits" in name for name in kept)
+    assert any("job-1" in name for name in kept)
+    assert doctoring.mend(board, "fix", dry_run=False) == []
+    assert board.queue.claim("builder", "b2")["job"]["id"] == "job-1"

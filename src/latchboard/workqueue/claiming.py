@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     Claimed = dict[str, Any]
 
-_LOOKED_COUNT_MAX = 32
-"""So many jobs of a line are looked at whose files are not free, before it is said that none is ready."""
+_TRIED_COUNT_MAX = 32
+_PASSED_COUNT_MAX = 256
+"""So many jobs of a line are tried whose files are not free, and so many are passed in all, before it is said that none
+is ready: what a claim costs has an end."""
 
 
 def claim(
@@ -36,12 +38,20 @@ def claim(
             return not_ready(job)
     if why := _full(desk, role):
         return why
-    ids = [job_id] if job_id is not None else [place[2] for place in desk.first(f"ready.{role}", _LOOKED_COUNT_MAX)]
+    ids = [job_id] if job_id is not None else [place[2] for place in desk.first(f"ready.{role}", _PASSED_COUNT_MAX)]
+    held: list[str] = []
+    taken_names: set[str] = set()  # files that a job in front stands in line for: whoever names one is behind it
     for one in ids:
-        taken = _take(desk, desk.job(one), owner, ttl_s, request)
+        job = desk.job(one)
+        if job["files"] and (len(held) >= _TRIED_COUNT_MAX or not taken_names.isdisjoint(job["files"])):
+            continue
+        taken = _take(desk, job, owner, ttl_s, request)
         if taken is not None:
             return taken
-    return _nothing_ready(desk, role, ids)
+        held.append(one)
+        if desk.files.stands(job):
+            taken_names.update(job["files"])
+    return _nothing_ready(desk, role, held)
 
 
 def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:

@@ -105,6 +105,13 @@ class Files:
         }
         table.enqueue(own, waiter)
 
+    def stands(self, job: Job) -> bool:
+        """Whether a job has a place in line."""
+        try:
+            return self._table.waiter(rules.place_id(job)) is not None
+        except MalformedRecord:
+            return False
+
     def leave(self, job: Job) -> None:
         """Give up a job's place in line, if it has one; who stood behind it moves up."""
         request = rules.place_id(job)

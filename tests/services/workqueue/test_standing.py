@@ -106,7 +106,31 @@ def test_jobs_stand_in_line_as_they_came(bench: Bench) -> None:
 
     held.release()
 
-    assert [bench.claim()[0], places(bench)["first"]["agent"]] == ["later", "job.first"]
+    assert bench.claim(owner="w")[0] == "later"
+    nothing(bench, owner="v")
+    assert list(places(bench)) == ["first"]
+
+
+def test_a_free_job_is_found_behind_many_that_want_one_file(bench: Bench) -> None:
+    """One of them stands in line for all: the others are not even tried."""
+    bench.add(*[f"a{n}" for n in range(200)], files=["x"])
+    bench.add("free")
+    hold(bench, "person", "x")
+
+    assert bench.claim()[0] == "free"
+    assert list(places(bench)) == ["a0"]
+
+
+def test_a_claim_that_finds_nothing_has_an_end(bench: Bench) -> None:
+    bench.add(*[f"a{n}" for n in range(40)], files=["x"])
+    for n in range(40):
+        bench.add(f"b{n}", files=[f"f{n}"])
+    hold(bench, "person", "./")
+
+    assert len(nothing(bench).fields["held"]) == 32
+
+    bench.add("free")
+    assert bench.claim()[0] == "free"
 
 
 def test_a_waiting_job_keeps_nobody_else_from_being_claimed(bench: Bench) -> None:
@@ -270,7 +294,7 @@ def test_of_a_damaged_record_of_claims_no_lock_is_known(value: Any) -> None:
 
 
 def test_a_lock_that_cannot_be_read_stops_its_job_and_no_other(bench: Bench) -> None:
-    bench.add("a", files=["x"], priority=0)
+    bench.add("a", files=["x", "y"], priority=0)
     bench.add("b", files=["y"])
     bench.store.transact(lambda view: view.put("locks/x", {"nonsense": 1}), who="vandal")
 

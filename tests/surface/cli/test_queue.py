@@ -85,6 +85,16 @@ def test_the_queue_is_counted_and_drawn(cli: Cli) -> None:
     assert [job["id"] for job in cli("queue", "list", "--agent", "b1", "--json").json["jobs"]] == ["job-1"]
 
 
+def test_who_has_the_files_of_a_job_is_shown(cli: Cli) -> None:
+    add(cli, "builder", "a", "--file", "x.py")
+    cli("acquire", "x.py", "--agent", "person")
+    assert "stands in line" not in cli("queue", "show", "job-1").out
+
+    assert cli("queue", "claim", "builder", "--agent", "b1", "--json").json["held"] == ["job-1"]
+
+    assert "  stands in line for its files, behind person\n" in cli("queue", "show", "job-1").out
+
+
 def test_limits_are_shown_and_set(cli: Cli) -> None:
     add(cli, "builder", "a")
     claim(cli)

@@ -59,6 +59,9 @@ def show(call: Call, *, job: str) -> Answer:
     if one["waits_for"]:
         lines.append(f"  waits for {', '.join(one['waits_for'])}")
     lines += [f"  file {printable(name)}" for name in one["files"]]
+    if found["place"] is not None:
+        behind = ", ".join(dict.fromkeys(printable(str(by.get("agent"))) for by in found["place"]["blocked_by"]))
+        lines.append("  stands in line for its files" + (f", behind {behind}" if behind else ""))
     for attempt in one["attempts"]:
         error = f": {printable(attempt['error'])}" if "error" in attempt else ""
         lines.append(f"  {attempt['ended_at']} {attempt['outcome']} by {printable(attempt['owner'])}{error}")
