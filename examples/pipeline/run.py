@@ -58,14 +58,15 @@ def repository(folder: Path) -> None:
 
 
 def wait(board: Latchboard, last: str) -> None:
-    """Until the last job is done, or one is dead; woken by each change."""
+    """Until all jobs are done, the last one too, or one is dead; woken by each change."""
     deadline_s = time.monotonic() + PATIENCE_S
+    statuses: dict[str, str] = {}
     with board.stream.changes("jobs/", after=0, timeout_s=PATIENCE_S) as changes:
         for change in changes:
-            job = change.value or {}
-            if job.get("status") == "dead" or (job.get("id") == last and job["status"] == "done"):
-                return
-            if time.monotonic() > deadline_s:
+            job = change.value or {"id": change.key, "status": "done"}
+            statuses[job["id"]] = job["status"]
+            is_over = "dead" in statuses.values() or (last in statuses and {*statuses.values()} == {"done"})
+            if is_over or time.monotonic() > deadline_s:
                 return
 
 
