@@ -9,6 +9,8 @@ import pytest
 from latchboard.errors import UsageError
 from latchboard.rules import queue_file as files
 from latchboard.rules import queue_file_merge as merging
+from latchboard.rules import queue_file_plan as plans
+from latchboard.rules import workqueue_graph as graph
 
 
 def task(task_id: str, **fields: Any) -> dict[str, Any]:
@@ -79,3 +81,24 @@ def test_the_base_of_a_field_in_conflict_stays_what_it_was() -> None:
     assert after["tasks"]["a"]["priority"] == 1
     assert after["tasks"]["a"]["extra"] == {"x": 1}
     assert after["open"] == {}
+
+
+def test_a_hundred_thousand_hostile_tasks_are_refused_in_one_go() -> None:
+    """Chains that begin with nothing, and circles by the thousand: each is looked at a few times, not all for each."""
+    one = task("a")
+    chain = {f"c{at}": {**one, "id": f"c{at}", "dependencies": [f"c{at + 1}"]} for at in range(50_000)}
+    ring = {f"r{at}": {**one, "id": f"r{at}", "dependencies": [f"r{at ^ 1}"]} for at in range(50_000)}
+
+    found = plans.refused({**chain, **ring, "a": one}, {})
+
+    assert len(found) == 100_000
+    assert found["c49999"] == "it depends on c50000, and there is no such task"
+    assert "r0 -> r1 -> r0" in found["r0"]
+    assert found["r2"] == "it would wait in a circle, or for one"
+
+
+def test_who_waits_for_a_circle_waits_without_end() -> None:
+    waits = {"a": ["b"], "b": ["a", "x"], "c": ["a"], "d": ["x"], "x": []}
+
+    assert graph.endless(["c", "d"], lambda one: waits[one]) == {"a", "b", "c"}
+    assert graph.endless(["d"], lambda one: waits[one]) == set()

@@ -96,8 +96,10 @@ class QueueShelf:
             return [new["base"]]
         return [one["base"] for one in (old, new) if one is not None]
 
-    def note(self, written: dict[str, Any], data: bytes) -> None:
+    def note(self, written: dict[str, Any], data: bytes, *, unwritten: dict[str, Any] | None) -> None:
         """See queue_file/port.py."""
+        if unwritten is not None:
+            self._write("base", {"format": 1, "sha256": "", "base": unwritten})
         self._write("next", {"format": 1, "sha256": sha256(data).hexdigest(), "base": written})
 
     def settle(self) -> None:

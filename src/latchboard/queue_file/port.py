@@ -34,8 +34,8 @@ class Shelf(Protocol):
     def load(self, data: bytes | None) -> list[dict[str, Any]]:
         """What was last written, for a file of these bytes; two where it is not known which; none: nothing is known."""
 
-    def note(self, written: dict[str, Any], data: bytes) -> None:
-        """Say what is about to be written; `settle` says that it was."""
+    def note(self, written: dict[str, Any], data: bytes, *, unwritten: dict[str, Any] | None) -> None:
+        """Say what is about to be written; `settle` says that it was. `unwritten`: what the file says until then."""
 
     def settle(self) -> None:
         """What was noted has been written."""

@@ -176,7 +176,10 @@ class LiveFile:
         text = data if is_same and data is not None else files.text(after)
         base = {**merging.base(result, bases, ours.tasks, limits), "format": 1}
         if not is_same or bases != [base]:
-            self._shelf.note(base, text)
+            known = {one["task"] for one in result.conflicts if not one["field"]}.union(result.hidden, result.gone)
+            read = {i: theirs.tasks.get(i, one) for i, one in ours.tasks.items() if i in theirs.tasks or i in known}
+            unwritten = {**merging.base(result, bases, read, theirs.limits), "format": 1}
+            self._shelf.note(base, text, unwritten=None if bases == [unwritten] else unwritten)
             if not is_same:
                 self._file.write(text, instead_of=data)
             self._shelf.settle()

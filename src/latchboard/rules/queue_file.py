@@ -267,4 +267,6 @@ def written(raw: Raw | None, said: Task | None, now: Task, kept: frozenset[str] 
             del found[name]
         elif name not in said["extra"] or now["extra"][name] != said["extra"][name]:
             found[name] = now["extra"][name]
+    if "role" not in kept and _role(found, _status(found)) != now["role"]:
+        found["role"] = now["role"]  # the status does not say it any more
     return found

@@ -55,10 +55,12 @@ class Merged:
         self.hidden: list[str] = []
         self.limits: dict[str, Any] = {}
         self.conflicts: list[dict[str, Any]] = []
+        self._kept: dict[str, set[str]] = {}
 
     def conflict(self, task: str, field: str, why: str, theirs: Any, ours: Any) -> None:
         """Note one."""
         self.conflicts.append({"task": task, "field": field, "why": why, "file": theirs, "queue": ours})
+        self._kept.setdefault(task, set()).add(field)
 
     def refuse(self, refused: dict[str, str]) -> None:
         """Make conflicts of what the queue has refused: why, by task."""
@@ -77,7 +79,7 @@ class Merged:
 
     def kept(self, task: str) -> frozenset[str]:
         """The fields of a task that stay as they are."""
-        return frozenset(one["field"] for one in self.conflicts if one["task"] == task)
+        return frozenset(self._kept.get(task, ()))
 
 
 def merged(

@@ -11,7 +11,8 @@ from latchboard.rules import workqueue_graph as graph
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from typing import Any
 
     from latchboard.rules.queue_file import Task
     from latchboard.rules.workqueue import Job
@@ -20,15 +21,31 @@ if TYPE_CHECKING:
 def refused(new: Mapping[str, Task], there: Mapping[str, Job]) -> dict[str, str]:
     """Which new tasks cannot be jobs, and why: what they name is not there, or they would wait in a circle."""
     found: dict[str, str] = {}
-    while True:
-        left = {task_id: one for task_id, one in new.items() if task_id not in found}
-        wrong = {task_id: why for task_id, one in left.items() if (why := _why_not(one, left, there))}
-        if not wrong and (cycle := graph.cycle(left, lambda one, left=left: _waits(one, left, there))):  # type: ignore[misc]
-            way = " -> ".join(cycle)
-            wrong = {task_id: f"they would wait for each other for ever: {way}" for task_id in cycle if task_id in left}
-        if not wrong:
-            return found
-        found |= wrong
+    _refuse(found, {i: why for i, one in new.items() if (why := _why_not(one, new, there))}, new)
+    left = {task_id: one for task_id, one in new.items() if task_id not in found}
+    waits = _waits(left, there)
+    if cycle := graph.cycle(left, waits):
+        way = " -> ".join(cycle)
+        others = dict.fromkeys(graph.endless(left, waits), "it would wait in a circle, or for one")
+        named = dict.fromkeys(cycle, f"they would wait for each other for ever: {way}")
+        _refuse(found, {i: why for i, why in {**others, **named}.items() if i in left}, new)
+    return found
+
+
+def _refuse(found: dict[str, str], wrong: dict[str, str], new: Mapping[str, Task]) -> None:
+    """Refuse tasks, and those that name them."""
+    users: dict[str, list[str]] = {}
+    for task_id, one in new.items():
+        for named in {*one["dependencies"], one["parent"]}:
+            users.setdefault(named, []).append(task_id)
+    found |= wrong
+    follow = [*wrong]
+    while follow:
+        gone = follow.pop()
+        for user in users.get(gone, []):
+            if user not in found:
+                found[user] = f"it names {gone}, and there is no such task"
+                follow.append(user)
 
 
 def _why_not(one: Task, left: Mapping[str, Task], there: Mapping[str, Job]) -> str:
@@ -43,9 +60,24 @@ def _why_not(one: Task, left: Mapping[str, Task], there: Mapping[str, Job]) -> s
     return f"{parent} is {there[parent]['status']}" if there[parent]["status"] in queue.FINAL else ""
 
 
-def _waits(task_id: str, left: Mapping[str, Task], there: Mapping[str, Job]) -> list[str]:
-    own = left[task_id]["dependencies"] if task_id in left else there[task_id]["waits_for"] if task_id in there else []
-    return [*own, *(other["id"] for other in left.values() if other["parent"] == task_id)]
+def _waits(left: Mapping[str, Task], there: Mapping[str, Job]) -> Callable[[str], list[str]]:
+    """What a task or a job would wait for: its dependencies, and its parts."""
+    parts = _parts(left.values())
+
+    def waits(one: str) -> list[str]:
+        own = left[one]["dependencies"] if one in left else there[one]["waits_for"] if one in there else []
+        return [*own, *parts.get(one, [])]
+
+    return waits
+
+
+def _parts(tasks: Iterable[Any]) -> dict[str, list[str]]:
+    """The tasks that are parts of others, by those."""
+    found: dict[str, list[str]] = {}
+    for one in tasks:
+        if one["parent"] is not None:
+            found.setdefault(one["parent"], []).append(one["id"])
+    return found
 
 
 def planned(
@@ -61,10 +93,7 @@ def planned(
         at: Now.
     """
     found = {i: files.made(one, number=0, by=by, at=at, is_claimed=i in claimed) for i, one in new.items()}
-    parts: dict[str, list[str]] = {}
-    for job in found.values():
-        if job["parent"] is not None:
-            parts.setdefault(job["parent"], []).append(job["id"])
+    parts = _parts(found.values())
     for job in found.values():
         if job["status"] != "done":
             needed = dict.fromkeys([*job["dependencies"], *parts.get(job["id"], [])])

@@ -34,3 +34,33 @@ def cycle(starts: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> l
                 way[following] = None
                 branches.append(iter(waits_for(following)))
     return []
+
+
+def endless(starts: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> set[str]:
+    """Those that wait in a circle, or for one that does, however long the way.
+
+    Args:
+        starts: From where to look; who is met on the way is looked at, too.
+        waits_for: What a job waits for; asked once for each.
+    """
+    left: dict[str, int] = {}
+    waiting: dict[str, list[str]] = {}
+    follow = [*starts]
+    free: list[str] = []
+    while follow:
+        one = follow.pop()
+        if one in left:
+            continue
+        needed = [*waits_for(one)]
+        left[one] = len(needed)
+        for other in needed:
+            waiting.setdefault(other, []).append(one)
+        if not needed:
+            free.append(one)
+        follow += needed
+    while free:
+        for one in waiting.get(free.pop(), []):
+            left[one] -= 1
+            if not left[one]:
+                free.append(one)
+    return {one for one, count in left.items() if count}

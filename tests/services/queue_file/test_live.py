@@ -473,3 +473,29 @@ def test_a_child_that_was_forked_meanwhile_keeps_nobody_from_the_file(desk: Desk
     os.close(write)
     os.waitpid(child, 0)
     assert desk.path.exists()
+
+
+def test_what_a_person_takes_back_after_a_crash_is_an_edit(desk: Desk) -> None:
+    desk.bench.add("a")
+    desk.live.sync()
+    desk.bench.claim()
+    desk.edit("a", title="Other")
+    desk.killed_at("write")
+    assert desk.bench.job("a")["title"] == "Other"
+    desk.edit("a", title="a")
+
+    report = desk.live.sync()
+
+    assert (report["conflicts"], report["changed"]) == ([], ["a"])
+    assert (desk.bench.job("a")["title"], desk.task("a")["title"], desk.task("a")["agent"]) == ("a", "a", "w")
+
+
+def test_a_role_that_only_the_status_said_is_not_lost_with_it(desk: Desk) -> None:
+    desk.write({"tasks": [task("a", status="awaiting_test")]})
+    desk.live.sync()
+    desk.bench.queue.block("a", by="lead")
+
+    for _ in range(2):
+        assert desk.live.sync()["conflicts"] == []
+
+    assert (desk.task("a")["role"], desk.bench.job("a")["role"]) == ("tester", "tester")
