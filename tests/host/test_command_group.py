@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from latchboard.errors import CommandNotFound, CommandNotRunnable, UsageError
+from latchboard.host import keeper
 from latchboard.host.command_group import CommandGroup, check_command
 from latchboard.host.kernel_lock import kernel_lock
 from latchboard.host.lock_file import LockFile
@@ -143,6 +144,20 @@ def test_who_is_stopped_hears_it_all_the_same(groups: list[CommandGroup], tmp_pa
     group.end()
 
     assert wait(group).signal == 15
+
+
+@pytest.mark.needs_tool("ps")
+@pytest.mark.parametrize("look", [keeper.others, keeper._others_by_ps])
+def test_who_is_left_is_seen_with_and_without_proc(
+    groups: list[CommandGroup], tmp_path: Path, look: Callable[[int], bool]
+) -> None:
+    group = start(groups, tmp_path, "sh", "-c", "echo begun; exec sleep 300")
+    wait_for(group, b"begun")
+
+    assert look(group._process.pid)
+    group.end()
+    wait(group)
+    assert not look(group._process.pid)
 
 
 def test_the_lock_lasts_as_long_as_the_group(groups: list[CommandGroup], tmp_path: Path) -> None:
