@@ -24,6 +24,7 @@ from latchboard.rules.finding import CATALOGUE
 from latchboard.testing import ManualClock
 from tests.process import space
 from tests.process.nursery import Channel, Nursery
+from tests.process.queue_scenes import claims_that_are_gone, line_without_a_job
 from tests.process.ward import Ward
 
 pytestmark = pytest.mark.process
@@ -386,26 +387,6 @@ def damaged_beginning(ward: Ward) -> None:
     board.close()
     newest = max((ward.store / "journal").glob("*.records"))
     newest.write_bytes(newest.read_bytes()[:-20])
-
-
-def _queue(ward: Ward) -> Latchboard:
-    board = ward.board()
-    board.queue.submit([{"title": f"job {n}", "role": "builder"} for n in range(3)], by="lead")
-    board.queue.claim("builder", "b1")
-    return board
-
-
-def line_without_a_job(ward: Ward) -> None:
-    """Written by a program that keeps no line."""
-    board = _queue(ward)
-    board.store.transact(lambda view: view.put("queue/ready.builder.0", {"places": [[50, 3, "job-3"]]}), who="other")
-    board.close()
-
-
-def claims_that_are_gone(ward: Ward) -> None:
-    board = _queue(ward)
-    board.store.transact(lambda view: view.delete("queue/active"), who="other")
-    board.close()
 
 
 SCENES: list[tuple[str, Callable[..., None], bool]] = [

@@ -19,6 +19,7 @@ from latchboard.store.files import journal_end
 from latchboard.store.files.health import Inspector
 from latchboard.store.memory import MemoryStore
 from tests.process import test_doctor_findings as scenes
+from tests.process.queue_scenes import claims_that_are_gone
 from tests.process.ward import Ward
 
 pytestmark = pytest.mark.process
@@ -173,7 +174,7 @@ def test_another_engine_is_looked_at_without_a_folder(ward: Ward) -> None:
 
 
 def test_records_of_the_queue_are_kept_before_they_are_made_what_the_jobs_say(ward: Ward) -> None:
-    scenes.claims_that_are_gone(ward)
+    claims_that_are_gone(ward)
     board = ward.board()
     board.store.transact(lambda view: view.put("queue/limits", {"roles": 5}), who="other")
     before = board.store.read("queue/").revision
