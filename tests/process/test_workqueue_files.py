@@ -37,11 +37,12 @@ def work(channel: Channel, root: str, owner: str) -> None:
         try:
             claim = board.queue.claim("builder", owner, ttl_s=600, durable=False)
         except WipLimitReached:
+            board.clock.wait([], 0.002)  # whoever has a claim shall get on with it
             continue
         except NothingReady as exc:
             if not exc.fields["held"]:
                 break
-            board.clock.wait([], 0.001)
+            board.clock.wait([], 0.002)
             continue
         held = board.locks.check(claim["job"]["files"], agent="probe")
         if {one["agent"] for one in held} != {owner} or {one["name"] for one in held} != set(claim["job"]["files"]):

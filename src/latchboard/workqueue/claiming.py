@@ -43,15 +43,23 @@ def claim(
     taken_names: set[str] = set()  # files that a job in front stands in line for: whoever names one is behind it
     for one in ids:
         job = desk.job(one)
-        if job["files"] and (len(held) >= _TRIED_COUNT_MAX or not taken_names.isdisjoint(job["files"])):
+        if job["files"] and _is_passed(desk, job, taken_names, is_enough=len(held) >= _TRIED_COUNT_MAX):
             continue
         taken = _take(desk, job, owner, ttl_s, request)
         if taken is not None:
             return taken
         held.append(one)
-        if desk.files.stands(job):
+        if desk.files.place(job) is not None:
             taken_names.update(job["files"])
     return _nothing_ready(desk, role, held)
+
+
+def _is_passed(desk: Desk, job: Job, taken_names: set[str], *, is_enough: bool) -> bool:
+    """Whether a job that names files need not be tried; one that has a place may be the first in line of its files."""
+    place = desk.files.place(job)
+    if place is not None:
+        return is_enough and "is_next" not in place
+    return is_enough or not taken_names.isdisjoint(job["files"])
 
 
 def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:

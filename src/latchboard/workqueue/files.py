@@ -105,12 +105,12 @@ class Files:
         }
         table.enqueue(own, waiter)
 
-    def stands(self, job: Job) -> bool:
-        """Whether a job has a place in line."""
+    def place(self, job: Job) -> Waiter | None:
+        """A job's place in line; None: it has none that can be read."""
         try:
-            return self._table.waiter(rules.place_id(job)) is not None
+            return self._table.waiter(rules.place_id(job))
         except MalformedRecord:
-            return False
+            return None
 
     def leave(self, job: Job) -> None:
         """Give up a job's place in line, if it has one; who stood behind it moves up."""

@@ -111,6 +111,18 @@ def test_jobs_stand_in_line_as_they_came(bench: Bench) -> None:
     assert list(places(bench)) == ["first"]
 
 
+def test_who_is_first_in_line_is_tried_also_behind_one_that_wants_the_same(bench: Bench) -> None:
+    """A job that comes before it in the queue may have come to the files later."""
+    bench.add("a", files=["x", "y"], priority=9)
+    held = hold(bench, "person", "x")
+    nothing(bench)
+    bench.add("b", files=["y"], priority=0)
+    nothing(bench)
+    held.release()
+
+    assert [bench.claim(owner="v")[0], *places(bench)] == ["a", "b"]
+
+
 def test_a_free_job_is_found_behind_many_that_want_one_file(bench: Bench) -> None:
     """One of them stands in line for all: the others are not even tried."""
     bench.add(*[f"a{n}" for n in range(200)], files=["x"])
