@@ -25,6 +25,10 @@ AT_ONCE_S = 2.0
 Records = dict[str, dict[str, Any]]
 
 
+NO_RECORDS = ("journal", "bells", "kept", "queue_file")
+"""Folders of a store in which other files lie."""
+
+
 class Folder:
     """A store's folder, read by a program that knows the protocol and not the library."""
 
@@ -44,7 +48,7 @@ class Folder:
         """Key to value of every record file; what cannot be read becomes a problem."""
         found: Records = {}
         for path in self._files():
-            if path.name in ("FORMAT", "status_board.json") or path.parent.name in ("journal", "bells", "kept"):
+            if path.name in ("FORMAT", "status_board.json") or path.parent.name in NO_RECORDS:
                 continue
             try:
                 value = json.loads(path.read_bytes())

@@ -72,7 +72,7 @@ class ProjectFiles:
         missing = self.missing_folders(name)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            _sweep(path)
+            sweep(path)
             status = os.lstat(path) if instead_of is not None else None
         except OSError as exc:
             raise from_os_error(exc, "write", path) from exc
@@ -89,7 +89,7 @@ class ProjectFiles:
         self._is_still(name, instead_of)
         path = f"{self._root}/{name}"
         try:
-            _sweep(path)
+            sweep(path)
             os.unlink(path)
         except OSError as exc:
             raise from_os_error(exc, "remove", path) from exc
@@ -303,7 +303,7 @@ class KeptFiles:
         path = f"{self._folder}/{name}"
         try:
             self._make_folder()
-            _sweep(path)
+            sweep(path)
             status = os.lstat(path) if os.path.lexists(path) else None
         except OSError as exc:
             raise from_os_error(exc, "write", path) from exc
@@ -325,7 +325,7 @@ def _folders(name: str) -> list[str]:
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _sweep(path: str) -> None:
+def sweep(path: str) -> None:
     """Remove what a killed process left beside a file."""
     folder, last = os.path.split(path)
     for name in os.listdir(folder):

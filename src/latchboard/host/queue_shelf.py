@@ -2,7 +2,7 @@
 
 Law 1. What is about to be written is noted before, and settled after: who was killed in between has left both, and the
 file itself says which of them it is; where somebody has edited it since, either may be.
-Law 2. What cannot be read is as good as not there: then whatever differs is a conflict, and nothing is guessed.
+Law 2. What is damaged is as good as not there: then whatever differs is a conflict, and nothing is guessed.
 
 Protocol: protocol/queue_file.md, "What is kept".
 """
@@ -18,6 +18,7 @@ from hashlib import sha256
 
 from latchboard.errors import StoreBusy, from_os_error
 from latchboard.host import staged
+from latchboard.host.project_file import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,11 +138,17 @@ class QueueShelf:
             os.chmod(self._folder, 0o2770)
 
     def _load(self, what: str) -> dict[str, Any]:
+        """What is in there; nothing where it is not there or no JSON. Raises StoreError: just now nobody can tell."""
+        path = self._path(what)
         try:
-            fd = os.open(self._path(what), os.O_RDONLY | _SAFE)
+            fd = os.open(path, os.O_RDONLY | _SAFE)
             with open(fd, "rb") as file:
                 found = json.loads(file.read())
-        except (OSError, ValueError, RecursionError):
+        except FileNotFoundError:
+            return {}
+        except OSError as exc:
+            raise from_os_error(exc, "read", path) from exc
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -156,6 +163,7 @@ class QueueShelf:
     def _write(self, what: str, value: dict[str, Any]) -> None:
         path = self._path(what)
         try:
+            sweep(path)
             status = os.lstat(path) if os.path.lexists(path) else None
         except OSError as exc:
             raise from_os_error(exc, "write", path) from exc

@@ -41,7 +41,7 @@ OURS: dict[str, Any] = {
 FIELDS = (*SAID, *OURS)
 LEASE_FIELDS = ("task_id", "role", "owner", "started_at", "ttl_seconds", "heartbeat_at", "token")
 
-_ROLE_OF = {status: role for role, status in queue.READY_STATUS.items()}
+_MARK = b"\xef\xbb\xbf"  # of the byte order, which some editors write
 WAITING = {work: status for status, work in queue.WORK_STATUS.items()}
 """In which status a job waits that is claimed in this one."""
 
@@ -56,7 +56,7 @@ def read(data: bytes) -> dict[str, Any]:
         UsageError: It is none; says where.
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(_MARK).decode()  # the codec utf-8-sig would have to be loaded, which may fail
     except UnicodeDecodeError as exc:
         raise UsageError(f"it is no UTF-8: {exc.reason} at byte {exc.start}") from exc
     try:
