@@ -19,7 +19,7 @@ from tests.services.workqueue.support import problems
 pytestmark = pytest.mark.process
 
 PATHS = ["a", "b", "c", "d", "e"]
-JOBS = 400 if SOAK else 60
+JOBS = 300 if SOAK else 60
 WORKERS = 12 if SOAK else 5
 PEOPLE = 4 if SOAK else 2
 LIMIT = 4
@@ -83,7 +83,7 @@ def test_nobody_shares_a_file_and_nobody_starves(nursery: Nursery, tmp_path: Pat
     for one in [*people, *workers]:
         one.channel.send(go=True)
 
-    wrong = [one.receive()["wrong"] for one in workers]
+    wrong = [one.receive(timeout_s=150)["wrong"] for one in workers]
     for one in people:
         one.channel.send(stop=True)
     got = [one.receive()["got"] for one in people]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Claimed = dict[str, Any]
 
 _TRIED_COUNT_MAX = 32
-_PASSED_COUNT_MAX = 256
+_PASSED_COUNT_MAX = 128
 """So many jobs of a line are tried whose files are not free, and so many are passed in all, before it is said that none
 is ready: what a claim costs has an end."""
 

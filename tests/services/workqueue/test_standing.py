@@ -125,7 +125,7 @@ def test_who_is_first_in_line_is_tried_also_behind_one_that_wants_the_same(bench
 
 def test_a_free_job_is_found_behind_many_that_want_one_file(bench: Bench) -> None:
     """One of them stands in line for all: the others are not even tried."""
-    bench.add(*[f"a{n}" for n in range(200)], files=["x"])
+    bench.add(*[f"a{n}" for n in range(100)], files=["x"])
     bench.add("free")
     hold(bench, "person", "x")
 
