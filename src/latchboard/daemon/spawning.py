@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 
+from latchboard.clock import Readable
 from latchboard.codec import decode
 from latchboard.daemon.state import LOG
 from latchboard.errors import DaemonFailed, HostError, UsageError, from_os_error
@@ -134,7 +135,7 @@ def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:
     deadline_s, data = clock.now().mono_s + wait_s, b""
     while b"\n" not in data and len(data) < _LINE_BYTES_MAX:
         left_s = deadline_s - clock.now().mono_s
-        if left_s <= 0 or not clock.wait([_Readable(reader)], left_s):
+        if left_s <= 0 or not clock.wait([Readable(reader)], left_s):
             return None
         piece = os.read(reader, _LINE_BYTES_MAX)
         if not piece:
@@ -144,16 +145,6 @@ def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:
         return decode(data)
     except ValueError:
         return None
-
-
-class _Readable:
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
 
 
 def take_back(child: Child, machine: Machine, clock: Clock) -> None:
