@@ -17,7 +17,7 @@ from latchboard.errors import MalformedRecord, StoreFull, from_os_error
 from latchboard.store.files import guard, layout, records, recovery
 from latchboard.store.files.damage import DECIDING
 from latchboard.store.files.folder import Folder
-from latchboard.store.files.journal_end import take
+from latchboard.store.files.journal_end import Fold, lines_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,14 +167,14 @@ class Repairer:
 
 
 def _folded(folder: Folder) -> Latest:
-    """The last commit of each record, of every journal that is kept; the guard is held."""
-    latest: Latest = {}
+    """The last commit of each record, as far as the journals that are kept can be believed; the guard is held."""
+    known = Fold()
     header = guard.read_header(folder.guard)
     for base in recovery.bases(folder):
         if header is not None and base <= header.base:
-            for entry in recovery.entries(folder, base):
-                take(entry, latest)
-    return latest
+            for entry in lines_of(recovery.content(folder, base), base):
+                known.take(entry)
+    return known.latest
 
 
 def _restore(folder: Folder, key: str, latest: Latest) -> bool:
