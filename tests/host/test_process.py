@@ -68,6 +68,15 @@ def test_term_is_enough_for_most(host: SystemHost, start: Any) -> None:
     assert not os.path.exists(f"/proc/{process.pid}"), "reaped"
 
 
+def test_whoever_waits_for_its_status_gets_it(host: SystemHost, start: Any) -> None:
+    process, identity = start()
+
+    ending = end_process(host, SystemClock(), identity, reaps=False)
+
+    assert (ending.is_gone, ending.by) == (True, "TERM")
+    assert process.wait(5) == -signal.SIGTERM
+
+
 def test_who_ignores_term_is_killed_and_that_is_told(host: SystemHost, start: Any) -> None:
     _, identity = start(IGNORES)
 

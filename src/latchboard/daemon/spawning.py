@@ -150,7 +150,7 @@ def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:
 def take_back(child: Child, machine: Machine, clock: Clock) -> None:
     """End a daemon that this process started and does not want any more."""
     if child.identity is not None and child.status(0) is None:
-        end_process(machine, clock, child.identity)
+        end_process(machine, clock, child.identity, reaps=False)  # its status is what is told of it
 
 
 def failed(root: str, child: Child, *, late_s: float | None) -> DaemonFailed:

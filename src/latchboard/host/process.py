@@ -67,6 +67,7 @@ def end_process(
     why_not: Callable[[], str] = lambda: "",
     term_wait_s: float = TERM_WAIT_S,
     kill_wait_s: float = KILL_WAIT_S,
+    reaps: bool = True,
 ) -> Ending:
     """End exactly that process: TERM, wait, KILL, wait, reap.
 
@@ -77,6 +78,7 @@ def end_process(
         why_not: Asked before each signal, with the grip already on the process: why it must not get it; "" to go on.
         term_wait_s: Between TERM and KILL, seconds.
         kill_wait_s: After KILL, seconds.
+        reaps: False for a child whose exit status somebody else in this process waits for: a status is told once.
     """
     own_pid = machine.me()["pid"]
     if identity["pid"] == own_pid:
@@ -91,7 +93,10 @@ def end_process(
         verdict = machine.verdict(identity)
         return Ending(is_gone=verdict in GONE, why="no-grip" if verdict == "live" else verdict)
     try:
-        return _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
+        ending = _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
+        if reaps and ending.is_gone and machine.verdict(identity) == "dead":  # not when its pid is somebody else's
+            grip.reap()
+        return ending
     finally:
         grip.close()
 
@@ -114,12 +119,9 @@ def _end(
             verdict = machine.verdict(identity)
             if verdict not in GONE:
                 return Ending(is_gone=False, by=sent, why=why)
-            if verdict == "dead":  # not when its pid is somebody else's
-                grip.reap()
             return Ending(is_gone=True, by=sent, why="" if sent else verdict)
         sent = signal
         if _has_ended(machine, clock, identity, grip, wait_s):
-            grip.reap()
             return Ending(is_gone=True, by=sent)
     return Ending(is_gone=False, by=sent, why="survived")
 
