@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from latchboard.daemon.stopping import STOP_S_MAX
 from latchboard.host.system import SystemHost
-from latchboard.surface.web.running import STOP_S_MAX
 from tests.process.nursery import until
 from tests.process.serving import TICK_S, Project, ask, is_there, listens, wait_until_gone
 
