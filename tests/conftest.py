@@ -12,6 +12,7 @@ Boards. A test in a temporary folder that makes no board finds none: above the t
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -52,6 +53,21 @@ hypothesis.settings.load_profile("soak" if SOAK else "ci")
 def pytest_report_header() -> str:
     profile = "soak" if SOAK else "ci"
     return f"latchboard: hypothesis profile {profile}; missing tools {'fail' if REQUIRE_ALL else 'skip'}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast lane does not even load the tests of the other folders: that takes longer than a third of its tests."""
+    if config.getoption("markexpr") != "fast" or not collection_path.is_relative_to(TESTS):
+        return None
+    path = collection_path.relative_to(TESTS).as_posix()
+    is_above = any(folder.startswith(f"{path}/") for folder in FAST)
+    return None if path == "." or is_above or f"{path}/".startswith(FAST) else True
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: collecting garbage, and each fork of a test, need not go through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
