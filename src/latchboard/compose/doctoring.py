@@ -210,7 +210,7 @@ def checks(
         identity.machine(root, host, place),
         identity.registry(root, settings.singleton_types, host, place),
         identity.hooks(root, lambda: setting_up.hooks_in_place(board, folder)),
-        tokens.credentials(root, known, clock),
+        tokens.credentials(root, known, clock, place),
         tokens.secret(root, server.token_path, place),
         storage.mount(root, place),
         refresh_lock.refresh_locks(root, known, clock, place, threshold_s=threshold_s),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN_COUNT = 20
 """So many findings of one kind are told one by one; of more, their number."""
+_WATCHES_COUNT = 65536
 
 _HOW = {
     "missing": "it is not there",
@@ -237,7 +238,9 @@ def notification(shelf: Shelf, place: Place) -> Check:
         if not why:
             return Seen("the system tells of changes", is_told=True)
         text = f"the system tells of no changes ({why}): watchers look every 50 ms"
-        remedy = command("sysctl", "-w", f"{why}=65536") if why.startswith("fs.") else command("sysctl", "fs.inotify")
+        enough = max(_WATCHES_COUNT, 2 * place.limit(why))  # a limit that is used up may be higher than most have it
+        words = ["-w", f"{why}={enough}"] if why.startswith("fs.") else ["fs.inotify"]
+        remedy = command("sysctl", *words)
         return Seen(text, [Finding("F-113", text, remedy, why=why)], is_told=False)
 
     return Check("storage", "notification", look)
