@@ -10,6 +10,7 @@ import pytest
 
 from latchboard import Latchboard
 from latchboard.board.fold import SPAN_BYTES
+from latchboard.store.files.follow import Tail
 from latchboard.testing import FakeHost, ManualClock
 
 
@@ -108,3 +109,20 @@ def test_a_gap_farther_back_than_a_start_reads_is_none(tmp_path: Path) -> None:
     scene.work("late")
 
     assert names(scene.open().board.read()["file_modification_history"]) == ["2.py"]
+
+
+def test_a_journal_in_which_nothing_was_committed_is_no_gap(tmp_path: Path) -> None:
+    """The machine started again and again, and somebody looked whether there was something to do."""
+    scene = Scene(tmp_path)
+    early = scene.work("early")
+    for _ in range(3):
+        scene.clock.reboot()
+        scene.project = scene.open()
+        scene.project.store.transact(lambda view: None, who="nobody")
+    late = scene.work("late")
+    told = scene.project.replay
+
+    assert told.at(early)["revision"] == early
+    assert names(told.at(late)["file_modification_history"]) == ["1.py", "2.py"]
+    assert told.at(late) == {**scene.open().board.read()}
+    assert Tail(scene.project.store.path).behind_gap() == 0
