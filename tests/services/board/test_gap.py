@@ -10,6 +10,8 @@ import pytest
 
 from latchboard import Latchboard
 from latchboard.board.fold import SPAN_BYTES
+from latchboard.clock import iso
+from latchboard.errors import Compacted
 from latchboard.store.files.follow import Tail
 from latchboard.testing import FakeHost, ManualClock
 
@@ -126,3 +128,19 @@ def test_a_journal_in_which_nothing_was_committed_is_no_gap(tmp_path: Path) -> N
     assert names(told.at(late)["file_modification_history"]) == ["1.py", "2.py"]
     assert told.at(late) == {**scene.open().board.read()}
     assert Tail(scene.project.store.path).behind_gap() == 0
+
+
+def test_the_newest_whose_commit_is_not_kept_is_the_board_as_it_is_now(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.work("early")
+    newest = scene.work("lost")
+    scene.damage(newest)
+    scene.clock.advance(5)
+    told = scene.project.replay
+
+    assert told.at(newest) == scene.open().board.read()
+    assert told.at(newest)["last_updated"] == iso(scene.clock.now().wall_s)
+    last = told.commits()[-1]["revision"]
+    assert last < newest
+    with pytest.raises(Compacted):
+        told.commits(after=last)
