@@ -39,6 +39,7 @@ class World:
         self.retirement = Retirement(
             board.root,
             me=self.me,
+            host="127.0.0.1",
             port=PORT,
             epoch=0,
             clock=self.clock,

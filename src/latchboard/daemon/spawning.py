@@ -10,6 +10,7 @@ Protocol: protocol/daemon.md, "Command line"; protocol/health.md, "Starting".
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def spawn(root: str, options: Sequence[str], machine: Machine, environ: Mapping[
         StoreError: The log cannot be opened.
         DaemonFailed: The system refused to start a process.
     """
-    reader, writer = os.pipe()
+    reader, writer = _pipe()
     try:
         words = command(root, [*options, "--ready-fd", str(writer)])
         log = _open_log(root)
@@ -118,6 +119,18 @@ def spawn(root: str, options: Sequence[str], machine: Machine, environ: Mapping[
     finally:
         os.close(writer)
     return Child(process, machine), reader
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose numbers are none of the three that a new process gets from us: they may be free here."""
+    return tuple(map(_above_standard, os.pipe()))  # type: ignore[return-value]
+
+
+def _above_standard(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -142,16 +142,17 @@ class _Daemon:
         self._readiness = readiness
         self._place = place
         self._state_file = state_file
+        self._trouble: Exception | None = None
 
     async def serve(self, listener: socket.socket, token: str) -> None:
         """Until the word."""
         self._stop.listen()
-        port = listener.getsockname()[1]
-        retirement = self._retirement(port)
+        host, port = listener.getsockname()[:2]
+        retirement = self._retirement(host, port)
         app = build(
             self._board,
             token,
-            allowed_hosts=self._options.allowed_hosts,
+            allowed_hosts=(*self._options.allowed_hosts, _name(host, port)),
             on_activity=retirement.touch,
             on_stop=lambda: self._stop.say("asked to"),
             clock=self._board.clock,
@@ -169,12 +170,15 @@ class _Daemon:
             self._readiness.tell_stopping()
             await asyncio.gather(*ticks)
             log.info("daemon.stopped root=%s port=%d why=%s", self._board.root, port, self._stop.why)
+        if self._trouble is not None:
+            raise self._trouble
 
-    def _retirement(self, port: int) -> Retirement:
+    def _retirement(self, host: str, port: int) -> Retirement:
         board = self._board
         return Retirement(
             board.root,
             me=board.host.me(),
+            host=host,
             port=port,
             epoch=self._place.epoch or 0,
             clock=board.clock,
@@ -188,7 +192,11 @@ class _Daemon:
         log.info("daemon.ready root=%s address=%s version=%s", self._board.root, url, __version__)
         facts: dict[str, Any] = {"host": host, "port": port, "process": self._board.host.me()}
         self._readiness.tell_ready(facts)
-        self._options.on_ready(url)
+        try:
+            self._options.on_ready(url)
+        except Exception as exc:  # noqa: BLE001 - nobody reads where it is to be said: told at the end, in good order
+            self._trouble = exc
+            self._stop.say("nobody could be told")
 
     def _retire(self, retirement: Retirement) -> None:
         why = retirement.why()
@@ -220,6 +228,11 @@ class _Server(uvicorn.Server):
         await self._stop.wait()
         self.should_exit = True
         self._app.state.stopping.set()  # streams have no end of their own
+
+
+def _name(host: str, port: int) -> str:
+    """The address that it listens on, as a browser says it; no page of anybody else can go by that."""
+    return probe.url(host, port).removeprefix("http://").removesuffix("/")
 
 
 def _raise_limits() -> None:
