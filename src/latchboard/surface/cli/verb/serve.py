@@ -27,6 +27,7 @@ def run(
 ) -> Answer:
     """Serve until a signal, a request or its own rule ends it."""
     names = checked_names(host, allowed_hosts)
+    _occupy_standard_descriptors()
     _become_a_daemon(call)
     from latchboard.compose import Latchboard
 
@@ -64,6 +65,13 @@ def checked_names(host: str, allowed_hosts: str) -> tuple[str, ...]:
     return names
 
 
+def _occupy_standard_descriptors() -> None:
+    """Whoever closed one of the three: what writes to it by its number must not meet a lock or a pipe of ours."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
 def _become_a_daemon(call: Call) -> None:
     """Replace this program by the one with a daemon's command line, unless it has that already."""
     from latchboard.daemon import spawning
@@ -79,7 +87,8 @@ def _become_a_daemon(call: Call) -> None:
         )
     words = spawning.command(root, _options(call.words))
     call.close()
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.execv(words[0], words)
 
 
