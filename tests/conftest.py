@@ -15,7 +15,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Callable, Generator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,7 @@ import pytest
 TESTS = Path(__file__).parent
 FAST = ("rules/", "services/", "tidy/", "vectors/", "store/test_memory")
 BOARD = "data/.agent_locks"
+MEMORY = "/dev/shm"
 NOT_APPLICABLE = "not applicable: "
 REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
 SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
@@ -150,3 +152,14 @@ def require_tool() -> Callable[[str], str]:
 def require() -> Callable[[object, str], None]:
     """`require(condition, reason)`: as `require_tool`, for anything else (a right, a kind of file system)."""
     return _require
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: for tests that make hundreds of stores."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    path = tempfile.mkdtemp(prefix="latchboard-", dir=MEMORY)
+    yield Path(path)
+    shutil.rmtree(path)
