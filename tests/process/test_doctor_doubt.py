@@ -1,13 +1,18 @@
-"""What a damaged journal leaves in doubt is not compared with it, and no repair sets a record back (K25, K26)."""
+"""What a damaged journal leaves in doubt is not compared with it, and no repair sets a record back; what stands in a
+file's place, or is longer than any file of ours, costs one line of the report (K25, K26)."""
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from latchboard.compose import doctoring
+from tests.process import test_doctor_findings as scenes
 from tests.process.ward import Ward
 
 pytestmark = pytest.mark.process
@@ -106,3 +111,70 @@ def test_a_second_repair_does_not_undo_what_the_first_one_kept(
 
         assert {one.id for one in ward.look().findings} <= {"F-117", "F-124"}
         assert holders(ward) == HELD
+
+
+def sparse(path: Path) -> None:
+    """Two gigabytes of nothing."""
+    with path.open("wb") as file:
+        file.truncate(2 << 30)
+    path.chmod(0o600)
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+PLACES = [
+    (".claude/settings.json", sparse),
+    (".claude/settings.json", pipe),
+    (".claude/settings.json", endless),
+    (".git/hooks/pre-commit", sparse),
+    (".git/hooks/pre-commit", pipe),
+    (".git/hooks/pre-commit", endless),
+    (".git/config", pipe),
+    (".git/config", endless),
+    ("data/.agent_locks/FORMAT", sparse),
+    ("data/.agent_locks/agents/planner.json", sparse),
+    ("data/.agent_locks/leases/planner.json", sparse),
+    ("data/.agent_locks/stranger.lock", sparse),
+    ("data/.agent_locks/messages/builder/stranger.json", sparse),
+    ("data/.agent_locks/journal/00000000000000000001.jsonl", sparse),
+    ("data/.agent_pids/architect.json", sparse),
+]
+
+
+@pytest.mark.parametrize(("name", "make"), PLACES)
+def test_what_blocks_or_never_ends_is_not_waited_for(ward: Ward, name: str, make: Callable[[Path], None]) -> None:
+    ward.fill().close()
+    place = ward.root / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    make(place)
+
+    report = ward.look()
+
+    assert [one.name for one in report.standings if one.state != "done"] == []
+    assert report.took_s < 2.0
+    assert doctoring.mend(ward.board(), "fix", dry_run=True) is not None
+
+
+def test_a_credential_that_cannot_be_looked_at_hides_no_other(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = scenes.configured(ward)
+    settings = ward.root / "latchboard.toml"
+    settings.write_text(settings.read_text() + settings.read_text().replace("github", "another"))
+    path.with_name("another.json").write_text("{")
+    path.with_name("another.json").chmod(0o600)
+    path.unlink()
+    with closing(socket.socket(socket.AF_UNIX)) as planted:
+        monkeypatch.chdir(path.parent)  # the name of a socket has no room for more
+        planted.bind(path.name)
+
+        states = {one.about["credential"]: one.about["state"] for one in ward.look().findings}
+        deeds = doctoring.mend(ward.board(), "reset", dry_run=True)
+
+    assert states == {"github": "open", "another": "damaged"}
+    assert ["another" in one.what for one in deeds] == [True]

@@ -8,7 +8,7 @@ Protocol: protocol/health.md, "Doctor"; protocol/credential.md.
 from __future__ import annotations
 
 from latchboard.doctor.check import Check, Seen
-from latchboard.errors import MalformedRecord, StoreForbidden, UnsafeFolder, UnsupportedVersion
+from latchboard.errors import MalformedRecord, StoreError, StoreForbidden, UnsafeFolder, UnsupportedVersion
 from latchboard.rules import credential as rules
 from latchboard.rules.finding import Finding, command
 
@@ -47,7 +47,8 @@ def standing(one: Kept, clock: Clock) -> tuple[str, bool]:
 
     Returns:
         `fresh`, `expiring`, `expired`, `missing`, `cleared`; `damaged`: its record cannot be read; `newer`: a later
-            version wrote it; `open`: others can read it; `misconfigured`; `keyring`: not looked at.
+            version wrote it; `open`: others can read it; `unread`: nobody can; `misconfigured`;
+            `keyring`: not looked at.
     """
     if one.trouble:
         return "misconfigured", False
@@ -61,6 +62,8 @@ def standing(one: Kept, clock: Clock) -> tuple[str, bool]:
         return "newer", False
     except (StoreForbidden, UnsafeFolder):
         return "open", False
+    except StoreError:
+        return "unread", False
     face = None if grant is None else grant.face
     state = rules.state(face, now_s=clock.now().wall_s, valid_s_min=one.valid_s_min)
     return state, grant is not None and grant.refresh_token is not None
@@ -78,6 +81,9 @@ def _finding(root: str, one: Kept, state: str, can_refresh: bool, place: Place) 
     if state == "open":
         text = f"the credential {one.name} is refused: it is no plain file of this user alone; others may know it"
         return Finding("F-121", text, _closing(one.path, place), **about)
+    if state == "unread":
+        text = f"the credential {one.name} could not be looked at"
+        return Finding("F-100", text, command("ls", "-ld", one.path), section="tokens", check="credentials", **about)
     if state == "misconfigured":
         text = f"[credential.{one.name}] in the project's settings cannot be right: {one.trouble}"
         return Finding("F-001", text, command("latchboard", "credential", "status", "--root", root), **about)

@@ -150,7 +150,9 @@ class Inspector:
 
     def _read(self, where: str) -> bytes | None:
         """A file; None: there is none. Raises MalformedRecord, StoreError."""
-        return records.read(self._fd, where)
+        is_of_journals = where.startswith(f"{layout.JOURNAL_FOLDER}/")
+        bytes_max = records.JOURNAL_BYTES_MAX if is_of_journals else records.RECORD_BYTES_MAX
+        return records.read(self._fd, where, bytes_max=bytes_max)
 
     def _look_at_format(self) -> bool:
         """Whether there is one, readable or not."""

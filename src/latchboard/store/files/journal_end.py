@@ -80,7 +80,9 @@ class Tail:
             sleep(_PAUSE_S)
 
     def _load(self) -> int:
-        self.data = records.read(self._folder, layout.journal(self.header.base)) or b""
+        self.data = (
+            records.read(self._folder, layout.journal(self.header.base), bytes_max=records.JOURNAL_BYTES_MAX) or b""
+        )
         return len(self.data)
 
     def is_over(self) -> bool:

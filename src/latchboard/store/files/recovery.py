@@ -236,7 +236,7 @@ def previous(folder: Folder, base: int) -> int:
 def content(folder: Folder, base: int) -> bytes:
     """What is in a journal; nothing where something that is no file stands in its place."""
     try:
-        return records.read(folder.fd, layout.journal(base)) or b""
+        return records.read(folder.fd, layout.journal(base), bytes_max=records.JOURNAL_BYTES_MAX) or b""
     except MalformedRecord:
         return b""
 

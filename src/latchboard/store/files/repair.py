@@ -269,9 +269,9 @@ def _size(folder: int, name: str) -> int:
 
 
 def _copy(folder: int, name: str, to: str, mode: int) -> None:
-    """One file; what is none (a link, a folder) has no bytes to keep, and is moved, not lost, where it must go."""
+    """One file; what is none (a link, a folder, what never ends) is moved, not lost, where it must go."""
     try:
-        data = records.read(folder, name)
+        data = records.read(folder, name, bytes_max=records.JOURNAL_BYTES_MAX)
     except MalformedRecord:
         return
     if data is None:
