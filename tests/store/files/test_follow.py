@@ -8,6 +8,7 @@ import pytest
 
 from latchboard.errors import Compacted
 from latchboard.settings import Settings
+from latchboard.store.files import journal, layout
 from latchboard.store.files.follow import Follower, Tail
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
@@ -177,3 +178,14 @@ def test_a_journal_that_another_one_does_not_go_on_from_is_a_gap(tmp_path: Path)
         assert place == max(revision for revision in revisions if revision < last)
         later = [revision for revision in revisions if revision > place]
         assert [change.revision for change in Follower(store.path, after=place).poll()] == later != []
+
+
+def test_what_a_writer_that_died_rotating_has_left_is_no_gap(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    commit(store, 5)
+    (path,) = (Path(store.path) / "journal").glob("*.jsonl")
+    later = int(path.stem) + 10**9
+    line = journal.first_line(base=later, previous=1, store_id="x", boot="b", marks={}, at="")
+    (Path(store.path) / layout.journal(later)).write_bytes(line)
+
+    assert Tail(store.path).behind_gap() == 0

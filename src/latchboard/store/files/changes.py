@@ -56,8 +56,7 @@ class Changes:
             end = 0
             for behind, entry in journal.whole_lines(data):
                 if entry.get("revision") != self.base + self.covered + end:
-                    limit = 0  # a line came or went in front of it
-                    break
+                    break  # a line came or went in front of it
                 self._take(entry)
                 end = behind
             if end:

@@ -70,9 +70,9 @@ def _back(folder: Folder, last: int, left_bytes: int) -> list[dict[str, Any]]:
     header = guard.peek_header(folder.guard)
     found: list[dict[str, Any]] = []
     for base in reversed([b for b in recovery.bases(folder) if header is not None and b <= min(header.base, last)]):
-        if last < base and recovery.previous(folder, base) == last:
+        if last < base:
             continue  # nothing was committed in it
-        if last < base or not folder.open_journal(base) or not (end := _end_of_line(folder.journal, last - base)):
+        if not folder.open_journal(base) or not (end := _end_of_line(folder.journal, last - base)):
             break
         start = max(0, min(end - left_bytes, last - base))
         entries, has_gap = _last_whole(os.pread(folder.journal, end - start, start), is_cut=start > 0)
