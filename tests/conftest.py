@@ -52,6 +52,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("soak" if SOAK else "ci")
 
 
+def examples(count: int) -> hypothesis.settings:
+    """At most so many examples of a test that has many parameters; in the soak as many as there always are."""
+    return hypothesis.settings() if SOAK else hypothesis.settings(max_examples=count)
+
+
 def pytest_report_header() -> str:
     profile = "soak" if SOAK else "ci"
     return f"latchboard: hypothesis profile {profile}; missing tools {'fail' if REQUIRE_ALL else 'skip'}"
