@@ -52,10 +52,16 @@ def test_what_is_no_object_is_no_health_answer() -> None:
         (b"HTTP/1.1 202 Accepted\r\n\r\n", 202),
         (b"HTTP/1.0 401 x\r\na: b\r\n\r\n{}", 401),
         (b"HTTP/1.1 20 x\r\n\r\n", 0),
+        (b"HTTP/1.1 200 OK\r\n", 0),
     ],
 )
 def test_the_status_of_an_answer(answer: bytes, status: int) -> None:
     assert serving.status_of(answer) == status
+
+
+@pytest.mark.parametrize("length", [b"3", b"9" * 5000])
+def test_a_body_that_is_not_all_there_is_none(length: bytes) -> None:
+    assert serving.body_of(b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\n{}") is None
 
 
 @pytest.mark.parametrize(
