@@ -189,8 +189,7 @@ class Replay:
         return [change for commit in self._kept() if commit[0].revision <= until for change in commit]
 
     def _marks(self, count: int) -> list[tuple[int, str]]:
-        oldest = self._store.read(at=0).revision
-        marks = [(commit[0].revision, commit[0].at) for commit in self._kept() if commit[0].revision > oldest]
+        marks = [(commit[0].revision, commit[0].at) for commit in self._kept()]
         return [marks[number] for number in spread(len(marks), count)]
 
     def _kept(self) -> list[list[Change]]:

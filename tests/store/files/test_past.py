@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from latchboard.errors import Compacted, MalformedRecord, UnsafeFolder
+from latchboard.errors import Compacted, MalformedRecord, UnsafeFolder, UsageError
 from latchboard.settings import Settings
 from latchboard.store.files import beginning, journal, layout
 from latchboard.store.port import REPLAYED
@@ -222,10 +222,44 @@ def test_another_store_in_the_same_place_is_not_taken_for_the_one_before(tmp_pat
     assert past(scene, list(known)[2]) == list(known.values())[2]
     shutil.rmtree(scene.path)
 
-    newest = Scene(tmp_path, clock=scene.clock).commit({"agents/b": {}})  # its revisions are those of the one before
+    other = Scene(tmp_path, clock=scene.clock)
+    first, newest = other.commit({"agents/b": {}}), other.commit({"agents/c": {}})  # revisions of the one before
 
-    assert past(scene, newest) == {"agents/b": {}}
-    assert next(iter(known)) <= newest <= list(known)[-1]
+    assert past(scene, newest) == {"agents/b": {}, "agents/c": {}}
+    assert past(scene, first) == {"agents/b": {}}
+    assert next(iter(known)) <= first < newest <= list(known)[-1]
+
+
+def test_what_a_writer_that_died_rotating_has_left_hides_no_past(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    known = fill(scene, 5)
+    marks = scene.store.past().marks(10)
+    later = scene.header().base + 10**9
+    line = journal.first_line(base=later, previous=scene.header().last, store_id="x", boot="b", marks={}, at="")
+    (scene.path / layout.journal(later)).write_bytes(line)
+
+    for store in (scene.store, scene.reopen()):
+        assert [past(scene, at) for at in (0, *known)] == [{}, *known.values()]
+        assert store.past().marks(10) == marks
+
+
+def test_only_what_can_be_told_up_to_now_is_marked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, ROTATING)
+    known = fill(scene)
+    path = scene.journals()[1]
+    path.with_suffix(".records").unlink()
+
+    marked = [revision for revision, _ in scene.store.past().marks(100)]
+
+    assert marked == [revision for revision in known if revision > int(scene.journals()[2].stem)]
+
+
+def test_a_key_that_cannot_be_kept_is_refused_of_the_past_as_well(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    first, _ = fill(scene, 2)
+    for question in ({}, {"at": first}):
+        with pytest.raises(UsageError):
+            scene.store.read("locks/" + "x" * 10_000, **question)
 
 
 def test_a_backup_that_was_put_back_is_what_is_shown(tmp_path: Path) -> None:
