@@ -30,25 +30,25 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[Latchboard]:
+def board(memory_path: Path) -> Iterator[Latchboard]:
     """A project with a store that has had one commit."""
-    (tmp_path / "a.py").write_text("a = 1\n")
-    found = Latchboard(tmp_path, publishes=False)
+    (memory_path / "a.py").write_text("a = 1\n")
+    found = Latchboard(memory_path, publishes=False)
     assert found.agent("founder").lock("a.py").release()
     yield found
     found.close()
 
 
 @pytest.fixture
-def shell(tmp_path: Path, board: Latchboard) -> Shell:
+def shell(memory_path: Path, board: Latchboard) -> Shell:
     """Runs latch.sh in the project; `expect` is the exit status it must have."""
-    assert board.root == str(tmp_path.resolve())
+    assert board.root == str(memory_path.resolve())
 
     def run(*words: str, expect: int = OK, path: str = "") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]}
         command = [SHELL, str(SCRIPT), *words]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=memory_path, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
