@@ -144,3 +144,26 @@ def test_the_newest_whose_commit_is_not_kept_is_the_board_as_it_is_now(tmp_path:
     assert last < newest
     with pytest.raises(Compacted):
         told.commits(after=last)
+
+
+def test_another_commit_in_the_place_of_one_is_not_taken_for_it(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    told, store = scene.project.replay, scene.project.store
+    revisions = []
+    for value in ({"n": 1}, None, {"n": 1}, None):
+        scene.clock.advance(1)
+        revisions.append(store.transact(lambda view, value=value: put(view, value), who="a").revision)
+    assert told.at(revisions[1])["revision"] == revisions[1]
+    first, *lines = scene.journal.read_bytes().split(b"\n")
+
+    scene.journal.write_bytes(b"\n".join([first, *lines[2:]]))
+
+    with pytest.raises(Compacted):
+        told.at(revisions[1])
+
+
+def put(view: Any, value: dict[str, Any] | None) -> None:
+    if value is None:
+        view.delete("agents/a")
+    else:
+        view.put("agents/a", value)
