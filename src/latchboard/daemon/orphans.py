@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SCAN_S = 2.0
 """Twice what one daemon may take: where many have to answer, the machine is busy, and one that is missed stays."""
+AGAIN_S = 4.0
+"""For a sweep that has seen a daemon of this project say nothing: it is not bound to be quick, and means to miss none."""
 _AT_ONCE_COUNT = 50
 
 
@@ -190,6 +192,8 @@ class Orphans:
         from concurrent.futures import ThreadPoolExecutor  # 12 ms, for those who end something
 
         scan, report = self.scan(), SweepReport()
+        if any(one["why"] == "no-answer" for one in scan.skipped):
+            scan = self.scan(within_s=AGAIN_S)
         report.skipped = [{**one, "path": []} for one in scan.skipped]
         with ThreadPoolExecutor(_AT_ONCE_COUNT) as pool:
             ended = list(pool.map(self._end, scan.orphans))
