@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from latchboard.compose import doctoring
-from latchboard.doctor import daemon, storage, tokens
+from latchboard.doctor import daemon, mending, storage, tokens
 from latchboard.host.place import Place
-from latchboard.rules.serving import Health, State
+from latchboard.rules import serving
+from latchboard.rules.serving import State
+from latchboard.store.files.damage import Health
+from latchboard.store.files.repair import Step
 from tests.process import test_doctor_findings as scenes
 from tests.process.ward import Ward
 
@@ -153,8 +156,8 @@ class Running:
     def is_near(self, state: State) -> bool:
         return True
 
-    def ask(self, state: State, within_s: float) -> Health | None:
-        return Health(self._version, 1, 7, "now") if self._answers else None
+    def ask(self, state: State, within_s: float) -> serving.Health | None:
+        return serving.Health(self._version, 1, 7, "now") if self._answers else None
 
     def orphans(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return [], []
@@ -179,3 +182,39 @@ def test_what_a_restart_would_make_worse_or_cannot_do_has_another_remedy(
     findings = daemon.daemon("/r", server).look(0.0).findings
 
     assert [(one.id, one.remedy) for one in findings] == [expect]
+
+
+def test_a_machine_lock_without_a_record_hides_no_other(ward: Ward) -> None:
+    scenes.machine_lock(ward, age_s=120)
+    settings = ward.root / "latchboard.toml"
+    settings.write_text(settings.read_text().replace("github", "another") + settings.read_text())
+
+    (found,) = ward.found("F-003")
+
+    assert found.about["path"].endswith("github.json.lock")
+
+
+def test_a_machine_lock_that_is_not_old_is_no_matter_of_unsticking(ward: Ward) -> None:
+    scenes.machine_lock(ward, age_s=10)
+
+    for dry_run in (True, False):
+        assert doctoring.mend(ward.board(), "unstick-lock", dry_run=dry_run) == []
+
+
+class Mended:
+    """A shop where somebody else was quicker."""
+
+    def look(self) -> Any:
+        return Health()
+
+    def plan(self, found: list[Any]) -> list[Any]:
+        return [Step("restore", "a.lock", "locks/a")]
+
+    def apply(self, steps: list[Any], name: str) -> tuple[str, list[Any]]:
+        return "/kept", []
+
+
+def test_what_was_right_by_then_is_not_told_as_done() -> None:
+    (deed,) = mending.fix(Mended(), "now", dry_run=False)
+
+    assert (deed.is_done, deed.why_not, deed.kept) == (False, "it was right by then", "/kept")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SCAN_S = 2.0
 """Twice what one daemon may take: where many have to answer, the machine is busy, and one that is missed stays."""
 AGAIN_S = 4.0
-"""For a sweep that has seen a daemon of this project say nothing: it is not bound to be quick, and means to miss none."""
+"""For a sweep that has met a daemon of this project that says nothing: it need not be quick, and is to miss none."""
 _AT_ONCE_COUNT = 50
 
 
