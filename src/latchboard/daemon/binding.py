@@ -69,7 +69,7 @@ def _listen(host: str, port: int) -> socket.socket | None:
         except BaseException:
             listener.close()
             raise
-    except (OSError, UnicodeError) as exc:  # a name of a machine that can be none
+    except (OSError, TypeError) as exc:  # TypeError: a name that no machine can have
         if getattr(exc, "errno", None) == errno.EADDRINUSE:
             return None
         what = f"cannot listen on port {port} of {host}: {getattr(exc, 'strerror', None) or exc}"
