@@ -218,3 +218,49 @@ def test_what_was_right_by_then_is_not_told_as_done() -> None:
     (deed,) = mending.fix(Mended(), "now", dry_run=False)
 
     assert (deed.is_done, deed.why_not, deed.kept) == (False, "it was right by then", "/kept")
+
+
+def test_an_expired_credential_that_can_be_refreshed_is_no_finding(ward: Ward) -> None:
+    scenes.configured(ward, expires_at="2026-01-01T00:00:00Z")
+
+    assert ward.look().findings == []
+
+
+def test_a_credential_of_a_newer_program_is_told_as_that(ward: Ward) -> None:
+    scenes.configured(ward, schema_version=99)
+
+    (found,) = ward.look().findings
+
+    assert (found.id, found.about["state"]) == ("F-001", "newer")
+
+
+def test_a_keyring_is_not_opened(ward: Ward) -> None:
+    scenes.configured(ward).unlink()
+    settings = ward.root / "latchboard.toml"
+    settings.write_text(settings.read_text() + 'store = "keyring"\n')
+
+    report = ward.look()
+
+    assert report.findings == []
+    assert "github in the keyring, which is not opened" in [one.text for one in report.standings]
+
+
+def test_a_registry_that_a_group_may_change_is_told(ward: Ward) -> None:
+    ward.registry.mkdir(parents=True)
+    ward.registry.chmod(0o775)
+
+    assert [one.id for one in ward.look().findings] == ["F-108"]
+
+
+def test_a_store_of_another_format_is_for_a_newer_program(ward: Ward) -> None:
+    scenes.other_format(ward)
+
+    assert ward.found("F-106")[0].remedy == "python3 -m pip install -U latchboard"
+
+
+def test_a_daemon_at_another_machines_address_is_not_called_silent() -> None:
+    class Far(Running):
+        def is_near(self, state: State) -> bool:
+            return False
+
+    assert daemon.daemon("/r", Far(version="0.1.0", answers=False)).look(0.0).findings == []
