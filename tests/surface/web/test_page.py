@@ -68,11 +68,16 @@ def test_files_are_a_tree_with_holders_and_waiters(told: Served, window: Windows
 
 
 # All that is compared is measured at one instant: the page is drawn anew while the board moves.
-A_WAIT_ENDS_AT_ITS_HOLDER = """(path) => {
+A_WAIT_ENDS_AT_ITS_HOLDER = """async (path) => {
   const middle = (one) => { const box = one.getBoundingClientRect(); return box.y + box.height / 2; };
-  const held = [...document.querySelectorAll(".bar.hold.open")].filter((one) => one.textContent.includes(path));
-  const ends = [...document.querySelectorAll("circle.link-end.open")];
-  return held.length === 1 && ends.some((end) => Math.abs(middle(end) - middle(held[0])) < 3);
+  const does = () => {
+    const held = [...document.querySelectorAll(".bar.hold.open")].filter((one) => one.textContent.includes(path));
+    const ends = [...document.querySelectorAll("circle.link-end.open")];
+    return held.length === 1 && ends.some((end) => Math.abs(middle(end) - middle(held[0])) < 3);
+  };
+  const until = performance.now() + 5000;
+  while (!does() && performance.now() < until) await new Promise(requestAnimationFrame);
+  return does();
 }"""
 
 
@@ -83,7 +88,7 @@ def test_timeline_has_a_lane_for_each_agent_and_draws_waits_to_the_holder(told: 
     waiting = page.locator(".bar.wait.open")
     expect(waiting).to_have_count(3)
     expect(page.locator("path.link.open")).to_have_count(3)
-    page.wait_for_function(A_WAIT_ENDS_AT_ITS_HOLDER, arg="page/")
+    assert page.evaluate(A_WAIT_ENDS_AT_ITS_HOLDER, "page/")
 
 
 def test_timeline_says_in_words_what_the_arrow_keys_choose(told: Served, window: Windows) -> None:
