@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from latchboard.daemon.probe import probe
 from latchboard.daemon.starting import Stopped, note
-from latchboard.errors import CoordinationError
 from latchboard.host.process import SWEEP_WAIT_S, end_process
 from latchboard.rules import serving
 from latchboard.rules.daemon import state_of
@@ -210,10 +209,7 @@ class Orphans:
         if stopped.why:
             return stopped
         state = serving.State(orphan.process, port=orphan.port, version=orphan.version, started_at="now")
-        try:
-            self._starting.ask(state, stopped, wait_s=SWEEP_WAIT_S)
-        except CoordinationError as exc:  # no token that may be used: signals need none
-            stopped.why = exc.code
+        self._starting.ask(state, stopped, wait_s=SWEEP_WAIT_S)
         if not stopped.is_gone:
             why_not = lambda: self._why_spared(orphan)  # noqa: E731
             ending = end_process(
@@ -239,8 +235,8 @@ class Orphans:
         return self._spared(pid)
 
     def _why_spared(self, orphan: OrphanDaemon) -> str:
-        """Why it must not get a signal now; "" when it may."""
-        return self._daemons.why_not_recorded(orphan.pid, orphan.process) or self._spared(orphan.pid)
+        """Why it must not get a signal now; "" when it may. Whether it is ours is asked last."""
+        return self._spared(orphan.pid) or self._daemons.why_not_at_last(orphan.process)
 
     def _spared(self, pid: int) -> str:
         if pid in self._kept():

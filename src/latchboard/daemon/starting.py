@@ -319,7 +319,7 @@ class Starting:
             if standing.condition != "silent":
                 self.ask(state, stopped, wait_s=STOP_WAIT_S)
         if not stopped.is_gone:
-            why_not = lambda: self._daemons.why_not_recorded(standing.process["pid"], standing.process)  # noqa: E731
+            why_not = lambda: self._daemons.why_not_at_last(standing.process)  # noqa: E731
             note(stopped, end_process(self._machine, self._clock, standing.process, why_not=why_not))
         return stopped
 
