@@ -225,6 +225,12 @@ def checks(
     def make() -> Any:
         return Glance(store.path)
 
+    within = [
+        storage.leftovers(root, shelf),
+        coordination.over(root, make, clock, host, settings, file_of=shelf.file_of),
+        coordination.mail(root, make, clock, host, settings),
+        coordination.conflicts(root, make),
+    ]
     return [
         *found,
         identity.clock(root, clock, shelf),
@@ -232,10 +238,7 @@ def checks(
         storage.permissions(root, shelf, place),
         storage.disk(root, shelf, place),
         storage.notification(shelf, place),
-        storage.leftovers(root, shelf),
-        coordination.over(root, make, clock, host, settings, file_of=shelf.file_of),
-        coordination.mail(root, make, clock, host, settings),
-        coordination.conflicts(root, make),
+        *(storage.in_a_folder(one, shelf, place) for one in within),
     ]
 
 
