@@ -327,6 +327,7 @@ def test_whatever_becomes_of_a_process_while_it_is_looked_at_no_stranger_is_met(
 
         count = len(street.calls)
         assert len(street.machine.signals) <= 1
+        assert all(one["why"] for one in report.skipped), "why it was left is always told"
         is_signalled = street.signalled() == [(orphan["pid"], "TERM")]
         assert is_signalled or [one["path"] for one in report.swept] in ([], [[]])
         if kind in ("exec", "recycle") and not is_signalled:
