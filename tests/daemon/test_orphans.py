@@ -263,6 +263,8 @@ def test_a_daemon_that_answers_nowhere_is_told_and_asked_for_once_more(street: S
     silent, placed = street.daemon(), street.daemon()
     street.files = Files(placed)
 
+    street.add(is_ours=False, **LOOK_ALIKES["another project"])
+
     report = street.orphans.sweep()
 
     assert report.skipped == [{"port": None, "pid": silent["pid"], "why": "no-answer", "path": []}]
