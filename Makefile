@@ -48,11 +48,11 @@ demo: $(STAMP) ## Eight agents edit the same files, without Latchboard and with 
 	@$(BIN)/latchboard demo
 
 test: $(STAMP) tools ## All tests: the fast lane first, then the rest, on two workers
-	$(PYTEST) -m fast -n $(WORKERS)
+	$(PYTEST) -m fast -n $(WORKERS) --dist loadfile
 	$(PYTEST) -m "not fast" -n $(WORKERS) --dist loadgroup
 
 test-fast: $(STAMP) ## Rules, services, memory store, tidiness (under 30 s)
-	$(PYTEST) -m fast -n $(WORKERS)
+	$(PYTEST) -m fast -n $(WORKERS) --dist loadfile
 
 coverage: $(STAMP) ## Every branch of the rules is walked by a test of the fast lane
 	$(PYTEST) -m "fast and not hypothesis" tests/rules tests/vectors --cov

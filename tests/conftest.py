@@ -12,9 +12,11 @@ Boards. A test in a temporary folder that makes no board finds none: above the t
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Callable, Generator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +28,16 @@ BOARD = "data/.agent_locks"
 NOT_APPLICABLE = "not applicable: "
 REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
 SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
+
+
+def _memory() -> str | None:
+    """Where hundreds of stores are kept without a wait for fsync; None (the disk) where there is little room."""
+    place = "/dev/shm"
+    has_room = os.access(place, os.W_OK) and shutil.disk_usage(place).free >= 512 * 1024 * 1024
+    return place if has_room else None
+
+
+MEMORY = _memory()
 
 # The settings of whoever runs the tests, or of a git hook that runs them, are not the settings of the tests.
 for _name in list(os.environ):
@@ -49,9 +61,29 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("soak" if SOAK else "ci")
 
 
+def examples(count: int) -> hypothesis.settings:
+    """At most so many examples of a test that has many parameters; in the soak as many as there always are."""
+    return hypothesis.settings() if SOAK else hypothesis.settings(max_examples=count)
+
+
 def pytest_report_header() -> str:
     profile = "soak" if SOAK else "ci"
     return f"latchboard: hypothesis profile {profile}; missing tools {'fail' if REQUIRE_ALL else 'skip'}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast lane does not even load the tests of the other folders: that takes longer than a third of its tests."""
+    if config.getoption("markexpr") != "fast" or not collection_path.is_relative_to(TESTS):
+        return None
+    path = collection_path.relative_to(TESTS).as_posix()
+    is_above = any(folder.startswith(f"{path}/") for folder in FAST)
+    return None if path == "." or is_above or f"{path}/".startswith(FAST) else True
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: collecting garbage, and each fork of a test, need not go through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
@@ -134,3 +166,11 @@ def require_tool() -> Callable[[str], str]:
 def require() -> Callable[[object, str], None]:
     """`require(condition, reason)`: as `require_tool`, for anything else (a right, a kind of file system)."""
     return _require
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A folder in memory, where there is such a place."""
+    path = tempfile.mkdtemp(prefix="latchboard-", dir=MEMORY)
+    yield Path(path)
+    shutil.rmtree(path)

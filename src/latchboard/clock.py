@@ -42,6 +42,19 @@ if TYPE_CHECKING:
             ...
 
 
+class Readable:
+    """A bare descriptor, to be waited for with `Clock.wait`; it stays its opener's to close."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """It."""
+        return self._fd
+
+
 STAND_IN_PREFIX = "~boot-time-"
 """Starts a boot id that was computed from the boot time: it may drift, so two different ones prove nothing."""
 

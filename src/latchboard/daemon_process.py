@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from latchboard.clock import Clock
-    from latchboard.host.port import Machine, Process
+    from latchboard.host.port import Identity, Machine, Process
     from latchboard.settings import Settings
 
     class Content(Protocol):
@@ -216,6 +216,19 @@ class Daemons:
         except HostError:
             return rules.UNREADABLE
 
+    def why_not_at_last(self, identity: Identity) -> str:
+        """As `why_not_recorded`, for who sends a signal next: nothing is looked at behind this.
+
+        Whatever else is asked takes time, and a process becomes another program in less.
+        """
+        try:
+            now = self._machine.look(identity["pid"])
+            why = self._judge(now, identity)
+            again = None if why else self._machine.look(identity["pid"])
+        except HostError:
+            return rules.UNREADABLE
+        return why or ("" if again == now else "changed")
+
     def find(self, recorded: Recorded | None = None) -> list[Found]:
         """Every process that has our name in its command line, judged.
 
@@ -301,15 +314,7 @@ class Daemons:
             return "recorded"
         if kept in self._ancestors(meant["identity"]["pid"]):
             return "child"
-        try:
-            now = self._machine.look(meant["identity"]["pid"])
-            why = self._judge(now, meant["identity"])
-            if why:
-                return why
-            again = self._machine.look(meant["identity"]["pid"])
-        except HostError:
-            return rules.UNREADABLE
-        return "" if again == now else "changed"
+        return self.why_not_at_last(meant["identity"])
 
     def _judge(self, process: Process | None, recorded: Any = None) -> str:
         if process is None:

@@ -412,6 +412,7 @@ _BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
     errno.EMFILE: (TooManyFiles, "close files in this process, or raise its limit (ulimit -n)"),
     errno.ENFILE: (TooManyFiles, "the machine has no file handle left: close files or raise fs.file-max"),
     errno.ELOOP: (UnsafeFolder, "a symbolic link stands where a file of the store belongs: remove it"),
+    errno.ENXIO: (UnsafeFolder, "a socket stands where a file of the store belongs: remove it"),
 }
 
 

@@ -62,6 +62,7 @@ def test_a_spawner_that_is_gone_or_does_not_read_changes_nothing(pipe: tuple[int
     with pytest.raises(BlockingIOError):
         while True:
             os.write(writer, b"x" * 65536)
+    os.set_blocking(writer, True)
     Readiness(writer, {}).tell_ready({"port": 9400})
 
 
@@ -99,6 +100,21 @@ def test_a_service_manager_is_told(tmp_path: Path, kind: str) -> None:
 
         assert manager.recv(4096) == b"READY=1\nSTATUS=port 9400"
         assert manager.recv(4096) == b"STOPPING=1"
+
+
+def test_a_manager_that_does_not_listen_is_not_waited_for(tmp_path: Path) -> None:
+    name = str(tmp_path / "notify")
+    with (
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager,
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other,
+    ):
+        manager.bind(name)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"x", name)
+
+        Readiness(None, {"NOTIFY_SOCKET": name}).tell_stopping()
 
 
 def test_a_manager_that_cannot_be_told_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

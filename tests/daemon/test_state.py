@@ -64,7 +64,17 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b"\xff\xfe", b"[" * 100_000, b" " * (RECORD_BYTES_MAX + 1), b'{"schema_version":1}']
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b" " * (RECORD_BYTES_MAX + 1),
+        b'{"schema_version":1}',
+        json.dumps(STATE.to_json()).encode() + b" " * RECORD_BYTES_MAX,
+    ],
 )
 def test_garbage_says_nothing(root: Path, content: bytes) -> None:
     file(root).write_bytes(content)
@@ -98,6 +108,14 @@ def test_a_token_is_made_once_for_its_user_alone(root: Path) -> None:
     assert Token(str(root), lambda: made.append(1)).ensure() == text == token.read()
     assert stat.S_IMODE(file(root, "serve.token").stat().st_mode) == 0o600
     assert made == [1]
+
+
+def test_of_two_that_make_a_token_at_once_both_have_the_one_that_was_first(root: Path) -> None:
+    first = Token(str(root), lambda: None)
+    made: list[str] = []
+    second = Token(str(root), lambda: made.append(first.ensure()))
+
+    assert [second.ensure()] == made == [first.read()]
 
 
 @pytest.mark.parametrize("content", ["", "short", "z" * 64, "a" * 63, "A" * 64, "a" * 64 + "b"])

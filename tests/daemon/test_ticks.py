@@ -15,6 +15,7 @@ import pytest
 
 from latchboard import Latchboard
 from latchboard.clock import SystemClock
+from latchboard.daemon import ticks
 from latchboard.daemon.state import StateFile
 from latchboard.daemon.ticks import Retirement, every
 from latchboard.errors import StoreBusy
@@ -39,6 +40,7 @@ class World:
         self.retirement = Retirement(
             board.root,
             me=self.me,
+            host="127.0.0.1",
             port=PORT,
             epoch=0,
             clock=self.clock,
@@ -103,6 +105,27 @@ def test_another_daemon_of_the_project_that_answers_is_one(real_time: World) -> 
         real_time.record(other, port)
 
         assert real_time.retirement.why() == "superseded"
+
+
+@pytest.mark.parametrize("kind", ["recycled", "stranger"])
+def test_whoever_answers_and_is_no_daemon_of_the_project_is_none(real_time: World, kind: str) -> None:
+    other = real_time.daemon()
+    if kind == "stranger":
+        real_time.machine.dress(other, argv=["vim", "latchboard", "serve"], exe="/usr/bin/vim")
+    with Answering(other["pid"]) as port:
+        real_time.record({**other, "start": other["start"] + (kind == "recycled")}, port)
+
+        assert real_time.retirement.why() == ""
+        socket.create_connection(("127.0.0.1", port)).close()  # nobody had asked
+
+
+def test_a_disk_that_does_not_answer_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(path: str) -> os.stat_result:
+        raise OSError(5, "no answer")
+
+    monkeypatch.setattr(ticks.os, "stat", hangs)
+
+    assert world.retirement.why() == ""
 
 
 def test_another_one_that_does_not_answer_is_none(world: World) -> None:

@@ -68,6 +68,15 @@ def test_term_is_enough_for_most(host: SystemHost, start: Any) -> None:
     assert not os.path.exists(f"/proc/{process.pid}"), "reaped"
 
 
+def test_whoever_waits_for_its_status_gets_it(host: SystemHost, start: Any) -> None:
+    process, identity = start()
+
+    ending = end_process(host, SystemClock(), identity, reaps=False)
+
+    assert (ending.is_gone, ending.by) == (True, "TERM")
+    assert process.wait(5) == -signal.SIGTERM
+
+
 def test_who_ignores_term_is_killed_and_that_is_told(host: SystemHost, start: Any) -> None:
     _, identity = start(IGNORES)
 
@@ -182,3 +191,71 @@ def test_no_grip_is_a_reason() -> None:
     ending = end_process(machine, clock, victim)
 
     assert (ending.is_gone, ending.by, ending.why) == (True, None, "dead")
+
+
+def test_never_oneself_never_the_first_process() -> None:
+    machine, clock = FakeHost(), ManualClock()
+    first = machine.spawn(pid=1)
+
+    itself = end_process(machine, clock, machine.me())
+    init = end_process(machine, clock, first)
+
+    assert (itself.is_gone, itself.by, itself.why) == (False, None, "itself")
+    assert (init.is_gone, init.by, init.why) == (False, None, "init")
+    assert machine.signals == []
+
+
+class Gripless(FakeHost):
+    """A machine that has no descriptor left for a grip."""
+
+    def grip(self, identity: Identity) -> None:
+        self._machine.before_call("grip")
+
+
+def test_without_a_grip_there_is_no_signal_and_what_is_told_is_what_is_seen_then() -> None:
+    machine, clock = Gripless(), ManualClock()
+    stays, goes = machine.spawn(), machine.spawn()
+
+    left = end_process(machine, clock, stays)
+    machine.interfere(lambda name: machine.kill(goes) if name == "grip" else None)
+    gone = end_process(machine, clock, goes)
+
+    assert (left.is_gone, left.by, left.why) == (False, None, "no-grip")
+    assert (gone.is_gone, gone.by, gone.why) == (True, None, "dead")
+    assert machine.signals == []
+
+
+def test_who_ends_between_two_signals_was_ended_by_the_first() -> None:
+    machine, clock = FakeHost(), ManualClock()
+    victim = machine.spawn()
+    machine.dress(victim, on_term="ignores")
+    asked: list[str] = []
+
+    def why_not() -> str:
+        asked.append("")
+        if len(asked) == 2:
+            machine.kill(victim)
+            return "dead"
+        return ""
+
+    ending = end_process(machine, clock, victim, why_not=why_not)
+
+    assert (ending.is_gone, ending.by, ending.why) == (True, "TERM", "")
+    assert [signal for _, signal in machine.signals] == ["TERM"]
+
+
+class Taken(SystemHost):
+    """A machine on which a pid goes to another process as soon as its own has ended."""
+
+    def verdict(self, identity: object) -> Any:
+        found = super().verdict(identity)
+        return "recycled" if found == "dead" else found
+
+
+def test_whoever_has_the_number_then_is_not_reaped(start: Any) -> None:
+    process, identity = start()
+
+    ending = end_process(Taken(), SystemClock(), identity)
+
+    assert (ending.is_gone, ending.by) == (True, "TERM")
+    assert process.wait(5) == -signal.SIGTERM, "its status is still there for its parent"

@@ -21,6 +21,7 @@ from latchboard.locks.breaking import break_lock
 from latchboard.locks.guarded import _publish
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
+from tests.conftest import MEMORY
 from tests.machines.lock_model import NAMES, Asked, Held, Model, Waiting, overlap
 from tests.services.locks.scene import InLine, Process, Scene
 
@@ -56,7 +57,7 @@ class LockMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.mkdtemp()
+        self.folder = tempfile.mkdtemp(prefix="latchboard-machine-", dir=MEMORY)
         # Every use renews: so the model need not know when a renewal is due.
         self.scene = Scene(self.folder, is_memory=self.is_memory, renew_s_min=1e-6)
         self.model = Model()

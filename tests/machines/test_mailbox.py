@@ -21,6 +21,7 @@ from latchboard.settings import Settings
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
+from tests.conftest import MEMORY
 
 AGENTS = ["a", "A", "a_b", "a/b"]
 SETTINGS = Settings(archive_ttl_s=40, broadcast_ttl_s=30)
@@ -280,7 +281,7 @@ class MemoryMachine(MailboxMachine):
 
 class FileMachine(MailboxMachine):
     def make_store(self) -> Any:
-        self.folder = tempfile.mkdtemp(prefix="latchboard-machine-")
+        self.folder = tempfile.mkdtemp(prefix="latchboard-machine-", dir=MEMORY)
         return FileStore(self.folder, clock=self.clock, settings=SETTINGS)
 
     @rule()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from latchboard.store.files.history import History
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
+from tests.conftest import MEMORY
 
 AGENTS = ["a", "b", "a/b"]
 NAMES = ["x", "src/", "src/y"]
@@ -242,7 +242,7 @@ class FileMachine(ReplayMachine):
     folder = ""
 
     def make_store(self) -> Any:
-        self.folder = tempfile.mkdtemp(prefix="latchboard-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self.folder = tempfile.mkdtemp(prefix="latchboard-", dir=MEMORY)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(Folder, "self_test", lambda folder: None)  # it forks; it has tests of its own
         return FileStore(self.folder, clock=self.clock, settings=SETTINGS)

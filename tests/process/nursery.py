@@ -8,6 +8,7 @@ the end of its own channel.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -217,6 +218,7 @@ def _get_ready(name: str) -> None:
     if module not in sys.modules:
         with contextlib.suppress(Exception):  # the process that is to run it fails again, and tells the test
             importlib.import_module(module)
+            gc.freeze()  # what is loaded is not looked through, and so not copied, in each of them
 
 
 def _run(channel: Channel, name: str, arguments: dict[str, Any]) -> None:

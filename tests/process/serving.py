@@ -25,17 +25,34 @@ TREE = Path(__file__).parents[2]
 TICK_S = 0.2
 
 
+_BLOCK = 32
+_BLOCKS = range(20000, 31000, _BLOCK)
+_MARKS_COUNT = 40
+_marks: list[socket.socket] = []
+"""What keeps a block of ports for this process: no test has as many projects at once as there are marks."""
+
+
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody has."""
-    for _ in range(1000):
-        first = random.randrange(20000, 31000)
+    """The first of so many ports in a row that nobody has, and that no other worker of these tests is given.
+
+    Daemons take them much later than this looks: who gets a block marks it by a UDP socket on its first port, which is
+    in the way of nobody who listens for TCP.
+    """
+    assert count <= _BLOCK
+    for first in random.sample(_BLOCKS, len(_BLOCKS)):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
         try:
+            mark.bind(("127.0.0.1", first))
             with ExitStack() as stack:
                 for port in range(first, first + count):
                     probe = stack.enter_context(closing(socket.socket()))
                     probe.bind(("127.0.0.1", port))
         except OSError:
+            mark.close()
             continue
+        _marks.append(mark)
+        if len(_marks) > _MARKS_COUNT:
+            _marks.pop(0).close()
         return first
     raise AssertionError("no free ports")
 

@@ -144,6 +144,36 @@ def test_what_was_mended_by_somebody_else_meanwhile_is_left(ward: Ward) -> None:
     assert Path(where).is_dir()
 
 
+def test_a_format_that_was_mended_by_somebody_else_meanwhile_is_left(ward: Ward) -> None:
+    scenes.garbage_format(ward)
+    board = ward.board()
+    assert board.files is not None
+    shop = doctoring._Shop(board, board.files)
+    steps = shop.plan(shop.look().damage)
+    assert all(one.is_done for one in doctoring.mend(ward.board(), "fix", dry_run=False))
+    mended = (ward.store / "FORMAT").read_bytes()
+
+    _, done = shop.apply(steps, "later")
+
+    assert "format" not in [one.kind for one in done]
+    assert (ward.store / "FORMAT").read_bytes() == mended
+
+
+def test_a_copy_has_all_that_a_repair_can_take_away_and_brings_it_back(ward: Ward) -> None:
+    scenes.old_damage(ward)
+    scenes.garbage_lock(ward)
+    journals = {path.name: path.read_bytes() for path in (ward.store / "journal").iterdir() if path.suffix}
+
+    (deed,) = doctoring.mend(ward.board(), "fix", dry_run=False)
+
+    assert {path.name: path.read_bytes() for path in Path(deed.kept, "journal").iterdir() if path.suffix} == journals
+    shutil.copytree(deed.kept, ward.store, dirs_exist_ok=True)
+    assert {one.id for one in ward.look().findings} <= {"F-105", "F-123", "F-124"}, "as it was, and a copy"
+    assert doctoring.mend(ward.board(), "fix", dry_run=False)
+    assert {one.id for one in ward.look().findings} <= {"F-124"}
+    assert [one["agent"] for one in ward.board().locks.check(["src/1.py"])] == ["planner"]
+
+
 def test_a_credential_that_can_be_read_by_then_is_not_set_aside(ward: Ward) -> None:
     path = scenes.configured(ward)
     before = path.read_bytes()

@@ -13,20 +13,15 @@ import pytest
 from latchboard.compose import Latchboard
 from latchboard.rules import foreign as rules
 from latchboard.settings import Settings
-from tests.conftest import SOAK
 from tests.process import inspection
 from tests.process.nursery import Channel, Gone, Nursery
-from tests.process.trace import Trace
+from tests.process.trace import SPARED, Trace
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("strace")]
 
 FILE = "src/a.py"
 OLD, NEW, OTHER = "old content\n" * 40, "new content\n" * 50, "other content\n" * 30
 KILLS_MIN = 20
-READING = ("access", "fcntl", "getdents64", "geteuid", "getpid", "getrandom", "ioctl", "lseek", "newfstatat", "pread64")
-READING = (*READING, "read", "readlink")
-SPARED = () if SOAK else READING
-"""They change nothing: a kill there leaves what a kill at the next call leaves. Soak kills there too."""
 OPERATIONS = ("begin", "done", "before", "after", "restore")
 
 
@@ -179,14 +174,14 @@ def mail(board: Latchboard, agent: str) -> list[Any]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_kill_at_any_system_call_loses_nothing__K43(nursery: Nursery, tmp_path: Path, operation: str) -> None:
-    was_killed, calls = attempt(nursery, tmp_path, operation)
+def test_a_kill_at_any_system_call_loses_nothing__K43(nursery: Nursery, memory_path: Path, operation: str) -> None:
+    was_killed, calls = attempt(nursery, memory_path, operation)
     assert not was_killed
 
     killed = 0
     for call, count in sorted((call, count) for call, count in calls.items() if call not in SPARED):
         for number in range(1, 3 * count + 3):
-            if not attempt(nursery, tmp_path, operation, f"{call}:signal=KILL:when={number}")[0]:
+            if not attempt(nursery, memory_path, operation, f"{call}:signal=KILL:when={number}")[0]:
                 break
             killed += 1
 

@@ -103,22 +103,22 @@ def _do(what: str, root: str) -> list[Change]:
 @pytest.mark.needs_tool("strace")
 @pytest.mark.parametrize("what", ["set-up", "take-out"])
 def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_another_run_ends_it(
-    what: str, nursery: Nursery, tmp_path: Path
+    what: str, nursery: Nursery, memory_path: Path
 ) -> None:
-    reference = tmp_path / "reference"
+    reference = memory_path / "reference"
     old = project(reference)
     set_up(str(reference), SWEPT)
     new = tree(reference)
     problems, killed = [], 0
 
     def attempt(*injections: str) -> tuple[bool, Counter[str]]:
-        root = tmp_path / f"{what}-{len(os.listdir(tmp_path))}"
+        root = memory_path / f"{what}-{len(os.listdir(memory_path))}"
         project(root)
         if what == "take-out":
             set_up(str(root), SWEPT)
         child = nursery.start(victim, root=str(root), what=what)
         child.receive()
-        with Trace(child.pid, tmp_path / "calls", *injections) as trace:
+        with Trace(child.pid, memory_path / "calls", *injections) as trace:
             try:
                 child.channel.send(go=True)
                 was_killed = "failed" not in child.receive()

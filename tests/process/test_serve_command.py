@@ -169,6 +169,29 @@ def test_other_machines_may_reach_it_by_names_that_were_allowed_and_a_restart_ke
     assert (back["host"], back["allowed_hosts"]) == ("127.0.0.1", [])
 
 
+def test_names_alone_are_for_the_address_that_it_has(project: Project) -> None:
+    """What is to be done when a tunnel's or a proxy's name is refused (docs/serve.md)."""
+    assert answer(project, "daemon", "start")["allowed_hosts"] == []
+
+    again = answer(project, "daemon", "restart", "--allowed-hosts=board.example")
+    assert (again["host"], again["allowed_hosts"]) == ("127.0.0.1", ["board.example"])
+
+    said = project.command("daemon", "start", "--host=127.0.0.2", "--allowed-hosts=other.example")
+    assert "it listens on 127.0.0.1 (board.example): `daemon restart` changes that" in said.stdout
+    assert "it listens on" not in project.command("daemon", "start", "--allowed-hosts=board.example").stdout
+    assert answer(project, "daemon", "restart", "--allowed-hosts=")["allowed_hosts"] == []
+    assert "it listens on" not in project.command("daemon", "start", "--host=localhost").stdout
+
+
+def test_a_status_says_since_when_as_people_tell_the_time(project: Project) -> None:
+    started_at = answer(project, "daemon", "start")["started_at"]
+
+    for words in (("daemon", "status"), ("daemon", "verify")):
+        said = project.command(*words)
+        assert "Z (" in said.stdout and " ago)" in said.stdout
+        assert started_at not in said.stdout
+
+
 def test_in_the_foreground_it_says_where_in_one_line_of_json(project: Project) -> None:
     daemon = project.serve("--json")
     assert daemon.stdout is not None

@@ -26,7 +26,7 @@ from tests.process.serving import Project, ask, is_there, listens, wait_until_go
 pytestmark = pytest.mark.process
 
 STRANGER = """
-import http.server, json, os, signal, sys
+import http.server, json, os, signal, sys, time
 how, port, named = sys.argv[-3], int(sys.argv[-2]), int(sys.argv[-1])
 if "deaf" in how:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -40,6 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", f"http://127.0.0.1:{named}/api/health")
             self.end_headers()
             return
+        if how == "slow":
+            time.sleep(2.5)
         if how == "no-pid":
             del health["pid"]
         if how == "no-version":
@@ -64,6 +66,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    if how == "of another user":
+        os.setresuid(65534, 65534, 65534)
     print("ready", flush=True)
     server.serve_forever()
 """
@@ -199,6 +203,16 @@ def test_an_orphan_that_is_deaf_is_killed_and_the_way_is_told(yard: Yard) -> Non
     assert not listens(yard.first + 9)
 
 
+def test_an_orphan_that_a_busy_machine_keeps_from_answering_is_asked_again(yard: Yard) -> None:
+    """Longer than a scan may take; what is provably ours is worth a second question."""
+    yard.board.daemon.ensure_running()
+    slow = yard.program("slow", yard.first + 9)
+
+    report = yard.daemon.sweep()
+
+    assert [one["pid"] for one in report.swept] == [slow], report
+
+
 def test_orphans_with_another_token_are_ended_by_signals(yard: Yard) -> None:
     """A wiped registry has another token: what the orphan knows is not what is shown to it."""
     orphan = yard.orphan(yard.first)
@@ -332,7 +346,8 @@ def test_where_the_kernel_does_not_tell_who_listens_all_of_it_works_by_what_is_s
         yard.record.unlink()
         assert board.daemon.ensure_running().state.port == running.state.port
 
-        assert [one["pid"] for one in board.daemon.sweep().swept] == [orphan]
+        report = board.daemon.sweep()
+        assert [one["pid"] for one in report.swept] == [orphan], report
         assert board.daemon.stop().is_gone
     finally:
         board.close()

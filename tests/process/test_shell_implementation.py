@@ -30,25 +30,25 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[Latchboard]:
+def board(memory_path: Path) -> Iterator[Latchboard]:
     """A project with a store that has had one commit."""
-    (tmp_path / "a.py").write_text("a = 1\n")
-    found = Latchboard(tmp_path, publishes=False)
+    (memory_path / "a.py").write_text("a = 1\n")
+    found = Latchboard(memory_path, publishes=False)
     assert found.agent("founder").lock("a.py").release()
     yield found
     found.close()
 
 
 @pytest.fixture
-def shell(tmp_path: Path, board: Latchboard) -> Shell:
+def shell(memory_path: Path, board: Latchboard) -> Shell:
     """Runs latch.sh in the project; `expect` is the exit status it must have."""
-    assert board.root == str(tmp_path.resolve())
+    assert board.root == str(memory_path.resolve())
 
     def run(*words: str, expect: int = OK, path: str = "") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]}
         command = [SHELL, str(SCRIPT), *words]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=memory_path, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -321,7 +321,7 @@ def test_wrong_usage_is_status_2(shell: Shell, words: list[str]) -> None:
 # -- together --------------------------------------------------------------------------------------------------------
 
 _PYTHON_WORKER = """
-for _ in range(10):
+for _ in range(6):
     me = board.agent("python-" + str(os.getpid()))
     while not (hold := me.try_lock("counter")):
         time.sleep(0.05)
@@ -332,7 +332,7 @@ for _ in range(10):
 """
 _SHELL_WORKER = """
 i=0
-while [ "$i" -lt 4 ]; do
+while [ "$i" -lt 2 ]; do
     "$1" "$2" acquire counter "shell-$$" >/dev/null 2>&1
     status=$?
     [ "$status" = 10 ] && sleep 0.05 && continue
@@ -359,7 +359,7 @@ def test_four_shells_and_four_pythons_lose_no_increment(board: Latchboard) -> No
             worker.communicate()
 
     assert statuses == [0] * 8
-    assert int((Path(board.root) / "counter").read_text()) == 4 * 10 + 4 * 4
+    assert int((Path(board.root) / "counter").read_text()) == 4 * 6 + 4 * 2
 
 
 @pytest.mark.parametrize("verb", ["acquire", "release"])

@@ -20,6 +20,7 @@ from latchboard.compose import Latchboard
 from latchboard.errors import AlreadyRunning, CoordinationError, StoreBusy, UnsafeFolder
 from latchboard.founding import AgentAlreadyRunningError, enforce_singleton
 from latchboard.settings import Settings
+from tests.conftest import SOAK
 from tests.process import space
 from tests.process.nursery import Channel, Child, Gone, Nursery, process_state, until
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.process
 
 TYPE = "code_developer"
 ROUNDS, CROWD = 200, 8
+DEATHS = ROUNDS if SOAK else 60
 
 
 def agent(channel: Channel, root: str) -> None:
@@ -152,7 +154,7 @@ def test_of_eight_that_start_at_once_exactly_one_wins_in_every_round__K1(nursery
 def test_killed_winners_are_followed_at_once_and_by_one_alone__K1_K4(nursery: Nursery, tmp_path: Path) -> None:
     crowd = [nursery.start(racer, root=str(tmp_path)) for _ in range(CROWD)]
 
-    for number in range(ROUNDS):
+    for number in range(DEATHS):
         found = race(crowd, tmp_path / f"barrier-{number}")
 
         winners = [at for at, said in enumerate(found) if said["won"]]
@@ -164,7 +166,7 @@ def test_killed_winners_are_followed_at_once_and_by_one_alone__K1_K4(nursery: Nu
                 child.ask(go_on=True)
 
     counts = board(tmp_path).singletons.counts()[TYPE]
-    assert (counts["enforced"], counts["stale_cleaned"]) == (ROUNDS, ROUNDS - 1)
+    assert (counts["enforced"], counts["stale_cleaned"]) == (DEATHS, DEATHS - 1)
 
 
 def test_lookers_at_full_speed_keep_nobody_out__K1(nursery: Nursery, tmp_path: Path) -> None:

@@ -74,3 +74,14 @@ def test_a_word_can_be_pasted_into_a_shell(word: str, shown: str) -> None:
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126)), min_size=1))
 def test_a_shell_reads_the_words_that_were_meant(words: list[str]) -> None:
     assert shlex.split(command(*words)) == words
+
+
+def test_a_finding_stands_in_its_own_section_or_in_that_of_the_check_that_made_it() -> None:
+    assert Finding("F-002", "text", "true", section="storage").section == "orphans"
+    assert Finding("F-100", "text", "true", section="storage").section == "storage"
+
+
+def test_words_that_have_no_s_for_many_are_counted_as_they_are_told() -> None:
+    assert counted(1, "entry", "entries") == "1 entry"
+    assert counted(2, "entry", "entries") == "2 entries"
+    assert counted(2, "lock") == "2 locks"

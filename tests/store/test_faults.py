@@ -13,6 +13,7 @@ import pytest
 from latchboard.errors import CoordinationError, StoreError
 from latchboard.settings import Settings
 from latchboard.store.files.folder import Folder
+from tests.conftest import SOAK
 from tests.store.faults import ERRNOS, Faults, Killed, installed
 from tests.store.scenes import TINY, Scene, State, close_leftovers, open_files, quietly, replay
 
@@ -128,7 +129,10 @@ def _check(scene: Scene, allowed: list[State], newest: int) -> State:
     return state
 
 
-LASTING = [(number, False) for number in ERRNOS] + [(errno.ENOSPC, True), (errno.EIO, True)]
+MAIN = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EACCES)
+"""One of each kind: full, broken, used up, forbidden. A quota is like a full disk, a read-only one like a forbidden."""
+LASTING = [(number, False) for number in (ERRNOS if SOAK else MAIN)] + [(errno.ENOSPC, True)]
+LASTING += [(errno.EIO, True)] if SOAK else []
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from latchboard.store.files.folder import Folder
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing.clock import ManualClock
+from tests.conftest import MEMORY
 from tests.store.faults import ERRNOS, Faults, Killed, installed
 from tests.store.scenes import close_leftovers
 
@@ -266,8 +267,7 @@ class FileMachine(StoreMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        memory = "/dev/shm"
-        self.place = Path(tempfile.mkdtemp(prefix="latchboard-", dir=memory if Path(memory).is_dir() else None))
+        self.place = Path(tempfile.mkdtemp(prefix="latchboard-", dir=MEMORY))
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(Folder, "self_test", lambda folder: None)  # it forks; it has tests of its own
         self.installed = installed(self.patch)

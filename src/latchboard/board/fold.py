@@ -42,6 +42,10 @@ if TYPE_CHECKING:
             """A revision about so many bytes back; 0: there is no more than that."""
             ...
 
+        def behind_gap(self) -> int:
+            """A revision from which on nothing is missing or damaged; 0: nothing is."""
+            ...
+
 
 SPAN_BYTES = 512 * 1024
 """How much of the journal a start folds for what happened lately: some 900 commits, 15 ms."""
@@ -106,13 +110,15 @@ class Fold:
 
     def _start(self) -> State:
         """Records from a snapshot, and what happened lately from the end of the journal."""
+        journal, place = self._journal, 0
         for _ in range(_TRIES):
-            watch = self._follow(0 if self._journal is None else self._journal.place_back(SPAN_BYTES))
+            watch = self._follow(place if journal is None else max(place, journal.place_back(SPAN_BYTES)))
             try:
                 snapshot = self._snapshot()
                 state = self._begun(snapshot, _all_there_is(watch))
             except Compacted:
-                watch.close()  # it was rotated away meanwhile, or is damaged
+                watch.close()  # it was rotated away meanwhile, or is damaged: what is behind that can be told
+                place = 0 if journal is None else journal.behind_gap()
                 continue
             except BaseException:
                 watch.close()
@@ -178,14 +184,10 @@ def begun(snapshot: Snapshot, changes: list[Change], history_count: int) -> tupl
 
 
 def _all_there_is(watch: Watch) -> list[Change]:
-    """Every change up to now, or up to where the journal is damaged, which the next look at it says again."""
-    found = batch = watch.poll()
-    try:
-        while batch:
-            batch = watch.poll()
-            found = found + batch
-    except Compacted:
-        return found
+    """Every change up to now. Raises Compacted."""
+    found: list[Change] = []
+    while batch := watch.poll():
+        found += batch
     return found
 
 

@@ -186,12 +186,10 @@ class Replay:
         """The changes up to a revision that its board is made of, those of its commit last; none: it is gone."""
         if self._journal is not None:
             return self._journal.back(until, SPAN_BYTES)
-        found = [change for commit in self._kept() if commit[0].revision <= until for change in commit]
-        return found if found and found[-1].revision == until else []
+        return [change for commit in self._kept() if commit[0].revision <= until for change in commit]
 
     def _marks(self, count: int) -> list[tuple[int, str]]:
-        oldest = self._store.read(at=0).revision
-        marks = [(commit[0].revision, commit[0].at) for commit in self._kept() if commit[0].revision > oldest]
+        marks = [(commit[0].revision, commit[0].at) for commit in self._kept()]
         return [marks[number] for number in spread(len(marks), count)]
 
     def _kept(self) -> list[list[Change]]:

@@ -252,21 +252,24 @@ class Board:
 
         if limit < 1:
             raise UsageError(f"a limit is a number from 1, not {limit}")
+        found: deque[Event] = deque(maxlen=limit)
+        told = 0
         for _ in range(_TRIES):
             watch = self.store.watch("", after=after)
-            known = Known()
-            found: deque[Event] = deque(maxlen=limit)
+            known = Known()  # of what lies in front of a gap nothing is known behind it
             try:
                 while changes := watch.poll():
                     for commit in by_commit(changes):
                         found.extend(event for event in events(known, commit) if is_wanted(event))
-            except Compacted:
-                if not found:
-                    continue  # the oldest journal went while it was read
+                        told = commit[0].revision
+                break
+            except Compacted:  # the oldest journal went while it was read, or one is damaged
+                after = 0 if self._journal is None else self._journal.behind_gap()
+                if after <= told:
+                    found.clear()
             finally:
                 watch.close()
-            return list(found)
-        return []
+        return list(found)
 
     # -- the file -----------------------------------------------------------------------------------------------------
 

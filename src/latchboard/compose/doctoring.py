@@ -227,7 +227,7 @@ def checks(
         identity.machine(root, host, place),
         identity.registry(root, settings.singleton_types, host, place),
         identity.hooks(root, lambda: setting_up.hooks_in_place(board, folder)),
-        tokens.credentials(root, known, clock),
+        tokens.credentials(root, known, clock, place),
         tokens.secret(root, server.token_path, place),
         storage.mount(root, place),
         refresh_lock.refresh_locks(root, known, clock, place, threshold_s=threshold_s),
@@ -242,6 +242,13 @@ def checks(
     def make() -> Any:
         return Glance(store.path)
 
+    within = [
+        storage.leftovers(root, shelf),
+        coordination.over(root, make, clock, host, settings, file_of=shelf.file_of),
+        coordination.mail(root, make, clock, host, settings),
+        coordination.conflicts(root, make),
+        coordination.queue(root, make, clock, file_of=shelf.file_of),
+    ]
     return [
         *found,
         identity.clock(root, clock, shelf),
@@ -249,11 +256,7 @@ def checks(
         storage.permissions(root, shelf, place),
         storage.disk(root, shelf, place),
         storage.notification(shelf, place),
-        storage.leftovers(root, shelf),
-        coordination.over(root, make, clock, host, settings, file_of=shelf.file_of),
-        coordination.mail(root, make, clock, host, settings),
-        coordination.conflicts(root, make),
-        coordination.queue(root, make, clock, file_of=shelf.file_of),
+        *(storage.in_a_folder(one, shelf, place) for one in within),
     ]
 
 

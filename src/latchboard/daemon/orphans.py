@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from latchboard.daemon.probe import probe
 from latchboard.daemon.starting import Stopped, note
-from latchboard.errors import CoordinationError
 from latchboard.host.process import SWEEP_WAIT_S, end_process
 from latchboard.rules import serving
 from latchboard.rules.daemon import state_of
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 SCAN_S = 2.0
 """Twice what one daemon may take: where many have to answer, the machine is busy, and one that is missed stays."""
+AGAIN_S = 4.0
+"""For a sweep that has met a daemon of this project that says nothing: it need not be quick, and is to miss none."""
 _AT_ONCE_COUNT = 50
 
 
@@ -190,6 +191,8 @@ class Orphans:
         from concurrent.futures import ThreadPoolExecutor  # 12 ms, for those who end something
 
         scan, report = self.scan(), SweepReport()
+        if any(one["why"] == "no-answer" for one in scan.skipped):
+            scan = self.scan(within_s=AGAIN_S)
         report.skipped = [{**one, "path": []} for one in scan.skipped]
         with ThreadPoolExecutor(_AT_ONCE_COUNT) as pool:
             ended = list(pool.map(self._end, scan.orphans))
@@ -206,10 +209,7 @@ class Orphans:
         if stopped.why:
             return stopped
         state = serving.State(orphan.process, port=orphan.port, version=orphan.version, started_at="now")
-        try:
-            self._starting.ask(state, stopped, wait_s=SWEEP_WAIT_S)
-        except CoordinationError as exc:  # no token that may be used: signals need none
-            stopped.why = exc.code
+        self._starting.ask(state, stopped, wait_s=SWEEP_WAIT_S)
         if not stopped.is_gone:
             why_not = lambda: self._why_spared(orphan)  # noqa: E731
             ending = end_process(
@@ -235,8 +235,8 @@ class Orphans:
         return self._spared(pid)
 
     def _why_spared(self, orphan: OrphanDaemon) -> str:
-        """Why it must not get a signal now; "" when it may."""
-        return self._daemons.why_not_recorded(orphan.pid, orphan.process) or self._spared(orphan.pid)
+        """Why it must not get a signal now; "" when it may. Whether it is ours is asked last."""
+        return self._spared(orphan.pid) or self._daemons.why_not_at_last(orphan.process)
 
     def _spared(self, pid: int) -> str:
         if pid in self._kept():

@@ -71,7 +71,7 @@ def probe(
     Returns:
         One answer per port. Never raises for anything that a listener can do.
     """
-    ports = list(dict.fromkeys(ports))
+    ports = list(ports)
     heard = exchange({port: request("GET", HEALTH_PATH, host, port) for port in ports}, clock, host, within_s)
     return {port: _answer(port, heard[port]) for port in ports}
 
@@ -188,7 +188,7 @@ def _answer(port: int, heard: tuple[bytes, Why]) -> Answer:
     data, why = heard
     if why == "closed":
         return Answer(port, None, why)
-    body = serving.body_of(data) if len(data) <= ANSWER_BYTES_MAX else None
+    body = serving.body_of(data)
     try:
         health = None if body is None else serving.parse_health(decode(body))
     except ValueError:

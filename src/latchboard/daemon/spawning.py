@@ -8,9 +8,11 @@ Protocol: protocol/daemon.md, "Command line"; protocol/health.md, "Starting"; pr
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 
+from latchboard.clock import Readable
 from latchboard.codec import decode
 from latchboard.daemon.state import LOG
 from latchboard.errors import AlreadyRunning, CoordinationError, DaemonFailed, UsageError
@@ -110,7 +112,7 @@ def spawn(
         StoreError: The log cannot be opened.
         DaemonFailed: The system refused to start a process.
     """
-    reader, writer = os.pipe()
+    reader, writer = _pipe()
     try:
         words = command(root, [*options, "--ready-fd", str(writer)], verb=verb)
         child = launch(words, log=f"{root}/{FOLDER}/{log}", machine=machine, environ=environ, pass_fds=(writer,))
@@ -122,12 +124,24 @@ def spawn(
     return child, reader
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe whose numbers are none of the three that a new process gets from us: they may be free here."""
+    return tuple(map(_above_standard, os.pipe()))  # type: ignore[return-value]
+
+
+def _above_standard(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
+
+
 def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:
     """What a daemon says in its one line; None: it ended, was silent for `wait_s` seconds, or said something else."""
     deadline_s, data = clock.now().mono_s + wait_s, b""
     while b"\n" not in data and len(data) < _LINE_BYTES_MAX:
         left_s = deadline_s - clock.now().mono_s
-        if left_s <= 0 or not clock.wait([_Readable(reader)], left_s):
+        if left_s <= 0 or not clock.wait([Readable(reader)], left_s):
             return None
         piece = os.read(reader, _LINE_BYTES_MAX)
         if not piece:
@@ -139,20 +153,10 @@ def heard(reader: int, clock: Clock, wait_s: float) -> dict[str, Any] | None:
         return None
 
 
-class _Readable:
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-
 def take_back(child: Child, machine: Machine, clock: Clock) -> None:
     """End a daemon that this process started and does not want any more."""
     if child.identity is not None and child.status(0) is None:
-        end_process(machine, clock, child.identity)
+        end_process(machine, clock, child.identity, reaps=False)  # its status is what is told of it
 
 
 def failed(root: str, child: Child, *, late_s: float | None, what: str = "the daemon", log: str = LOG) -> DaemonFailed:

@@ -87,11 +87,12 @@ class Looking:
         self._state_file = state_file
         self._version = version
 
-    def look(self, *, within_s: float = WITHIN_S) -> Standing:
+    def look(self, *, within_s: float = WITHIN_S, holder: int | None = None) -> Standing:
         """How the daemon stands now.
 
         Args:
             within_s: How long it may take to answer, seconds.
+            holder: Who has the daemon's place by its lock; for a registry whose entry was removed.
         """
         state, place = self._state_file.read(), self._daemons.verify()
         why = self._daemons.why_not_recorded(state.pid, state.process) if state else ""
@@ -102,6 +103,8 @@ class Looking:
             return found
         if place.state == "running" and place.pid is not None:
             return self._unrecorded(place, place.pid, why, within_s)
+        if holder is not None and not self._daemons.why_not(holder):
+            return self._unrecorded(place, holder, why, within_s)
         condition: serving.Condition = "elsewhere" if place.state == "unknowable" else "none"
         return Standing(condition, place, process=None, state=None, why=why)
 

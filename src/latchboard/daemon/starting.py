@@ -16,9 +16,9 @@ from __future__ import annotations
 from latchboard.daemon.probe import exchange, request
 from latchboard.daemon.spawning import START_WAIT_S, STOP_WAIT_S, start
 from latchboard.daemon.turn import turn
-from latchboard.errors import AlreadyRunning, DaemonError, DaemonSilent
+from latchboard.errors import AlreadyRunning, DaemonError, DaemonSilent, StoreError
 from latchboard.host.process import GONE, Ending, end_process
-from latchboard.rules import serving
+from latchboard.rules import daemon, serving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _LOOK_S = 0.05
 _ASK_S = 3.0
 _ELSEWHERE_S = 1.0
 """A process that is being killed cannot be judged for some milliseconds, either; one in another container never can."""
+_FIRST_PAUSE_S, _PAUSE_S_MAX = 0.05, 2.0
+"""Before another one is started, when one was refused: each takes a quarter of a second of a core."""
 
 
 class Running:
@@ -140,7 +142,8 @@ class Starting:
             DaemonFailed: It was started, and is not ready. Nothing runs.
             DaemonSilent: It is there, and does not answer. Nothing was changed.
             DaemonBusy: Another process is at it, and does not finish. Retryable.
-            AlreadyRunning: It runs in another container, where it can be neither judged nor reached.
+            AlreadyRunning: Its place is held by a process that cannot be proven to be it, or be reached: in another
+                container, or of a folder that was moved.
             StoreError: The registry cannot be used.
         """
         standing = self._looking.look()
@@ -149,13 +152,17 @@ class Starting:
         with self._turn():
             return self._ensure(host, allowed_hosts)
 
-    def _ensure(self, host: str | None, allowed_hosts: Sequence[str] | None) -> Running:
-        """In one's turn."""
-        deadline_s = self._clock.now().mono_s + self._start_wait_s
-        before = self._state_file.read()
+    def _ensure(
+        self, host: str | None, allowed_hosts: Sequence[str] | None, before: serving.State | None = None
+    ) -> Running:
+        """In one's turn; `before`: the daemon that was proven to be ours, and has been ended for this."""
+        began_s = self._clock.now().mono_s
+        deadline_s = began_s + self._start_wait_s
+        before = before or self._remembered()
         how: How = "started"
+        refused, pause_s = None, _FIRST_PAUSE_S
         while True:
-            standing = self._looking.look()
+            standing = self._looking.look(holder=refused.get("pid") if refused else None)
             state = standing.state
             if state is not None and serving.is_replaced(standing.drift):
                 before, how = state, "replaced"
@@ -168,11 +175,29 @@ class Starting:
             elif standing.condition in ("silent", "unrecorded"):
                 self._wait_for(standing, deadline_s)
             else:
-                found = self._start(standing, self._options(before, host, allowed_hosts), deadline_s)
+                found, refused = self._start(self._options(before, host, allowed_hosts))
                 if found is not None:
                     return Running(found, how, "")
-                if self._clock.now().mono_s > deadline_s:
-                    raise DaemonError(f"daemons of {self._root} come and go", hint="try again")
+                self._check_patience(standing, refused, began_s)
+                self._clock.wait([], pause_s)
+                pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+
+    def _remembered(self) -> serving.State | None:
+        """What the record says of the last daemon, if it was written on this machine.
+
+        Else it came with a copy or a repository, and must not open the project to the network.
+        """
+        state = self._state_file.read()
+        return state if state is not None and serving.is_of_machine(state, self._machine.me()) else None
+
+    def _check_patience(self, standing: Standing, refused: dict[str, Any] | None, began_s: float) -> None:
+        """Whether it is worth while to start another one."""
+        waited_s = self._clock.now().mono_s - began_s
+        is_over = waited_s > self._start_wait_s
+        if refused is not None and (is_over or (standing.condition == "elsewhere" and waited_s > _ELSEWHERE_S)):
+            raise self._in_the_way(refused)
+        if is_over:
+            raise DaemonError(f"daemons of {self._root} come and go", hint="try again")
 
     def _wait_for(self, standing: Standing, deadline_s: float) -> None:
         """A daemon that does not answer yet, until the deadline."""
@@ -197,26 +222,28 @@ class Starting:
         options = ["--idle-s-max", f"{self._settings.daemon_idle_s_max:g}", "--host", host]
         return [*options, "--allowed-hosts", ",".join(allowed_hosts)] if allowed_hosts else options
 
-    def _start(self, standing: Standing, options: list[str], deadline_s: float) -> serving.State | None:
-        """A daemon that is ready, and recorded; None: another one came first, wherever that was started."""
+    def _start(self, options: list[str]) -> tuple[serving.State | None, dict[str, Any] | None]:
+        """A daemon that is ready, and recorded; None: another one came first, and what is known of it, if anything."""
         ready, refused = start(self._root, options, self._machine, self._clock, wait_s=self._start_wait_s)
         if refused is not None:
-            waited_s = self._clock.now().mono_s - (deadline_s - self._start_wait_s)
-            if standing.condition == "elsewhere" and waited_s > _ELSEWHERE_S:
-                raise self._elsewhere(refused)
-            return None
+            return None, refused
         found = self._looking.look(within_s=self._start_wait_s)
         if found.condition != "unrecorded" or found.state is None or found.state.pid != ready["process"]["pid"]:
-            return None  # it is gone again already, or somebody's force has put another one in its place
+            return None, None  # it is gone again already, or somebody's force has put another one in its place
         self._state_file.write(found.state)
-        return found.state
+        return found.state, None
 
-    def _elsewhere(self, refused: dict[str, Any]) -> AlreadyRunning:
-        return AlreadyRunning(
-            f"the daemon of {self._root} runs in another container, or as another user: it cannot be judged from here",
-            hint="use it there, or end it there",
-            **{name: refused.get(name) for name in ("agent_type", "pid", "started_at", "process")},
-        )
+    def _in_the_way(self, refused: dict[str, Any]) -> AlreadyRunning:
+        """Somebody has the place, and cannot be proven to be the daemon."""
+        pid, process = refused.get("pid"), refused.get("process")
+        why = self._daemons.why_not_recorded(pid, process) if type(pid) is int else daemon.UNKNOWABLE
+        what = "runs in another container, or as another user: it cannot be judged from here"
+        hint = "use it there, or end it there"
+        if why not in (daemon.UNKNOWABLE, daemon.OTHER_USER):
+            what = f"cannot start: process {pid} has its place, and is not proven to be it ({why})"
+            hint = "the daemon of a project that was moved ends by itself within a minute; else end that process"
+        facts = {name: refused.get(name) for name in ("agent_type", "pid", "started_at", "process")}
+        return AlreadyRunning(f"the daemon of {self._root} {what}", hint=hint, **facts)
 
     # -- ending
 
@@ -245,7 +272,7 @@ class Starting:
             self._end_for_good(standing)
             if standing.state is not None and standing.condition == "unrecorded":
                 self._state_file.write(standing.state)  # so that the next one gets its port
-            return self._ensure(host, allowed_hosts)
+            return self._ensure(host, allowed_hosts, standing.state)
 
     def _end_for_good(self, standing: Standing) -> None:
         stopped = self._end(standing)
@@ -268,7 +295,7 @@ class Starting:
             if standing.condition != "silent":
                 self.ask(state, stopped, wait_s=STOP_WAIT_S)
         if not stopped.is_gone:
-            why_not = lambda: self._daemons.why_not_recorded(standing.process["pid"], standing.process)  # noqa: E731
+            why_not = lambda: self._daemons.why_not_at_last(standing.process)  # noqa: E731
             note(stopped, end_process(self._machine, self._clock, standing.process, why_not=why_not))
         return stopped
 
@@ -278,7 +305,10 @@ class Starting:
             return
         if not self._looking.listens(state.pid, state.host, state.port):
             return
-        token = self._token.read()
+        try:
+            token = self._token.read()
+        except StoreError:  # others can read it, or replaced it: no reason to let the daemon run
+            return
         if token is None:
             return
         question = request("POST", "/api/stop", state.host, state.port, token=token)

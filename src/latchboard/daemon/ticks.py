@@ -75,7 +75,8 @@ class Retirement:
     Args:
         root: The project's folder, absolute.
         me: This process.
-        port: Where it listens.
+        host: The address at which it listens, as the kernel says it.
+        port: Likewise.
         epoch: Of the place that it holds in the registry.
         clock: For idle times.
         state_file: The record.
@@ -88,6 +89,7 @@ class Retirement:
         root: str,
         *,
         me: Identity,
+        host: str,
         port: int,
         epoch: int,
         clock: Clock,
@@ -97,7 +99,7 @@ class Retirement:
     ) -> None:
         self._root = root
         self._me = me
-        self._port = port
+        self._address = host, port
         self._epoch = epoch
         self._clock = clock
         self._state_file = state_file
@@ -121,9 +123,9 @@ class Retirement:
         )
 
     def _is_superseded(self) -> bool:
-        """Whether the record names another daemon of this project that is there and answers, on another port."""
+        """Whether the record names another daemon of this project that is there and answers, at another address."""
         state = self._state_file.read()
-        if state is None or not serving.names_another(state, self._me, self._port):
+        if state is None or not serving.names_another(state, self._me, *self._address):
             return False
         if self._daemons.why_not_recorded(state.pid, state.process):
             return False

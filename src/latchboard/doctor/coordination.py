@@ -104,9 +104,15 @@ def _damaged(root: str, key: str, path: str) -> Finding:
         text = f"the record {key} is none of its kind. What that agent says next replaces it"
         remedy = command("latchboard", "update", "here", "--agent", key.removeprefix("agents/"), "--root", root)
     if key.startswith("locks/"):
-        words = ["latchboard", "break", key.removeprefix("locks/"), "--reason", "damaged", "--agent", "operator"]
+        name = key.removeprefix("locks/")  # as a path it stands for the same in every folder, and is no option
+        words = ["latchboard", "break", _path_of(name, root), "--reason", "damaged", "--agent", "operator"]
         remedy = command(*words, "--root", root)
     return Finding("F-105", text, remedy, key=key, path=path)
+
+
+def _path_of(name: str, root: str) -> str:
+    is_whole = name.startswith(("/", "glob:", "hardlink:"))
+    return name if is_whole else f"{root.rstrip('/')}/{name}"
 
 
 def mail(root: str, make: Callable[[], Glance], clock: Clock, host: Host, settings: Settings) -> Check:

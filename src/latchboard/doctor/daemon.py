@@ -9,6 +9,7 @@ from latchboard import __version__
 from latchboard.doctor.check import Check, Seen
 from latchboard.rules import doctor as rules
 from latchboard.rules.finding import Finding, command, counted
+from latchboard.rules.serving import drift, is_replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ _TEXTS = {
     ("F-006", "pid"): "process {pid} is recorded, port {port} answers for process {answering}, and process "
     "{registered} has the place",
 }
-_STARTS = ("F-005",)
+_VERBS = {"ended": "start", "unknowable": "status"}
+"""What mends it, or shows it: what cannot be judged from here cannot be ended from here. Else it is restarted."""
 
 
 def daemon(root: str, server: Server) -> Check:
@@ -78,9 +80,10 @@ def _said(state: State | None, answer: Health | None, registered_pid: int | None
 
 
 def _finding(root: str, finding_id: str, word: str, said: dict[str, Any]) -> Finding:
-    verb = "start" if finding_id in _STARTS else "restart"
     text = _TEXTS[finding_id, word].format(**said)
-    remedy = command("latchboard", "daemon", verb, "--root", root)
+    remedy = command("latchboard", "daemon", _VERBS.get(word, "restart"), "--root", root)
+    if finding_id == "F-004" and not is_replaced(drift(str(said["answered"]), __version__)):
+        remedy = command("python3", "-m", "pip", "install", "-U", "latchboard")
     return Finding(finding_id, text, remedy, why=word, pid=said["pid"], port=said["port"])
 
 

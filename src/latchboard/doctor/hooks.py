@@ -88,7 +88,9 @@ class HookDoctor:
         return Probed("latchboard", "slow", what, file=self._compiled.folder, mend=mend)
 
     def look_only(self, can_run: Callable[[str], bool], git_hooks: str) -> Iterator[Probed]:
-        """What can be seen without running anything: nothing for what is well, and for what nobody wished for.
+        """What can be seen without running anything: what is wrong, and `ok` for each client that has hooks of ours.
+
+        Nothing for what nobody wished for.
 
         Args:
             can_run: Whether a word is a program here.
@@ -101,6 +103,8 @@ class HookDoctor:
                 continue
             entries: list[Entry] = []
             yield from self._read(one, entries)
+            if entries:
+                yield Probed(one.name, "ok", "it is there", file=entries[0][0])
             for file, event, matcher, entry, _ in entries:
                 program = _program(str(entry["command"]))
                 if not can_run(program):
@@ -110,6 +114,8 @@ class HookDoctor:
                 yield from self._missing(one, entries)
         hooks = {name: self._bench.read(f"{git_hooks}/{name}") or b"" for name in git_hook.NAMES if git_hooks}
         there = [name for name, data in hooks.items() if _GUARD in data]
+        if there:
+            yield Probed(_GIT, "ok", "it is there", file=git_hooks)
         for name in hooks if there else ():
             if name not in there:
                 what = f"git's {name} does not run our guard"

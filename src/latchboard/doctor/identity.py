@@ -138,9 +138,14 @@ def hooks(root: str, look_only: Callable[[], Iterable[Probed]]) -> Check:
         found: dict[tuple[str, str], list[Probed]] = {}
         for one in look_only():
             found.setdefault((one.client, one.state), []).append(one)
-        findings = [_hooks_finding(root, client, state, some) for (client, state), some in found.items()]
-        text = f"{counted(len(findings), 'finding')}" if findings else "every hook is in place"
-        return Seen(f"{text} (looked at, not run: latchboard doctor --hooks)", findings)
+        clients = [client for client, state in found if state == "ok"]
+        wrong = [(client, state, some) for (client, state), some in found.items() if state != "ok"]
+        findings = [_hooks_finding(root, client, state, some) for client, state, some in wrong]
+        if not clients and not findings:
+            return Seen("none is set up, and none is missed (latchboard init sets them up)", clients=[])
+        text = f"every hook of {' and '.join(clients)} is in place"
+        text = counted(len(findings), "finding") if findings else text
+        return Seen(f"{text} (looked at, not run: latchboard doctor --hooks)", findings, clients=clients)
 
     return Check("identity", "hooks", look)
 

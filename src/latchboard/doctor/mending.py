@@ -155,7 +155,10 @@ def fix(shop: Shop, name: str, *, dry_run: bool) -> list[Deed]:
         name: Of the copy: a time.
         dry_run: Only say what would be done.
     """
-    steps = shop.plan(shop.look().damage)
+    try:
+        steps = shop.plan(shop.look().damage)
+    except OSError as exc:
+        return [Deed("fix", "the store is looked at", why_not=exc.strerror or type(exc).__name__)]
     if dry_run or not steps:
         return [Deed("fix", _words(step)) for step in steps]
     try:

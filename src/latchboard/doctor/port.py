@@ -42,6 +42,10 @@ if TYPE_CHECKING:
             """Why the system would not tell of changes there; "": it would."""
             ...
 
+        def limit(self, name: str) -> int:
+            """A limit of the system, by its name; 0 where it is not told."""
+            ...
+
         def lockers(self, path: str) -> list[int] | None:
             """Who has the kernel lock of a file; None: it cannot be told."""
             ...

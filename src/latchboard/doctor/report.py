@@ -9,6 +9,7 @@ Protocol: protocol/health.md, "Doctor".
 
 from __future__ import annotations
 
+import errno
 import threading
 from time import monotonic
 
@@ -95,6 +96,18 @@ class _Run:
         self._stop_at_s = stop_at_s
         self.thread = threading.Thread(target=self._run, name=f"doctor-{check.name}", daemon=True)
 
+    def start(self) -> None:
+        """In its thread; where this user may have no more of them, that is why it could not be looked at."""
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self.error, self.took_s = OSError(errno.EAGAIN, "no thread is left for it"), 0.0
+
+    def wait(self, until_s: float) -> None:
+        """Until it is done, or the moment on the monotonic clock is there."""
+        if self.took_s is None:
+            self.thread.join(max(0.0, until_s - monotonic()))
+
     def _run(self) -> None:
         began_s = monotonic()
         try:
@@ -120,9 +133,9 @@ def assemble(root: str, at: str, checks: Iterable[Check], *, deadline_s: float =
     until_s = began_s + deadline_s
     runs = [_Run(check, until_s - min(_RESERVE_S, deadline_s / 10)) for check in checks]
     for run in runs:
-        run.thread.start()
+        run.start()
     for run in runs:
-        run.thread.join(max(0.0, until_s - monotonic()))
+        run.wait(until_s)
     told = [_told(run, root, deadline_s) for run in runs]
     report = DoctorReport(
         root,
@@ -160,8 +173,8 @@ def begin(
         return Seen("found")
 
     run = _Run(Check("identity", "project", look), began_s + deadline_s)
-    run.thread.start()
-    run.thread.join(deadline_s)
+    run.start()
+    run.wait(began_s + deadline_s)
     if isinstance(run.error, CoordinationError):
         raise run.error
     took_s = monotonic() - began_s

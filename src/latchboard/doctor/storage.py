@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN_COUNT = 20
 """So many findings of one kind are told one by one; of more, their number."""
+_WATCHES_COUNT = 65536
 
 _HOW = {
     "missing": "it is not there",
@@ -43,6 +44,10 @@ def store(root: str, shelf: Shelf, place: Place) -> Check:
     """Journals, header and records."""
 
     def look(stop_at_s: float) -> Seen:
+        planted = _planted(shelf.path, place)
+        if planted:
+            text = f"{planted}: something that is no folder stands where a folder of the store belongs"
+            return Seen(text, [Finding("F-122", text, command("ls", "-ld", planted), path=planted)], is_there=False)
         try:
             health = shelf.look(stop_at_s)
         except OSError as exc:
@@ -52,7 +57,7 @@ def store(root: str, shelf: Shelf, place: Place) -> Check:
         if not health.is_there and not health.damage:
             return Seen("no store yet: the first lock makes it", is_there=False)
         findings = [_finding(root, shelf, one, place) for one in _limited(health.damage)]
-        findings += _untold(root, health.damage)
+        findings += _untold(root, shelf, health.damage)
         if not health.is_whole_look:
             text = "store: not all of it was seen in time"
             remedy = command("latchboard", "doctor", "--root", root)
@@ -66,6 +71,26 @@ def store(root: str, shelf: Shelf, place: Place) -> Check:
     return Check("storage", "store", look)
 
 
+def in_a_folder(check: Check, shelf: Shelf, place: Place) -> Check:
+    """A check of what lies in the folder; where something else stands in its place, `store` tells it, and alone."""
+
+    def look(stop_at_s: float) -> Seen:
+        if _planted(shelf.path, place):
+            return Seen("not looked at: something else stands in the place of the store's folder")
+        return check.look(stop_at_s)
+
+    return Check(check.section, check.name, look)
+
+
+def _planted(path: str, place: Place) -> str:
+    """What stands where the folder belongs, or the folder around it; "": nothing does. A link is none of ours."""
+    found = place.mode(path)
+    if found is not None:
+        return "" if found[2] == "folder" else path
+    around = path.rpartition("/")[0]
+    return around if place.mode(around) is not None and place.mode(f"{around}/.") is None else ""
+
+
 def _limited(damage: list[Damage]) -> list[Damage]:
     shown: dict[str, int] = {}
     kept = []
@@ -76,16 +101,22 @@ def _limited(damage: list[Damage]) -> list[Damage]:
     return kept
 
 
-def _untold(root: str, damage: list[Damage]) -> list[Finding]:
-    """One finding for all those that are left out."""
+def _untold(root: str, shelf: Shelf, damage: list[Damage]) -> list[Finding]:
+    """One finding for all those that are left out; for records that no repair moves, the command that lists them."""
+    records, unreadable = (
+        [one for one in damage if one.kind == kind][_SHOWN_COUNT:] for kind in ("record", "unreadable")
+    )
+    deciding = [one for one in unreadable if one.key in shelf.deciding]
+    fix, listing = ("doctor", "--fix"), ("cleanup", "--dry-run")
     found = []
-    for kind, finding_id in (("record", "F-104"), ("unreadable", "F-105")):
-        count = sum(one.kind == kind for one in damage) - _SHOWN_COUNT
-        if count > 0:
-            remedy = command("latchboard", "doctor", "--fix", "--root", root)
-            found.append(
-                Finding(finding_id, f"and {counted(count, 'more record', 'more records')}", remedy, count=count)
-            )
+    for finding_id, count, what, words in (
+        ("F-104", len(records), "", fix),
+        ("F-105", len(deciding), " that decide who may write: each counts as held", listing),
+        ("F-105", len(unreadable) - len(deciding), "", fix),
+    ):
+        if count:
+            text = f"and {counted(count, 'more record', 'more records')}{what}"
+            found.append(Finding(finding_id, text, command("latchboard", *words, "--root", root), count=count))
     return found
 
 
@@ -153,9 +184,7 @@ def permissions(root: str, shelf: Shelf, place: Place) -> Check:
         mode, uid, kind = found
         facts = {"mode": f"{mode:04o}", "uid": uid, "is_shared": shelf.is_shared}
         if kind != "folder":
-            text = f"{shelf.path} is no folder but a {kind}"
-            findings.append(Finding("F-122", text, command("ls", "-ld", shelf.path), path=shelf.path))
-            return Seen(text, findings, **facts)
+            return Seen(f"{shelf.path} is no folder but a {kind}", findings, **facts)
         if rules.is_too_open(mode, is_shared=shelf.is_shared):
             text = f"others than its users may use {shelf.path} (mode {mode:04o})"
             text += "; where a group is meant to, say shared = true in latchboard.toml" if mode & 0o020 else ""
@@ -237,7 +266,9 @@ def notification(shelf: Shelf, place: Place) -> Check:
         if not why:
             return Seen("the system tells of changes", is_told=True)
         text = f"the system tells of no changes ({why}): watchers look every 50 ms"
-        remedy = command("sysctl", "-w", f"{why}=65536") if why.startswith("fs.") else command("sysctl", "fs.inotify")
+        enough = max(_WATCHES_COUNT, 2 * place.limit(why))  # a limit that is used up may be higher than most have it
+        words = ["-w", f"{why}={enough}"] if why.startswith("fs.") else ["fs.inotify"]
+        remedy = command("sysctl", *words)
         return Seen(text, [Finding("F-113", text, remedy, why=why)], is_told=False)
 
     return Check("storage", "notification", look)

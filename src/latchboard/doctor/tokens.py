@@ -8,7 +8,7 @@ Protocol: protocol/health.md, "Doctor"; protocol/credential.md.
 from __future__ import annotations
 
 from latchboard.doctor.check import Check, Seen
-from latchboard.errors import MalformedRecord, StoreForbidden, UnsafeFolder, UnsupportedVersion
+from latchboard.errors import MalformedRecord, StoreError, StoreForbidden, UnsafeFolder, UnsupportedVersion
 from latchboard.rules import credential as rules
 from latchboard.rules.finding import Finding, command
 
@@ -24,7 +24,7 @@ UNUSABLE = ("missing", "cleared", "damaged", "newer", "expired")
 """Why a credential is a finding F-001."""
 
 
-def credentials(root: str, kept: Sequence[Kept], clock: Clock) -> Check:
+def credentials(root: str, kept: Sequence[Kept], clock: Clock, place: Place) -> Check:
     """Each `[credential.NAME]`."""
 
     def look(_: float) -> Seen:
@@ -32,7 +32,7 @@ def credentials(root: str, kept: Sequence[Kept], clock: Clock) -> Check:
         for one in kept:
             state, can_refresh = standing(one, clock)
             facts.append({"name": one.name, "state": state, "where": one.where, "can_refresh": can_refresh})
-            finding = _finding(root, one, state, can_refresh)
+            finding = _finding(root, one, state, can_refresh, place)
             findings += [finding] if finding is not None else []
         told = {"keyring": "in the keyring, which is not opened"}
         words = [f"{one['name']} {told.get(str(one['state']), one['state'])}" for one in facts]
@@ -47,7 +47,8 @@ def standing(one: Kept, clock: Clock) -> tuple[str, bool]:
 
     Returns:
         `fresh`, `expiring`, `expired`, `missing`, `cleared`; `damaged`: its record cannot be read; `newer`: a later
-            version wrote it; `open`: others can read it; `misconfigured`; `keyring`: not looked at.
+            version wrote it; `open`: others can read it; `unread`: nobody can; `misconfigured`;
+            `keyring`: not looked at.
     """
     if one.trouble:
         return "misconfigured", False
@@ -61,12 +62,14 @@ def standing(one: Kept, clock: Clock) -> tuple[str, bool]:
         return "newer", False
     except (StoreForbidden, UnsafeFolder):
         return "open", False
+    except StoreError:
+        return "unread", False
     face = None if grant is None else grant.face
     state = rules.state(face, now_s=clock.now().wall_s, valid_s_min=one.valid_s_min)
     return state, grant is not None and grant.refresh_token is not None
 
 
-def _finding(root: str, one: Kept, state: str, can_refresh: bool) -> Finding | None:
+def _finding(root: str, one: Kept, state: str, can_refresh: bool, place: Place) -> Finding | None:
     about: dict[str, Any] = {"credential": one.name, "state": state}
     if state == "damaged":
         text = f"the credential {one.name} cannot be read, and no log-in can replace it: {one.where}"
@@ -77,7 +80,10 @@ def _finding(root: str, one: Kept, state: str, can_refresh: bool) -> Finding | N
         return Finding("F-001", text, command("python3", "-m", "pip", "install", "-U", "latchboard"), **about)
     if state == "open":
         text = f"the credential {one.name} is refused: it is no plain file of this user alone; others may know it"
-        return Finding("F-121", text, command("chmod", "600", one.path), **about)
+        return Finding("F-121", text, _closing(one.path, place), **about)
+    if state == "unread":
+        text = f"the credential {one.name} could not be looked at"
+        return Finding("F-100", text, command("ls", "-ld", one.path), section="tokens", check="credentials", **about)
     if state == "misconfigured":
         text = f"[credential.{one.name}] in the project's settings cannot be right: {one.trouble}"
         return Finding("F-001", text, command("latchboard", "credential", "status", "--root", root), **about)
@@ -88,6 +94,17 @@ def _finding(root: str, one: Kept, state: str, can_refresh: bool) -> Finding | N
     return None
 
 
+def _closing(path: str, place: Place) -> str:
+    """What keeps a secret from others: the permissions of one's own file; anything else makes room for a log-in."""
+    try:
+        found = place.mode(path)
+    except OSError:  # not even its folder may be looked into
+        return command("ls", "-ld", path)
+    if found is not None and found[0] & 0o077 and found[1:] == (place.here()["uid"], "file"):
+        return command("chmod", "600", path)
+    return command("mv", path, f"{path}.aside")
+
+
 def secret(root: str, path: str, place: Place) -> Check:
     """The daemon's token: that nobody else can read it. It is not read."""
 
@@ -96,11 +113,11 @@ def secret(root: str, path: str, place: Place) -> Check:
         if found is None:
             return Seen("the daemon has no token yet", is_there=False)
         mode, uid, kind = found
-        is_kept = kind == "file" and not mode & 0o077 and uid == place.here()["uid"]
-        findings = []
-        if not is_kept:
-            text = f"the daemon's token is no plain file of this user alone: {path}. A daemon refuses it"
-            findings.append(Finding("F-121", text, command("rm", path), path=path))
-        return Seen("the daemon's token is this user's alone" if is_kept else text, findings, is_there=True)
+        if kind == "file" and not mode & 0o077:
+            whose = "this user's" if uid == place.here()["uid"] else f"user {uid}'s"
+            return Seen(f"the daemon's token is {whose} alone", is_there=True)
+        text = f"the daemon's token is no plain file of its user alone: {path}. A daemon refuses it"
+        remedy = command("rm", *(["-r"] if kind == "folder" else []), path)
+        return Seen(text, [Finding("F-121", text, remedy, path=path)], is_there=True)
 
     return Check("tokens", "daemon token", look)

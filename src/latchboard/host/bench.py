@@ -16,12 +16,14 @@ import time
 from contextlib import contextmanager
 
 from latchboard.errors import HostError, from_os_error
+from latchboard.host.root import read_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 GIT_S_MAX = 60.0
+_FILE_BYTES_MAX = 16 * 1024 * 1024
 _PROJECTS = ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "CURSOR_PROJECT_DIR")
 _NAMED = ("AGENT_ID", "CLAUDE_ENV_FILE", *_PROJECTS)
 
@@ -80,11 +82,7 @@ class ScratchBench:
 
     def read(self, path: str) -> bytes | None:
         """See doctor/probed.py."""
-        try:
-            with open(path, "rb") as file:
-                return file.read()
-        except OSError:
-            return None
+        return read_start(path, _FILE_BYTES_MAX)
 
     def can_be_run(self, path: str) -> bool:
         """See doctor/finding.py."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class _Facts:
     """What a process is besides its number: as `Process` of the port, and how it takes a signal."""
 
-    __slots__ = ("argv", "exe", "mounts", "on_term", "parent", "uid")
+    __slots__ = ("argv", "exe", "listens", "mounts", "on_term", "parent", "uid")
 
     def __init__(self) -> None:
         self.argv: list[str] = ["init"]
@@ -37,6 +37,7 @@ class _Facts:
         self.parent = 1
         self.mounts = ""
         self.on_term = "ends"
+        self.listens: list[tuple[str, int]] | None = None
 
 
 class _Machine:
@@ -190,8 +191,11 @@ class FakeHost:
         return "" if facts is None else f"{facts.mounts}:{path}"
 
     def listening(self, pid: int) -> list[tuple[str, int]] | None:
-        """Its processes have no sockets of which anything could be told."""
-        return None
+        """What `dress` says; of others nothing can be told."""
+        self._machine.before_call("listening")
+        with self._machine.lock:
+            stat = self._look(pid)
+            return None if stat is None else self._machine.facts[(self._pid_ns, pid, stat.start)].listens
 
     def grip(self, identity: Identity) -> Grip | None:
         self._machine.before_call("grip")
@@ -232,7 +236,7 @@ class FakeHost:
         """Call `action` with the name of each call of the port, before that looks: for what happens in between."""
         self._machine.before_call = action
 
-    def dress(
+    def dress(  # noqa: PLR0913 - each may be left out
         self,
         identity: Identity,
         *,
@@ -242,16 +246,19 @@ class FakeHost:
         parent: int = 1,
         mounts: str = "",
         on_term: Literal["ends", "ignores", "denies", "survives"] = "ends",
+        listens: Sequence[tuple[str, int]] | None = None,
     ) -> None:
         """Say what a process is; again for one that became another program.
 
         `on_term`: it "ends" by TERM; "ignores" TERM; "denies" signals to this user; "survives" KILL, too.
+        `listens`: at which addresses and ports; None: that cannot be told.
         """
         with self._machine.lock:
             facts = self._machine.facts[(identity["pid_ns"], identity["pid"], identity["start"])]
             facts.argv = facts.argv if argv is None else list(argv)
             facts.exe = facts.exe if exe is None else exe
             facts.uid, facts.parent, facts.mounts, facts.on_term = uid, parent, mounts, on_term
+            facts.listens = None if listens is None else list(listens)
 
     def bury(self, identity: Identity) -> None:
         """Take a zombie out of the table."""

@@ -97,6 +97,14 @@ class Place:
         finally:
             os.close(fd)
 
+    def limit(self, name: str) -> int:
+        """A limit of the system, by its name as `sysctl` has it; 0 where it is not told."""
+        try:
+            with open(f"/proc/sys/{name.replace('.', '/')}", encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return 0
+
     def lockers(self, path: str) -> list[int] | None:
         """Processes that hold the kernel lock of a file; None: it cannot be told. A file that is missing has none."""
         if not os.path.exists(_LOCKS):

@@ -78,7 +78,7 @@ def end_process(
         why_not: Asked before each signal, with the grip already on the process: why it must not get it; "" to go on.
         term_wait_s: Between TERM and KILL, seconds.
         kill_wait_s: After KILL, seconds.
-        reaps: Take its exit status if it is a child; False: somebody waits for that already.
+        reaps: False for a child whose exit status somebody else in this process waits for: a status is told once.
     """
     own_pid = machine.me()["pid"]
     if identity["pid"] == own_pid:
@@ -93,8 +93,8 @@ def end_process(
         verdict = machine.verdict(identity)
         return Ending(is_gone=verdict in GONE, why="no-grip" if verdict == "live" else verdict)
     try:
-        ending, is_dead = _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
-        if reaps and is_dead:
+        ending = _end(machine, clock, identity, grip, why_not, (("TERM", term_wait_s), ("KILL", kill_wait_s)))
+        if reaps and ending.is_gone and machine.verdict(identity) == "dead":  # not when its pid is somebody else's
             grip.reap()
         return ending
     finally:
@@ -108,8 +108,7 @@ def _end(
     grip: Grip,
     why_not: Callable[[], str],
     steps: tuple[tuple[Literal["TERM", "KILL"], float], ...],
-) -> tuple[Ending, bool]:
-    """What became of it, and whether it may be reaped: not when its pid is somebody else's."""
+) -> Ending:
     sent: Literal["TERM", "KILL"] | None = None
     for signal, wait_s in steps:
         verdict = machine.verdict(identity)
@@ -119,12 +118,12 @@ def _end(
         if why:
             verdict = machine.verdict(identity)
             if verdict not in GONE:
-                return Ending(is_gone=False, by=sent, why=why), False
-            return Ending(is_gone=True, by=sent, why="" if sent else verdict), verdict == "dead"
+                return Ending(is_gone=False, by=sent, why=why)
+            return Ending(is_gone=True, by=sent, why="" if sent else verdict)
         sent = signal
         if _has_ended(machine, clock, identity, grip, wait_s):
-            return Ending(is_gone=True, by=sent), True
-    return Ending(is_gone=False, by=sent, why="survived"), False
+            return Ending(is_gone=True, by=sent)
+    return Ending(is_gone=False, by=sent, why="survived")
 
 
 def _has_ended(machine: Machine, clock: Clock, identity: Identity, grip: Grip, wait_s: float) -> bool:

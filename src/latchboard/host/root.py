@@ -6,6 +6,7 @@ Protocol: protocol/layout.md, "The root".
 from __future__ import annotations
 
 import os
+import stat
 
 from latchboard.errors import UsageError
 
@@ -97,9 +98,18 @@ def _common_folder(worktree: str) -> str:
 
 
 def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_GIT_FILE_BYTES_MAX)
-    except OSError:
-        return ""
+    data = read_start(path, _GIT_FILE_BYTES_MAX) or b""
     return "" if b"\0" in data else os.fsdecode(data)
+
+
+def read_start(path: str, bytes_max: int) -> bytes | None:
+    """The start of a plain file, also behind a link; None for none that can be read. Nothing else is waited for."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    with open(fd, "rb") as file:
+        try:
+            return file.read(bytes_max) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        except OSError:
+            return None

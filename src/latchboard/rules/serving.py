@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     Condition = Literal["running", "silent", "unrecorded", "elsewhere", "none"]
-    Drift = Literal["", "older", "newer", "other"]
+    Drift = Literal["", "older", "newer"]
 
 PRODUCT = "latchboard"
 PROTOCOL_VERSION = 1
@@ -227,9 +227,15 @@ def _is_number(value: object, least: int, most: int) -> bool:
 # -- what follows -----------------------------------------------------------------------------------------------------
 
 
-def names_another(state: State, me: Any, port: int) -> bool:
-    """Whether a record names another process than `me`, on another port than its own."""
-    return state.port != port and any(state.process.get(name) != me.get(name) for name in _PROCESS_FIELDS)
+def names_another(state: State, me: Any, host: str, port: int) -> bool:
+    """Whether a record names another process than `me`, at another address than its own."""
+    is_elsewhere = (state.host, state.port) != (host, port)
+    return is_elsewhere and any(state.process.get(name) != me.get(name) for name in _PROCESS_FIELDS)
+
+
+def is_of_machine(state: State, me: Any) -> bool:
+    """Whether a record was written on the machine of `me`: a repository, which may hold one, cannot know its id."""
+    return bool(me["host"]) and state.process["host"] == me["host"]
 
 
 def why_retire(
@@ -269,29 +275,60 @@ def ports(first: int, end: int, preferred: int | None = None) -> list[int]:
 
 
 def drift(running: str, own: str) -> Drift:
-    """What the version of a running daemon is to one's own: "" the same, `older`, `newer`, or `other` (no numbers)."""
-    if running == own:
+    """What the version of a running daemon is to one's own: "" the same, `older` or `newer`.
+
+    One of two different versions is always the older one, whoever asks: else each would end the other's daemon.
+    """
+    theirs, ours = _order(running), _order(own)
+    if theirs == ours:
         return ""
-    theirs, ours = _numbers(running), _numbers(own)
-    if theirs is None or ours is None or theirs == ours:
-        return "other"
     return "older" if theirs < ours else "newer"
 
 
 def is_replaced(drifted: Drift) -> bool:
     """Whether who ensures that a daemon runs replaces one of that version."""
-    return drifted in ("older", "other")
+    return drifted == "older"
 
 
-def _numbers(version: str) -> tuple[int, ...] | None:
-    """1.2.0 as numbers, without zeros at the end; None for a version that has anything else in it."""
-    parts = version.split(".")
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
-        return None
-    numbers = [int(part) for part in parts]
+_PHASES = {"dev": 0, "a": 1, "b": 2, "rc": 3, "": 4, "post": 5}
+"""What may stand behind a version's numbers, from the oldest; "" is the release itself."""
+
+
+def _order(version: str) -> tuple[list[int], list[tuple[int, int]], str]:
+    """By what versions are compared: numbers without zeros at the end, phases (1.0.dev1 < 1.0rc1 < 1.0), the rest.
+
+    What is no version at all is older than every one that is; two such are compared as words.
+    """
+    public, _, local = version.partition("+")
+    words = _words(public)
+    numbers: list[int] = []
+    while words and not words[0][0]:
+        numbers.append(words.pop(0)[1])
+    if not numbers or any(name not in _PHASES or not name for name, _ in words):
+        return [], [], version
     while numbers and not numbers[-1]:
         numbers.pop()
-    return tuple(numbers)
+    return [0, *numbers], [*((_PHASES[name], number) for name, number in words), (_PHASES[""], 0)], local
+
+
+def _words(text: str) -> list[tuple[str, int]]:
+    """`1.2rc3.dev4` as ("", 1), ("", 2), ("rc", 3), ("dev", 4)."""
+    found = []
+    for part in text.split("."):
+        rest = part
+        while rest:
+            name, rest = _cut(rest, "abcdefghijklmnopqrstuvwxyz")
+            digits, rest = _cut(rest, "0123456789")
+            if not digits or len(digits) > 18:
+                return []
+            found.append((name, int(digits)))
+    return found
+
+
+def _cut(text: str, letters: str) -> tuple[str, str]:
+    """The longest beginning that has these letters alone, and the rest."""
+    rest = text.lstrip(letters)
+    return text[: len(text) - len(rest)], rest
 
 
 def allowed_hosts_in(argv: Sequence[str]) -> list[str]:

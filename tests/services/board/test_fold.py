@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latchboard.board.fold import SPAN_BYTES, Fold
-from latchboard.errors import MalformedRecord
+from latchboard.errors import Compacted, MalformedRecord, StoreUnavailable
 from latchboard.rules import board as rules
 from tests.rules.test_board import histories, shown
 from tests.rules.test_watch import NOW, entry, holding, lock, waiter
@@ -62,6 +63,9 @@ class Tail:
 
     def place_back(self, span_bytes: int) -> int:
         return self.back
+
+    def behind_gap(self) -> int:
+        return 0
 
 
 def test_a_start_reads_the_end_of_the_journal_alone(world: World) -> None:
@@ -199,3 +203,56 @@ def test_the_watch_is_freed(world: World) -> None:
     world.put(**{"waiters__b.9": waiter("b.9")})
     assert list(folded.advance().known.waiters) == ["b.9"]
     folded.close()
+
+
+def test_a_start_that_fails_leaves_no_watch(world: World) -> None:
+    store: Any = Damaged(world)
+    world.put(locks__x=lock("x", holding("a", 1)))
+    folded = Fold(store, world.clock, history_count=5)
+    store.read = refused
+
+    with pytest.raises(StoreUnavailable):
+        folded.advance()
+
+    assert world.store._state.watches == set()
+
+
+def refused(*_wanted: str) -> Any:
+    raise StoreUnavailable("the disk is away")
+
+
+class Rotated:
+    """A store whose oldest journal is dropped while somebody reads it for the first time."""
+
+    def __init__(self, world: World) -> None:
+        self._store = world.store
+        self.is_dropped = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def watch(self, prefix: str, *, after: int) -> Any:
+        watch: Any = self._store.watch(prefix, after=after)
+        poll = watch.poll
+
+        def dropped() -> Any:
+            found = poll()
+            if found or self.is_dropped:
+                return found
+            self.is_dropped = True
+            raise Compacted("dropped", after=0, oldest=0)
+
+        watch.poll = dropped
+        return watch
+
+
+def test_what_was_told_before_a_journal_was_dropped_is_not_told_twice(world: World) -> None:
+    store: Any = Rotated(world)
+    for _ in range(3):
+        world.put(locks__x=lock("x", holding("a", 1)))
+        world.put(locks__x=None)
+    board = world.board()
+    board.store = store
+
+    assert board.history() == world.board().history() != []
+    assert store.is_dropped

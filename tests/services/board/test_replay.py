@@ -11,10 +11,13 @@ import pytest
 from latchboard import Latchboard
 from latchboard.board import Replay
 from latchboard.board.fold import SPAN_BYTES, Fold
+from latchboard.clock import Now
 from latchboard.errors import Compacted, UsageError
 from latchboard.rules import board as rules
+from latchboard.rules.replay import time_of
 from latchboard.settings import Settings
 from latchboard.store.files.follow import Tail
+from latchboard.store.port import Change
 from latchboard.testing import FakeHost, ManualClock
 from tests.rules.test_watch import entry, holding, lock
 from tests.services.board.conftest import World
@@ -231,3 +234,13 @@ def test_the_replay_of_a_store_of_an_older_version_is_its_newest_revision(tmp_pa
     with pytest.raises(Compacted) as caught:
         told.at(older)
     assert caught.value.fields["oldest"] == newest
+
+
+def test_a_foreign_value_however_deep_keeps_nobody_from_telling_the_time() -> None:
+    value: dict[str, Any] = {"at": "2026-11-21T01:40:00.000000Z", "mono_s": 7.0, "boot": "b"}
+    for _ in range(100_000):
+        value = {"n": value}
+
+    now = time_of([Change(1, "2026-11-21T01:40:00.000000Z", "a", "agents/x", value)])
+
+    assert now == Now(1795225200.0, 0.0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_S = 0.005
+YARDS_MAX = 12
+"""What the limit is on a machine that does nothing else, in times of asking the system about each file."""
 
 pytestmark = pytest.mark.slow  # it measures: not beside other tests of the fast lane, nor under coverage
 
@@ -35,16 +38,25 @@ def hold(root: Path, count: int, text: bytes) -> None:
     board.close()
 
 
-def took_s(root: Path, look: Callable[[Latchboard], object]) -> float:
-    """The least of several times, each with a store that has just been opened, as in a hook."""
-    best = 1.0
-    for _ in range(12):
+def took_s(root: Path, look: Callable[[Latchboard], object]) -> tuple[float, float]:
+    """The least of several times, each with a store that has just been opened, as in a hook; and a yardstick.
+
+    The yardstick is to ask the system about every file, at the same moments: a processor that serves others too gives
+    both of them half of what it gives alone.
+    """
+    files = [os.fspath(path) for path in root.glob("*.py")]
+    best = yard = 1.0
+    for _ in range(20):
+        began = time.process_time()
+        for file in files:
+            os.lstat(file)
+        yard = min(yard, time.process_time() - began)
         board = Latchboard(root, publishes=False)
         began = time.process_time()
         look(board)
         best = min(best, time.process_time() - began)
         board.close()
-    return best
+    return best, yard
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -52,14 +64,14 @@ def test_three_hundred_held_files_cost_five_milliseconds(tmp_path: Path, when: s
     hold(tmp_path, 300, b"some text\n" * 100)
 
     if when == "before":
-        spent_s = took_s(tmp_path, lambda board: board.foreign.before_call("B"))
+        spent_s, yard_s = took_s(tmp_path, lambda board: board.foreign.before_call("B"))
     else:
-        spent_s = took_s(tmp_path, lambda board: board.foreign.after_call("B"))
+        spent_s, yard_s = took_s(tmp_path, lambda board: board.foreign.after_call("B"))
 
-    assert spent_s <= LIMIT_S
+    assert spent_s <= max(LIMIT_S, YARDS_MAX * yard_s)
 
 
 def test_what_is_unchanged_is_not_read_again(tmp_path: Path) -> None:
     hold(tmp_path, 30, b"x" * 1024 * 1024)  # to hash them takes ten times the limit
 
-    assert took_s(tmp_path, lambda board: board.foreign.after_call("B")) <= LIMIT_S
+    assert took_s(tmp_path, lambda board: board.foreign.after_call("B"))[0] <= LIMIT_S

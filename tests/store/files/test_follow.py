@@ -8,6 +8,7 @@ import pytest
 
 from latchboard.errors import Compacted
 from latchboard.settings import Settings
+from latchboard.store.files import journal, layout
 from latchboard.store.files.follow import Follower, Tail
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
@@ -128,3 +129,63 @@ def test_one_commit_longer_than_the_span_is_left_out(tmp_path: Path) -> None:
 
 def test_no_store_has_no_place(tmp_path: Path) -> None:
     assert Tail(str(tmp_path / "nowhere")).place_back(1000) == 0
+
+
+def scribble(store: FileStore, revision: int) -> None:
+    """Damage the line of a commit."""
+    for path in sorted((Path(store.path) / "journal").glob("*.jsonl"), reverse=True):
+        if revision > int(path.stem):
+            data = bytearray(path.read_bytes())
+            data[revision - int(path.stem) + 20] ^= 1
+            path.write_bytes(data)
+            return
+
+
+def test_behind_a_gap_everything_can_be_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path, journal_bytes_max=2000, journals_kept_count=5)
+    revisions = [commit(store) for _ in range(30)]
+    tail = Tail(store.path)
+    assert tail.behind_gap() == 0
+    assert Tail(str(tmp_path / "nowhere")).behind_gap() == 0
+
+    for index in (11, 20, 25, 28):
+        scribble(store, revisions[index])
+        place = tail.behind_gap()
+        found = [change.revision for change in Follower(store.path, after=place).poll()]
+        assert found == revisions[len(revisions) - len(found) :]
+        assert revisions[index] <= place
+        assert len(revisions) - index - 2 <= len(found) < len(revisions) - index
+
+    scribble(store, revisions[-1])
+    assert tail.behind_gap() == revisions[-1]
+
+
+def test_a_journal_that_another_one_does_not_go_on_from_is_a_gap(tmp_path: Path) -> None:
+    for damage in ("first line", "cut", "gone"):
+        store = open_store(tmp_path / damage, journal_bytes_max=2000, journals_kept_count=5)
+        revisions = [commit(store) for _ in range(30)]
+        path = sorted((Path(store.path) / "journal").glob("*.jsonl"))[-2]
+        last = int(path.stem) + path.stat().st_size
+        if damage == "first line":
+            path.write_bytes(b"x" + path.read_bytes()[1:])
+        elif damage == "cut":
+            path.write_bytes(path.read_bytes().rsplit(b"\n", 2)[0] + b"\n")
+        else:
+            path.unlink()
+
+        place = Tail(store.path).behind_gap()
+
+        assert place == max(revision for revision in revisions if revision < last)
+        later = [revision for revision in revisions if revision > place]
+        assert [change.revision for change in Follower(store.path, after=place).poll()] == later != []
+
+
+def test_what_a_writer_that_died_rotating_has_left_is_no_gap(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    commit(store, 5)
+    (path,) = (Path(store.path) / "journal").glob("*.jsonl")
+    later = int(path.stem) + 10**9
+    line = journal.first_line(base=later, previous=1, store_id="x", boot="b", marks={}, at="")
+    (Path(store.path) / layout.journal(later)).write_bytes(line)
+
+    assert Tail(store.path).behind_gap() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import shutil
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from latchboard.errors import Compacted, MalformedRecord, UnsafeFolder
+from latchboard.errors import Compacted, MalformedRecord, UnsafeFolder, UsageError
 from latchboard.settings import Settings
 from latchboard.store.files import beginning, journal, layout
 from latchboard.store.port import REPLAYED
@@ -221,10 +222,44 @@ def test_another_store_in_the_same_place_is_not_taken_for_the_one_before(tmp_pat
     assert past(scene, list(known)[2]) == list(known.values())[2]
     shutil.rmtree(scene.path)
 
-    newest = Scene(tmp_path, clock=scene.clock).commit({"agents/b": {}})  # its revisions are those of the one before
+    other = Scene(tmp_path, clock=scene.clock)
+    first, newest = other.commit({"agents/b": {}}), other.commit({"agents/c": {}})  # revisions of the one before
 
-    assert past(scene, newest) == {"agents/b": {}}
-    assert next(iter(known)) <= newest <= list(known)[-1]
+    assert past(scene, newest) == {"agents/b": {}, "agents/c": {}}
+    assert past(scene, first) == {"agents/b": {}}
+    assert next(iter(known)) <= first < newest <= list(known)[-1]
+
+
+def test_what_a_writer_that_died_rotating_has_left_hides_no_past(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    known = fill(scene, 5)
+    marks = scene.store.past().marks(10)
+    later = scene.header().base + 10**9
+    line = journal.first_line(base=later, previous=scene.header().last, store_id="x", boot="b", marks={}, at="")
+    (scene.path / layout.journal(later)).write_bytes(line)
+
+    for store in (scene.store, scene.reopen()):
+        assert [past(scene, at) for at in (0, *known)] == [{}, *known.values()]
+        assert store.past().marks(10) == marks
+
+
+def test_only_what_can_be_told_up_to_now_is_marked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, ROTATING)
+    known = fill(scene)
+    path = scene.journals()[1]
+    path.with_suffix(".records").unlink()
+
+    marked = [revision for revision, _ in scene.store.past().marks(100)]
+
+    assert marked == [revision for revision in known if revision > int(scene.journals()[2].stem)]
+
+
+def test_a_key_that_cannot_be_kept_is_refused_of_the_past_as_well(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    first, _ = fill(scene, 2)
+    for question in ({}, {"at": first}):
+        with pytest.raises(UsageError):
+            scene.store.read("locks/" + "x" * 10_000, **question)
 
 
 def test_a_backup_that_was_put_back_is_what_is_shown(tmp_path: Path) -> None:
@@ -311,6 +346,64 @@ def test_a_journal_that_is_damaged_after_it_was_read_is_told(tmp_path: Path) -> 
 
     with pytest.raises(Compacted, match="damaged"):
         past(scene, first)
+
+
+def damage(chance: random.Random, paths: list[Path]) -> None:
+    """Do to one file what a disk, a person or a bad program may do."""
+    path = chance.choice(paths)
+    data = bytearray(path.read_bytes())
+    lines = bytes(data).split(b"\n")
+    line = chance.randrange(len(lines))
+    kind = chance.choice(
+        ["flipped", "cut", "appended", "line gone", "line twice", "line elsewhere", "another's", "gone"]
+    )
+    if kind == "flipped":
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+    elif kind == "cut":
+        os.truncate(path, chance.randrange(len(data)))
+    elif kind == "appended":
+        path.write_bytes(bytes(data) + lines[line] + b"\n")
+    elif kind == "another's":
+        shutil.copy(chance.choice([other for other in paths if other.suffix == path.suffix]), path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+    elif kind == "gone":
+        path.unlink()
+    else:
+        moved = lines.pop(line)
+        if kind != "line gone":
+            lines.insert(chance.randrange(len(lines)), moved)
+        if kind == "line twice":
+            lines.insert(line, moved)
+        path.write_bytes(b"\n".join(lines))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_happens_to_its_files_the_past_is_told_exactly_or_not_at_all(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    scene = Scene(tmp_path, ROTATING)
+    known: dict[int, State] = {}
+    state: State = {}
+    for n in range(30):
+        key = f"locks/{n % 5}"
+        is_over = key in state and chance.random() < 0.4
+        state = {k: v for k, v in state.items() if k != key} if is_over else {**state, key: {"n": n, "text": "x" * 80}}
+        known[scene.commit({}, key) if is_over else scene.commit({key: state[key]})] = state
+    before = scene.store if seed % 2 else scene.reopen()
+    if seed % 2:
+        past(scene, next(reversed(known)))  # it has read the journals as they were
+    newest = next(reversed(known))
+    for _ in range(2):
+        damage(chance, [path for path in (scene.path / "journal").glob("*.*") if path.stat().st_size])
+
+    for revision, state in known.items():
+        if revision != newest:  # that is what there is now
+            try:
+                assert past(scene, revision) == state
+            except Compacted as exc:
+                assert exc.fields["oldest"] > revision
+    for revision, _ in before.past().marks(50):
+        assert revision in known
 
 
 def test_a_first_line_that_is_damaged_costs_its_journal_alone(tmp_path: Path) -> None:

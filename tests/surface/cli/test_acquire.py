@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from tests.surface.cli.harness import Cli
 
 
@@ -143,3 +145,15 @@ def test_reason_cannot_steer_the_terminal_of_whoever_meets_it(cli: Cli) -> None:
 
     assert "\x1b" not in answer.err
     assert "what for: \\x1b[2J\\nlatchboard: all is free" in answer.err
+
+
+@pytest.mark.parametrize("words", [("--wait-s-max", "0"), ("--wait-s-max=0",)])
+def test_who_did_not_wait_is_told_the_command_that_waits(cli: Cli, words: tuple[str, ...]) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+
+    refused = cli("acquire", *words, "src/a.py", "--agent", "builder").err
+
+    assert "wait in line:      latchboard acquire --wait-s-max 60 src/a.py --agent builder\n" in refused
+    assert (
+        cli("run", *words, "src/a.py", "--agent", "builder", "--", "sh", "--wait-s-max", "5").err.count("s-max 5") == 1
+    )

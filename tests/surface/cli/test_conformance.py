@@ -6,21 +6,25 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.surface.cli.harness import ROOT
 
 SUITE = ROOT / "protocol" / "conformance"
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""The suite needs none of the plugins that happen to be there: they cost every start a second."""
 PARTS = sorted(path.name for path in SUITE.glob("test_*.py"))
 
 
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-def test_implementation_conforms(part: str) -> None:
-    environment = {**os.environ, "LATCHBOARD_CLI": shlex.join([sys.executable, "-m", "latchboard"])}
+def test_implementation_conforms(part: str, memory_path: Path) -> None:
+    environment = {**os.environ, **BARE, "LATCHBOARD_CLI": shlex.join([sys.executable, "-m", "latchboard"])}
     words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, f"--rootdir={SUITE}"]
+    words += [f"--basetemp={memory_path / 'base'}"]
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words, str(SUITE / part)],
@@ -36,7 +40,7 @@ def test_implementation_conforms(part: str) -> None:
 
 @pytest.mark.process
 def test_suite_without_a_command_says_what_to_set() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "LATCHBOARD_CLI"}
+    environment = {**{name: value for name, value in os.environ.items() if name != "LATCHBOARD_CLI"}, **BARE}
     words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, f"--rootdir={SUITE}", "-x"]
 
     done = subprocess.run(

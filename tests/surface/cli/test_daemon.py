@@ -49,7 +49,7 @@ def test_daemon_that_runs_is_verified_and_nothing_is_written(cli: Cli) -> None:
     plain, answer = cli("daemon", "verify"), cli("daemon", "verify", "--json")
 
     assert plain.status == answer.status == 0
-    assert f"the recorded daemon runs: process {daemon['pid']}, started 2026-11-21T01:40" in plain.out
+    assert f"the recorded daemon runs: process {daemon['pid']}, started 01:40:00Z (0 s ago)" in plain.out
     assert answer.json["recorded"]["state"] == "running"
     assert answer.json["processes"] is None
     assert files(cli.project) == before

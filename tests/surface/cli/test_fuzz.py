@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from latchboard.surface.cli import catalogue, dispatch
+from tests.conftest import examples
 from tests.surface.cli.harness import Cli
 
 STATUSES = {0, 2, 3, 10, 11, 12, 13}
@@ -43,7 +44,7 @@ _WORDS = [
 ]
 _hostile = st.one_of(st.sampled_from(_WORDS), st.text(max_size=20))
 _gentle = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -125,7 +126,7 @@ _AFTER_DAMAGE = (
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
 def test_damaged_stores(tmp_path: Path, full: Path, data: st.DataObject) -> None:

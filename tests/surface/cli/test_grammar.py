@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from latchboard.errors import UsageError
 from latchboard.surface.cli import catalogue, clicked, grammar
+from tests.conftest import examples
 
 VERBS = [catalogue.load(name) for name in catalogue.VERBS]
 
@@ -52,6 +53,7 @@ def _likely_words(verb: grammar.Verb) -> st.SearchStrategy[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name.replace(" ", "-"))
+@examples(30)
 @given(data=st.data())
 def test_readers_agree(verb: grammar.Verb, data: st.DataObject) -> None:
     words = data.draw(st.lists(_likely_words(verb), max_size=6))

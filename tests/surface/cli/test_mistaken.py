@@ -52,6 +52,27 @@ def test_misspelt_verb_is_met_with_the_nearest(cli: Cli, words: str, verb: str) 
     assert cli(*words.split(), "--json").json["code"] == "usage"
 
 
-@pytest.mark.parametrize("words", [[], ["--nonsense"], ["xyzzy"], ["--help"], ["status", "--nonsense"], ["--", "x"]])
+@pytest.mark.parametrize("word", ["start", "stop", "restart", "status", "open", "orphans"])
+def test_word_behind_serve_that_is_one_of_the_daemons_leads_there(cli: Cli, word: str) -> None:
+    answer = cli("serve", word)
+
+    assert answer.status == 2
+    assert f"`latchboard daemon {word}` is meant" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--nonsense"],
+        ["serve", "x"],
+        ["serve", "--x"],
+        ["status", "start"],
+        ["xyzzy"],
+        ["--help"],
+        ["status", "--nonsense"],
+        ["--", "x"],
+    ],
+)
 def test_of_what_is_not_alike_click_says_all_there_is(words: list[str]) -> None:
     assert mistaken.explain(words) is None

@@ -211,6 +211,15 @@ def test_status_at_a_revision_is_the_board_of_then(cli: Cli) -> None:
     assert cli("status", "--at", "0", "--json").json["revision"] <= then
 
 
+def test_status_at_a_time_before_there_was_anything(cli: Cli) -> None:
+    cli("update", "thinking", "--agent", "planner")
+
+    assert (
+        cli.says("status", "--at", "5")
+        == "<project>, as it was before the first commit: 0 agents, 0 locks, 0 waiting\n"
+    )
+
+
 def test_status_at_what_is_no_revision(cli: Cli) -> None:
     cli("update", "thinking", "--agent", "planner")
     newest = cli("status", "--json").json["revision"]

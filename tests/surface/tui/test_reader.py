@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,45 @@ def test_a_record_that_is_scribbled_on_is_told_and_one_that_is_mended_is_not(
     assert before.damaged == mended.damaged == []
     assert [one["key"] for one in damaged.damaged] == [record.name]
     assert not damaged.trouble
+
+
+def test_what_is_committed_while_it_begins_is_told_once(
+    scene: Scene, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.hold("planner", "src/a.py")
+    lately = scene.seen.board.lately
+
+    def late(limit: int) -> list[dict[str, Any]]:
+        if not scene.board.board.read()["agents"].get("tester"):
+            scene.hold("tester", "tests/t.py")  # behind the feed's place, and among the newest
+        return lately(limit)
+
+    monkeypatch.setattr(scene.seen.board, "lately", late)
+    followed.reader.start()
+
+    news = followed.until(lambda news: len(news.picture.locks) == 2)
+
+    assert [said for _, said in news.events] == ["tester acquired tests/t.py", "planner acquired src/a.py"]
+
+
+def test_a_format_that_no_program_could_begin_with_is_told_until_it_is_mended(
+    scene: Scene, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_DAMAGE_PAUSE_S_MIN", 0.0)
+    monkeypatch.setattr(reading, "_TICK_S", 0.02)
+    scene.hold("planner", "src/a.py")
+    followed.reader.start()
+    followed.until(lambda news: news.picture.locks)
+    path = store(scene) / "FORMAT"
+    was = path.read_bytes()
+
+    for wrong, said in ((b"scribbled", "FORMAT cannot be read"), (was.replace(b":1,", b":2,"), "says format 2")):
+        path.write_bytes(wrong)
+        news = followed.until(lambda news: news.trouble)
+        assert said in news.trouble
+        assert [hold["name"] for hold in news.picture.locks] == ["src/a.py"]
+        path.write_bytes(was)
+        followed.until(lambda news: not news.trouble)
 
 
 def test_our_own_mistake_is_told_and_does_not_end_it(

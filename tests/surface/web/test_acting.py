@@ -232,7 +232,7 @@ def test_a_field_that_comes_twice_is_refused_and_changes_nothing(served: Served,
 
 def test_a_limit_that_is_none_is_not_told(served: Served) -> None:
     answer = served.post("/api/release", {"agent": "planner", "paths": [""]})
-    assert answer.failed(400, "usage")["message"] == "each of paths has 0 characters; it has at least 1"
+    assert answer.failed(400, "usage")["message"] == "each of paths of the body has 0 characters; it has at least 1"
 
 
 def test_infinity_is_no_number(served: Served) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from latchboard.compose import Latchboard
 from latchboard.errors import CoordinationError
 from latchboard.locks import handoff
-from tests.surface.web.browser import Window
+from tests.surface.web.browser import DESKTOP, Window
 from tests.surface.web.harness import Served
 
 pytestmark = [
@@ -41,9 +41,15 @@ FOLD = """async ([answer, commits]) => {
 }"""
 
 
-@pytest.fixture
-def page(served: Served, window: Callable[..., Window]) -> Iterator[Page]:
-    yield window().open(served)
+@pytest.fixture(scope="module")
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One page for all: it keeps nothing of what its functions are asked."""
+    board = Latchboard(tmp_path_factory.mktemp("modules"))
+    served, opened = Served(board), Window(browser, DESKTOP)
+    yield opened.open(served)
+    opened.close()
+    served.close()
+    board.close()
 
 
 def act_at_random(board: Latchboard, dice: random.Random) -> None:

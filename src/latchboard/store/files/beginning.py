@@ -131,7 +131,7 @@ def load(folder: Folder, base: int, *, but: set[str]) -> Beginning | None:
         StoreError: It is there, but cannot be read just now.
     """
     try:
-        data = records.read(folder.fd, layout.beginning(base))
+        data = records.read(folder.fd, layout.beginning(base), bytes_max=records.JOURNAL_BYTES_MAX)
     except MalformedRecord:
         return None
     if data is None or not is_whole(data, base):

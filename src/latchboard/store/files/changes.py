@@ -49,13 +49,16 @@ class Changes:
         self._revisions = array("q")  # and when; below zero: deleted then
 
     def read_on(self, fd: int, limit: int) -> None:
-        """Go on up to offset `limit`, or to the first line that is not whole. Raises OSError."""
+        """Go on up to offset `limit`, or to the first line that is not whole, or not in its place. Raises OSError."""
         size = _CHUNK_BYTES
         while self.covered < limit:
             data = os.pread(fd, min(size, limit - self.covered), self.covered)
             end = 0
-            for end, entry in journal.whole_lines(data):  # noqa: B007 - how far it came
+            for behind, entry in journal.whole_lines(data):
+                if entry.get("revision") != self.base + self.covered + end:
+                    break  # a line came or went in front of it
                 self._take(entry)
+                end = behind
             if end:
                 self.covered += end
             elif b"\n" in data or len(data) < size:

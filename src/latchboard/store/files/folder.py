@@ -187,10 +187,7 @@ class Folder:
             return
         path = f"{self.path}/{layout.FORMAT}"
         try:
-            found = decode(data)
-            number, store_id = found["format"], found["store_id"]
-            if not isinstance(store_id, str) or not store_id or type(number) is not int:
-                raise ValueError("wrong types")
+            number, store_id = parse_format(data)
         except (ValueError, KeyError) as exc:
             raise ProtocolError(f"{path} cannot be read: {exc}", hint="restore the file; nothing was changed") from exc
         _check_format(number, path)
@@ -308,6 +305,15 @@ class Folder:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
         except ChildProcessError:
             return False  # SIGCHLD is ignored in this process
+
+
+def parse_format(data: bytes) -> tuple[int, str]:
+    """The number and the store's id in `FORMAT`. Raises ValueError, KeyError."""
+    found = decode(data)
+    number, store_id = found["format"], found["store_id"]
+    if not isinstance(store_id, str) or not store_id or type(number) is not int:
+        raise ValueError("wrong types")
+    return number, store_id
 
 
 def _gets(fd: int) -> bool:

@@ -15,6 +15,8 @@ from latchboard.store.files.watch import FileWatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latchboard.store.files.guard import Header
 
 
@@ -63,13 +65,20 @@ class Tail:
 
     def place_back(self, span_bytes: int) -> int:
         """The revision of a commit about `span_bytes` ago; 0: there is no more than that, or it cannot be told."""
+        return self._look(lambda folder, header: _place_back(folder, header, span_bytes))
+
+    def behind_gap(self) -> int:
+        """A revision from which on every commit can be read, up to the newest; 0: nothing is missing or damaged."""
+        return self._look(_behind_gap)
+
+    def _look(self, find: Callable[[Folder, Header], int]) -> int:
         try:
             folder = Folder(self._path, mode=0o600, writing=False)
         except FileNotFoundError:
             return 0
         try:
             header = guard.peek_header(folder.guard)
-            return 0 if header is None else _place_back(folder, header, span_bytes)
+            return 0 if header is None else find(folder, header)
         except OSError as exc:
             raise from_os_error(exc, "read the journal in", self._path) from exc
         finally:
@@ -88,4 +97,25 @@ def _place_back(folder: Folder, header: Header, left_bytes: int) -> int:
                 return int(entry["revision"])
             return header.last  # one commit is as long as that
         left_bytes -= size
+    return 0
+
+
+def _behind_gap(folder: Folder, header: Header) -> int:
+    """From the end back to the last line that is not whole, or the last journal that the next does not go on from."""
+    place = header.last
+    for base in sorted((base for base in recovery.bases(folder) if base <= header.base), reverse=True):
+        if not folder.open_journal(base):
+            return place
+        end = header.applied if base == header.base else os.fstat(folder.journal).st_size
+        first, *lines = os.pread(folder.journal, end, 0).split(b"\n")[:-1]
+        previous = int((journal.unpack(first) or {"previous": 0})["previous"])
+        last = int((journal.unpack(lines[-1]) or {"revision": 0})["revision"]) if lines else previous
+        if base != header.base and last != place:
+            return place
+        for line in reversed(lines):
+            entry = journal.unpack(line)
+            if entry is None:
+                return place
+            place = int(entry["revision"])
+        place = previous
     return 0

@@ -22,7 +22,7 @@ from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.store.files import beginning, guard, journal, layout, records, recovery
 from latchboard.store.files.compared import Compared
 from latchboard.store.files.damage import COLLECTIONS, Damage, Health, collection_of
-from latchboard.store.files.journal_end import Rotated, Tail, take
+from latchboard.store.files.journal_end import Fold, Rotated, Tail, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,13 +114,14 @@ class Inspector:
         bases = sorted(base for name in names if (base := layout.journal_base(name)) is not None)
         if bases and not has_format:
             self._wrong("format", layout.FORMAT, "missing")
-        latest: Latest = {}
-        tail = self._look_at_journals(bases, latest, is_made=has_format)
+        known = Fold()
+        tail = self._look_at_journals(bases, known, is_made=has_format)
         # What the next commit settles is not compared: the journal itself is in doubt, or the machine was restarted.
         is_in_doubt = tail is None or any(one.kind in ("journal", "line", "copy") for one in self._found.damage)
         is_in_doubt = is_in_doubt or (tail is not None and recovery.is_other_boot(tail.header.boot, self._boot))
         self._found.facts["is_compared"] = not is_in_doubt
-        wrong = list(self._look_at_records(latest, is_in_doubt=is_in_doubt))
+        latest = {} if is_in_doubt else known.latest
+        wrong = list(self._look_at_records(latest))
         self._found.damage += Compared(self._fd).confirmed(wrong, latest, tail)
 
     # -- small things -------------------------------------------------------------------------------------------------
@@ -149,7 +150,9 @@ class Inspector:
 
     def _read(self, where: str) -> bytes | None:
         """A file; None: there is none. Raises MalformedRecord, StoreError."""
-        return records.read(self._fd, where)
+        is_of_journals = where.startswith(f"{layout.JOURNAL_FOLDER}/")
+        bytes_max = records.JOURNAL_BYTES_MAX if is_of_journals else records.RECORD_BYTES_MAX
+        return records.read(self._fd, where, bytes_max=bytes_max)
 
     def _look_at_format(self) -> bool:
         """Whether there is one, readable or not."""
@@ -174,8 +177,8 @@ class Inspector:
 
     # -- journals -----------------------------------------------------------------------------------------------------
 
-    def _look_at_journals(self, bases: list[int], latest: Latest, *, is_made: bool) -> Tail | None:
-        """Fold every commit into `latest`; how the current journal ends."""
+    def _look_at_journals(self, bases: list[int], known: Fold, *, is_made: bool) -> Tail | None:
+        """Fold every commit; how the current journal ends."""
         header = self._header(bool(bases) or is_made)
         sizes = {}
         for base in bases:
@@ -187,7 +190,7 @@ class Inspector:
             sizes[base] = len(data)
             self._look_at_beginning(base)
             if header is None or base < header.base:  # a later one is of a writer that died while rotating
-                self._fold(data, latest, current=False, base=base)
+                self._fold(data, known, current=False, base=base)
         self._found.facts |= {"journal_count": len(bases), "journal_bytes": sum(sizes.values())}
         if header is None:
             return None
@@ -199,7 +202,7 @@ class Inspector:
             return None
         tail = Tail(self._fd, self._guard, header)
         tail.wait_until_still()
-        self._fold(tail.data[: tail.header.applied], latest, current=True, base=header.base)
+        self._fold(tail.data[: tail.header.applied], known, current=True, base=header.base)
         self._look_at_end(tail)
         return tail
 
@@ -246,7 +249,7 @@ class Inspector:
         if not is_whole:
             self._wrong("older-journal", name, "the records with which that journal began are damaged")
 
-    def _fold(self, data: bytes, latest: Latest, *, current: bool, base: int) -> None:
+    def _fold(self, data: bytes, known: Fold, *, current: bool, base: int) -> None:
         """Take in every whole line; say which is the first that is none."""
         kind, name = "journal" if current else "older-journal", layout.journal(base)
         lines = data.split(b"\n")
@@ -261,8 +264,9 @@ class Inspector:
                     told = "line" if current and number > 1 else kind
                     self._wrong(told, name, f"line {number} is damaged", count=number)
                 is_told = True
+                known.take(None)
                 continue
-            take(entry, latest)
+            known.take(entry)
             if current and isinstance(entry.get("at"), str):
                 self._found.last_commit_s = _seconds(entry["at"])
         if lines[-1] and not is_told and not current:
@@ -306,9 +310,9 @@ class Inspector:
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    def _look_at_records(self, latest: Latest, *, is_in_doubt: bool) -> Iterator[Damage]:
+    def _look_at_records(self, latest: Latest) -> Iterator[Damage]:
         known, compared = set(), Compared(self._fd)
-        for key in list(latest) if not is_in_doubt else ():
+        for key in list(latest):
             self._step()
             path = layout.record(key)
             known.add(path)

@@ -70,6 +70,8 @@ def _back(folder: Folder, last: int, left_bytes: int) -> list[dict[str, Any]]:
     header = guard.peek_header(folder.guard)
     found: list[dict[str, Any]] = []
     for base in reversed([b for b in recovery.bases(folder) if header is not None and b <= min(header.base, last)]):
+        if last < base:
+            continue  # nothing was committed in it
         if not folder.open_journal(base) or not (end := _end_of_line(folder.journal, last - base)):
             break
         start = max(0, min(end - left_bytes, last - base))

@@ -19,6 +19,7 @@ from latchboard.store.port import TRACE_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from latchboard.store.files.guard import Header
@@ -79,7 +80,9 @@ class Tail:
             sleep(_PAUSE_S)
 
     def _load(self) -> int:
-        self.data = records.read(self._folder, layout.journal(self.header.base)) or b""
+        self.data = (
+            records.read(self._folder, layout.journal(self.header.base), bytes_max=records.JOURNAL_BYTES_MAX) or b""
+        )
         return len(self.data)
 
     def is_over(self) -> bool:
@@ -146,6 +149,40 @@ def last_commit_s(path: str) -> float | None:
         return None if entry is None else parse_iso(entry["at"])
     except (OSError, ProtocolError, ValueError, KeyError):
         return None
+
+
+class Fold:
+    """The last commit of each record, as far as the journals can be believed; fed with one journal after the other.
+
+    A line that is lost may have been the last word about anything: what was said before it is forgotten.
+
+    Attributes:
+        latest: By key: revision and value (None: deleted).
+    """
+
+    __slots__ = ("_last", "latest")
+
+    def __init__(self) -> None:
+        self.latest: Latest = {}
+        self._last = 0
+
+    def take(self, entry: dict[str, Any] | None) -> None:
+        """One line; None: it is damaged. The first of a journal names the last revision before it."""
+        previous = None if entry is None else entry.get("previous")
+        if entry is None or (type(previous) is int and previous > self._last):
+            self.latest.clear()
+        if entry is not None:
+            revision = entry.get("revision")
+            self._last = max(self._last, revision if type(revision) is int else 0)
+            take(entry, self.latest)
+
+
+def lines_of(data: bytes, base: int) -> Iterator[dict[str, Any] | None]:
+    """Every finished line of the journal with this base; None for one that is damaged."""
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        entry = journal.unpack(line)
+        is_own = entry is not None and (number > 1 or entry.get("base") == base)
+        yield entry if is_own else None
 
 
 def take(entry: dict[str, Any], latest: Latest) -> None:

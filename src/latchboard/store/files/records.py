@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _READ = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _CHUNK_BYTES = 65536
+_LONG_BYTES = 4 * 1024 * 1024
 _HEAD_BYTES = 4096
+RECORD_BYTES_MAX = 256 * 1024 * 1024
+"""256 times what a value may have by default: what is longer is no record of ours, and would fill the memory."""
+JOURNAL_BYTES_MAX = 1024 * 1024 * 1024
+"""128 times what a journal has when the next one is begun."""
 _PLANTED = {
     errno.EISDIR: "a folder stands in its place",
     errno.ELOOP: "a symbolic link stands in its place",
@@ -71,12 +76,12 @@ def malformed(key: str, path: str, reason: str) -> MalformedRecord:
     )
 
 
-def read(folder: int, path: str) -> bytes | None:
+def read(folder: int, path: str, *, bytes_max: int = RECORD_BYTES_MAX) -> bytes | None:
     """The bytes of a file; None when there is none.
 
     Raises:
         StoreError: It is there but cannot be read.
-        MalformedRecord: Something that is no file stands in its place.
+        MalformedRecord: Something that is no file stands in its place, or it has more than `bytes_max`.
     """
     try:
         fd = os.open(path, _READ, dir_fd=folder)
@@ -86,14 +91,23 @@ def read(folder: int, path: str) -> bytes | None:
         raise _unreadable(exc, path) from exc
     try:
         data = os.read(fd, _CHUNK_BYTES)
-        if len(data) == _CHUNK_BYTES:
-            while more := os.read(fd, _CHUNK_BYTES):
-                data += more
-        return data
+        return data if len(data) < _CHUNK_BYTES else _all(fd, data, path, bytes_max)
     except OSError as exc:
         raise _unreadable(exc, path) from exc
     finally:
         os.close(fd)
+
+
+def _all(fd: int, data: bytes, path: str, bytes_max: int) -> bytes:
+    """The rest of a long file behind `data`."""
+    found, left = [data], bytes_max - len(data)
+    if os.fstat(fd).st_size <= bytes_max:  # else not even so much is read
+        while left >= 0 and (more := os.read(fd, min(left + 1, _LONG_BYTES))):
+            found.append(more)
+            left -= len(more)
+        if left >= 0:
+            return b"".join(found)
+    raise malformed(path, path, f"it has more than {bytes_max} bytes")
 
 
 def head(folder: int, path: str) -> bytes:

@@ -224,7 +224,7 @@ def bases(folder: Folder) -> list[int]:
 
 def entries(folder: Folder, base: int) -> list[dict[str, Any]]:
     """The commits in one journal, oldest first; lines that are damaged are left out."""
-    return list(journal.commits(_bytes(folder, base)))
+    return list(journal.commits(content(folder, base)))
 
 
 def previous(folder: Folder, base: int) -> int:
@@ -233,10 +233,10 @@ def previous(folder: Folder, base: int) -> int:
     return int(first["previous"]) if first.get("base") == base else -1
 
 
-def _bytes(folder: Folder, base: int) -> bytes:
+def content(folder: Folder, base: int) -> bytes:
     """What is in a journal; nothing where something that is no file stands in its place."""
     try:
-        return records.read(folder.fd, layout.journal(base)) or b""
+        return records.read(folder.fd, layout.journal(base), bytes_max=records.JOURNAL_BYTES_MAX) or b""
     except MalformedRecord:
         return b""
 

@@ -16,8 +16,8 @@ import os
 from latchboard.errors import MalformedRecord, StoreFull, from_os_error
 from latchboard.store.files import guard, layout, records, recovery
 from latchboard.store.files.damage import DECIDING
-from latchboard.store.files.folder import Folder
-from latchboard.store.files.journal_end import take
+from latchboard.store.files.folder import Folder, parse_format
+from latchboard.store.files.journal_end import Fold, lines_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ BACKUPS = "backups"
 WHO = "doctor"
 _RECOVERED = ("torn", "unapplied", "journal", "copy")
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
+_GUARD = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -116,8 +117,8 @@ class Repairer:
             done = []
             for step in steps:
                 if step.kind == "format":
-                    _move(folder, step.where, f"{backup}/unreadable/{step.where}", self._mode)
-                    done.append(step)
+                    is_moved = self._move_format(folder, f"{backup}/unreadable/{step.where}")
+                    done += [step] if is_moved else []
                 elif step.kind == "recover":
                     self._store.transact(lambda _: None, who=WHO)
                     done.append(step)
@@ -126,6 +127,20 @@ class Repairer:
         finally:
             os.close(folder)
         return f"{self._path}/{backup}", [*done, *self._under_the_guard(steps, backup)]
+
+    def _move_format(self, folder: int, to: str) -> bool:
+        """Move FORMAT away, if it still cannot be read. Whoever makes one has the guard: this has it, too."""
+        records.make_folders(folder, layout.GUARD, self._mode)
+        fd = os.open(layout.GUARD, _GUARD, self._mode, dir_fd=folder)
+        try:
+            wait_s_max = self._settings.guard_wait_s_max
+            guard.lock(fd, shared=False, wait_s_max=wait_s_max, path=f"{self._path}/{layout.GUARD}")
+            if not _is_format_unreadable(folder):
+                return False
+            _move(folder, layout.FORMAT, to, self._mode)
+            return True
+        finally:
+            os.close(fd)
 
     def _under_the_guard(self, steps: list[Step], backup: str) -> list[Step]:
         """What must not meet a commit."""
@@ -167,14 +182,14 @@ class Repairer:
 
 
 def _folded(folder: Folder) -> Latest:
-    """The last commit of each record, of every journal that is kept; the guard is held."""
-    latest: Latest = {}
+    """The last commit of each record, as far as the journals that are kept can be believed; the guard is held."""
+    known = Fold()
     header = guard.read_header(folder.guard)
     for base in recovery.bases(folder):
         if header is not None and base <= header.base:
-            for entry in recovery.entries(folder, base):
-                take(entry, latest)
-    return latest
+            for entry in lines_of(recovery.content(folder, base), base):
+                known.take(entry)
+    return known.latest
 
 
 def _restore(folder: Folder, key: str, latest: Latest) -> bool:
@@ -195,6 +210,17 @@ def _restore(folder: Folder, key: str, latest: Latest) -> bool:
     return True
 
 
+def _is_format_unreadable(folder: int) -> bool:
+    """Whether there is one, and it is none."""
+    try:
+        data = records.read(folder, layout.FORMAT)
+        if data is not None:
+            parse_format(data)
+    except (MalformedRecord, ValueError, KeyError):
+        return True
+    return False
+
+
 def _is_unreadable(folder: Folder, path: str) -> bool:
     try:
         data = records.read(folder.fd, path)
@@ -207,7 +233,7 @@ def _is_unreadable(folder: Folder, path: str) -> bool:
 
 
 def _copy_all(folder: int, steps: list[Step], backup: str, mode: int) -> None:
-    """FORMAT, the journals, and every record that will be changed. Raises OSError, StoreFull."""
+    """FORMAT, the journals with what they began with, every record that will be changed. Raises OSError, StoreFull."""
     names = [layout.FORMAT, layout.GUARD, *(step.where for step in steps if step.where)]
     try:
         fd = os.open(layout.JOURNAL_FOLDER, _LOOK, dir_fd=folder)
@@ -216,9 +242,7 @@ def _copy_all(folder: int, steps: list[Step], backup: str, mode: int) -> None:
             raise
     else:
         try:
-            names += [
-                f"{layout.JOURNAL_FOLDER}/{one}" for one in os.listdir(fd) if layout.journal_base(one) is not None
-            ]
+            names += [f"{layout.JOURNAL_FOLDER}/{one}" for one in os.listdir(fd) if _is_of_a_journal(one)]
         finally:
             os.close(fd)
     names = list(dict.fromkeys(names))
@@ -245,9 +269,9 @@ def _size(folder: int, name: str) -> int:
 
 
 def _copy(folder: int, name: str, to: str, mode: int) -> None:
-    """One file; what is none (a link, a folder) has no bytes to keep, and is moved, not lost, where it must go."""
+    """One file; what is none (a link, a folder, what never ends) is moved, not lost, where it must go."""
     try:
-        data = records.read(folder, name)
+        data = records.read(folder, name, bytes_max=records.JOURNAL_BYTES_MAX)
     except MalformedRecord:
         return
     if data is None:

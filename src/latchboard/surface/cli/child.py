@@ -15,6 +15,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+from latchboard.clock import Readable
 from latchboard.errors import CommandNotFound, CommandNotRunnable, CoordinationError, HoldLost, UsageError
 
 TYPE_CHECKING = False
@@ -102,7 +103,7 @@ class Beside:
             while self._arrived:
                 _pass_on(child, self._arrived.pop(0))
             if not self._is_lost_now() or not self._stops_when_lost:
-                self._clock.wait([_Readable(reader)], self._look_s)
+                self._clock.wait([Readable(reader)], self._look_s)
                 _drain(reader)
             else:
                 child.terminate()
@@ -130,18 +131,6 @@ class Beside:
             return False
         self._is_troubled = False
         return False
-
-
-class _Readable:
-    """A descriptor to wait for."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def parse(words: Sequence[str]) -> tuple[Verb, dict[str, Any]] | int:
         return exc.exit_code
     except click.UsageError as exc:
         name = catalogue.split(list(words))[0]
-        if not name and (meant := explain(words)):
+        if meant := explain(words):
             raise UsageError(printable(meant[0]), hint=meant[1]) from exc
         about = f"latchboard {name}".rstrip()
         said = exc.format_message().replace("\n\t", " ")  # click lists choices in lines of their own

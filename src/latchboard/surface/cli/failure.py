@@ -10,6 +10,8 @@ from latchboard.surface.cli import answer, wording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from latchboard.surface.cli.call import Call
 
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
@@ -88,12 +90,26 @@ def _lock_held(exc: LockHeld, call: Call) -> list[str]:
     return lines
 
 
+def _without_wait(words: Sequence[str]) -> list[str]:
+    """A command line without how long it waited: of an option that comes twice, the last counts."""
+    found: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*found, word, *left]
+        if word == "--wait-s-max":
+            next(left, None)
+        elif not word.startswith("--wait-s-max="):
+            found.append(word)
+    return found
+
+
 def _ways_out(exc: LockHeld, call: Call) -> list[str]:
     names = [str(name) for name in exc.fields.get("names", [])]
     paths = [call.typed(name) for name in names if not name.startswith("hardlink:")]
     ways = [("ask for it", call.command("handoff request", *paths, "--reason", "..."))]
     if exc.fields.get("waited_s") is None:
-        wait = ["--wait-s-max", "60", *call.words]
+        wait = ["--wait-s-max", "60", *_without_wait(call.words)]
         ways.insert(0, ("wait in line", f"latchboard {call.verb.name} {wording.command(*wait)}"))
     ways.append(("see who does what", call.command("status", as_agent=False)))
     width = max(len(what) for what, _ in ways) + 1

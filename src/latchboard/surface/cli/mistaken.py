@@ -25,13 +25,23 @@ def explain(words: Sequence[str]) -> tuple[str, str] | None:
         spelling = moved[0].partition("=")[0]
         shown = wording.command(*(name or "VERB").split(), *moved, *(own if name else []))
         return f"{spelling} before the verb is not understood", f"put it behind the verb: latchboard {shown}"
-    if name or not rest or rest[0].startswith("-"):
+    if name:
+        return _told_of(name, own)
+    if not rest or rest[0].startswith("-"):
         return None
     typed = " ".join([*group, rest[0]])
     nearest = _nearest(typed)
     if not nearest:
         return None
     return f"there is no verb {typed!r}", f"`latchboard {nearest}` is nearest; `latchboard --help` lists all of them"
+
+
+def _told_of(name: str, own: Sequence[str]) -> tuple[str, str] | None:
+    """A verb with a word behind it that is one of another verb: `serve start`."""
+    meant = f"daemon {own[0]}" if name == "serve" and own else ""
+    if meant not in catalogue.VERBS:
+        return None
+    return f"serve runs the daemon in the foreground, and does not know {own[0]!r}", f"`latchboard {meant}` is meant"
 
 
 def _common_first(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,8 @@ import os
 import threading
 
 from latchboard.errors import CoordinationError, UsageError
-from latchboard.surface.mcp import arguments, failure, project, work
+from latchboard.rules.given import check
+from latchboard.surface.mcp import failure, project, work
 from latchboard.surface.mcp.catalogue import TOOLS
 from latchboard.surface.mcp.identity import Caller, Identity
 from latchboard.surface.mcp.push import BOARD
@@ -91,7 +92,7 @@ class Desk:
             CoordinationError: It was refused, or cannot be done; nothing is left of it.
         """
         tool = TOOLS[name]
-        values = arguments.check(name, tool.input, given)
+        values = check(name, tool.input, said(given))
         agent = values.pop("agent", None)
         board, place = self._open(offered)
         scene = work.Scene(board, place, self._identity.of(board, agent, caller), cancel, tell)
@@ -127,6 +128,13 @@ class Desk:
         with self._mutex:
             if self._found is not None:
                 self._found[0].close()
+
+
+def said(given: object) -> object:
+    """The arguments without those that are null: clients say so of what they leave out."""
+    if given is None:
+        return {}
+    return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 def _add_unread(outcome: Outcome, scene: Scene) -> None:

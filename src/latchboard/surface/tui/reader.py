@@ -2,8 +2,8 @@
 
 Law 1. It reads when something was committed, and every two seconds for what ends by itself: leases, processes.
 Law 2. However much is committed, it takes no more than about a tenth of the time, and what is shown is the newest.
-Law 3. A record file that somebody scribbles on is found within ten seconds (of 10,000 locks: within some minutes),
-       which the board does not see by itself: it goes by the journal.
+Law 3. A record file, or FORMAT, that somebody scribbles on is found within ten seconds (of 10,000 locks: within some
+       minutes), which the board does not see by itself: it goes by the journal.
 Law 4. Whatever goes wrong with the store is told with the last picture there was, and tried again.
 """
 
@@ -256,6 +256,7 @@ class Reader:
         began_s = self._now_s()
         if began_s < self._damage_at_s:
             return
+        self._board.stream.events(timeout_s=0).close()  # as whoever begins now, who reads FORMAT as well
         damaged: list[MalformedRecord] = []
         snapshot = self._board.store.read(*_COLLECTIONS)
         for collection in _COLLECTIONS:

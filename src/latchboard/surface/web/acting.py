@@ -16,6 +16,7 @@ from starlette.background import BackgroundTask
 from latchboard.aio import in_thread
 from latchboard.errors import MalformedRecord, UsageError
 from latchboard.locks import Hold, handoff
+from latchboard.rules.given import check
 from latchboard.surface.web import body, openapi
 from latchboard.surface.web.answer import answer
 
@@ -53,12 +54,12 @@ class Acting:
         }
 
     async def _act(self, request: Request, name: str, act: Callable[..., Facts]) -> Response:
-        given = body.check(await body.read(request), openapi.schema(f"post-{name}"))
+        given = check("the body", openapi.schema(f"post-{name}"), await body.read(request))
         async with self._acts:
             return answer(await in_thread(lambda: act(**given)))
 
     async def _stop(self, request: Request) -> Response:
-        body.check(await body.read(request), openapi.schema("post-stop"))
+        check("the body", openapi.schema("post-stop"), await body.read(request))
         response = answer({"stopping": True}, 202)
         response.background = BackgroundTask(self._say_stop)  # when the answer is on its way
         return response

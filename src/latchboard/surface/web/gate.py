@@ -130,7 +130,7 @@ class Gate:
                 401,
                 "unauthorized",
                 "this needs the daemon's token, as `Authorization: Bearer TOKEN`",
-                hint="`latchboard serve open` opens the board with it",
+                hint="`latchboard daemon open` opens the board with it",
                 headers={"www-authenticate": 'Bearer realm="latchboard"'},
             )
 

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.daemon_process import Daemons, Recorded
     from latchboard.surface.cli.call import Call
 
@@ -80,7 +81,7 @@ def _found(daemons: Daemons, mode: str) -> list[dict[str, Any]]:
 
 
 def _lines(call: Call, recorded: Recorded, facts: dict[str, Any]) -> list[str]:
-    lines = [_recorded(recorded)]
+    lines = [_recorded(recorded, call.now)]
     checked, container = facts["checked"], facts["container"]
     if checked is not None:
         what = (
@@ -107,8 +108,8 @@ def _lines(call: Call, recorded: Recorded, facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _recorded(recorded: Recorded) -> str:
-    since = f", started {printable(recorded.started_at)}" if recorded.started_at else ""
+def _recorded(recorded: Recorded, now: Now) -> str:
+    since = f", started {wording.ago(recorded.started_at, now)}" if recorded.started_at else ""
     if recorded.state == "running":
         return f"the recorded daemon runs: process {recorded.pid}{since}"
     if recorded.state == "none":

@@ -5,10 +5,11 @@ Protocol: protocol/cli.md, "daemon start".
 
 from __future__ import annotations
 
+from latchboard.surface.cli import wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, flag, option
 from latchboard.surface.cli.verb.daemon import FINDINGS
-from latchboard.surface.cli.verb.serve import checked_names
+from latchboard.surface.cli.verb.serve import LOOPBACK, checked_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,25 +30,43 @@ _CONDITIONS = {
 _PATHS = {"http": "asked to", "term": "by SIGTERM", "kill": "by SIGKILL"}
 
 
-def start(call: Call, *, host: str | None, allowed_hosts: str) -> Answer:
+def start(call: Call, *, host: str | None, allowed_hosts: str | None) -> Answer:
     """See to it that it runs."""
-    names = None if host is None else checked_names(host, allowed_hosts)
-    return _running(call, call.board.daemon.ensure_running(host=host, allowed_hosts=names))
+    names = _names(host, allowed_hosts)
+    return _running(call, call.board.daemon.ensure_running(host=host, allowed_hosts=names), host=host, names=names)
 
 
-def restart(call: Call, *, host: str | None, allowed_hosts: str) -> Answer:
+def restart(call: Call, *, host: str | None, allowed_hosts: str | None) -> Answer:
     """End it, and start it."""
-    names = None if host is None else checked_names(host, allowed_hosts)
-    return _running(call, call.board.daemon.restart(host=host, allowed_hosts=names))
+    return _running(call, call.board.daemon.restart(host=host, allowed_hosts=_names(host, allowed_hosts)))
 
 
-def _running(call: Call, running: Running) -> Answer:
+def _names(host: str | None, allowed_hosts: str | None) -> tuple[str, ...] | None:
+    """The names that were asked for; None: those that the last one had."""
+    if host is None and allowed_hosts is None:
+        return None
+    return checked_names(host or LOOPBACK[0], allowed_hosts or "")
+
+
+def _running(call: Call, running: Running, *, host: str | None = None, names: tuple[str, ...] | None = None) -> Answer:
     facts = {"root": call.board.root, "how": running.how, "drift": running.drift, **_facts(running.state)}
     lines = [f"the daemon {_HOW[running.how]}: {facts['url']} (process {running.state.pid})"]
     if running.drift == "newer":
         lines.append(f"  it is of version {printable(running.state.version)}, newer than this program, and stays")
+    state = running.state
+    if running.how in ("running", "adopted") and _is_other(state, host, names):
+        reached = ", ".join(map(printable, state.allowed_hosts)) or "no other name"
+        lines.append(f"  it listens on {printable(state.host)} ({reached}): `daemon restart` changes that")
     lines.append(f"  to look at it: {call.command('daemon open', as_agent=False)}")
     return Answer(facts, lines)
+
+
+def _is_other(state: State, host: str | None, names: tuple[str, ...] | None) -> bool:
+    """Whether a daemon that stays is another one than was asked for."""
+    from latchboard.daemon.probe import address
+
+    is_elsewhere = host is not None and host != state.host and address(host) != state.host
+    return is_elsewhere or (names is not None and set(names) != set(state.allowed_hosts))
 
 
 def stop(call: Call) -> Answer:
@@ -86,10 +105,10 @@ def _status_lines(call: Call, standing: Standing) -> list[str]:
         lines = [f"the daemon{who} {_CONDITIONS[standing.condition]}"]
         return [*lines, f"  to {verb.split()[1]} it: {call.command(verb, as_agent=False)}"]
     facts = _facts(state)
-    lines = [f"the daemon runs: {facts['url']} (process {state.pid}, since {printable(state.started_at)})"]
+    since = wording.ago(state.started_at, call.now)
+    lines = [f"the daemon runs: {facts['url']} (process {state.pid}), since {since}"]
     if standing.drift:
-        how = "as" if standing.drift == "other" else standing.drift
-        lines.append(f"  its version {printable(state.version)} is not that of this program: {how}")
+        lines.append(f"  its version {printable(state.version)} is {standing.drift} than that of this program")
     if standing.condition == "unrecorded":
         lines.append("  it was started by hand, and is in no record yet")
     return lines
@@ -133,7 +152,9 @@ def _facts(state: State) -> dict[str, Any]:
 
 
 _HOST = option("--host", "ADDRESS", "Where a new one listens. Default: as the last one, else this machine alone.")
-_ALLOWED = option("--allowed-hosts", "NAMES", "With --host: names by which it may be reached, with commas.", default="")
+_ALLOWED = option(
+    "--allowed-hosts", "NAMES", "Names by which it may be reached, with commas. Default: as the last one."
+)
 
 VERBS = (
     Verb(

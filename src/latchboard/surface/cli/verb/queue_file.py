@@ -123,8 +123,8 @@ VERBS = (
         bring,
         summary="Make jobs of the tasks of a queue file, such as SPRINT_QUEUE.json.",
         text="FILE is SPRINT_QUEUE.json where none is named; - is standard input. The whole file is checked first; "
-        "tasks that are jobs already are left alone, so that it may be done again. Exit status 10: a job says something "
-        "else than its task, and nothing was imported. 12: it is no queue file.",
+        "tasks that are jobs already are left alone, so that it may be done again. Exit status 10: a job says "
+        "something else than its task, and nothing was imported. 12: it is no queue file.",
         parameters=(_FILE, _PREFER),
         examples=("latchboard queue import SPRINT_QUEUE.json --agent lead",),
         changes=True,

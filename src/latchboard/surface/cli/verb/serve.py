@@ -28,6 +28,7 @@ def run(
 ) -> Answer:
     """Serve until a signal, a request or its own rule ends it."""
     names = checked_names(host, allowed_hosts)
+    _occupy_standard_descriptors()
     become(call, VERB)
     from latchboard.compose import Latchboard
 
@@ -65,6 +66,13 @@ def checked_names(host: str, allowed_hosts: str) -> tuple[str, ...]:
     return names
 
 
+def _occupy_standard_descriptors() -> None:
+    """Whoever closed one of the three: what writes to it by its number must not meet a lock or a pipe of ours."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
 def become(call: Call, verb: str) -> None:
     """Replace this program by the one with a daemon's command line, unless it has that already.
 
@@ -84,7 +92,8 @@ def become(call: Call, verb: str) -> None:
         )
     words = spawning.command(root, _options(call.words), verb=verb)
     call.close()
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.execv(words[0], words)
 
 

@@ -63,7 +63,7 @@ def lines(call: Call, facts: Facts, *, is_past: bool = False) -> list[str]:
         f"{len(facts['waiters'])} waiting",
     ]
     whose = "" if call.named_agent is None else f", of {printable(call.named_agent)} alone"
-    when = f", as it was at revision {facts['revision']} ({printable(facts['last_updated'])})" if is_past else ""
+    when = f", as it was {_when(facts)}" if is_past else ""
     found = [f"{printable(facts['root'])}{whose}{when}: {', '.join(counts)}"]
     shown = Tables()
     shown.add(
@@ -101,6 +101,12 @@ def lines(call: Call, facts: Facts, *, is_past: bool = False) -> list[str]:
     if shown.is_cut:
         found += ["", f"cut to fit; all of it: {call.command('status')} | less -S"]
     return found
+
+
+def _when(facts: Facts) -> str:
+    if not facts["revision"]:
+        return "before the first commit"
+    return f"at revision {facts['revision']} ({printable(facts['last_updated'])})"
 
 
 def _then(facts: Facts, now: Now) -> Now:

@@ -234,6 +234,7 @@ export class Board {
       }
     } catch (error) {
       this.wanted = this.was?.asked ?? null;
+      if (error instanceof Refusal && error.status === 410) this.readPast(); // it was cut away since it was read
       for (const view of this.views) view.trouble?.(error instanceof Refusal ? error : new Error("the daemon does not answer"));
     } finally {
       this.looking = false;
@@ -282,11 +283,16 @@ export class Board {
   }
 }
 
+/** The filter that shows one agent alone, whatever it is called. */
+export function only(agent) {
+  return `agent:${/[\s"\\]/.test(agent) ? `"${agent.replace(/["\\]/g, "\\$&")}"` : agent}`;
+}
+
 /** What a filter says: words that must all be there, and `agent:NAME` for one agent alone. */
 export function parse(text) {
   let agent = null;
-  const rest = text.replace(/(?:^|\s)agent:(?:"([^"]*)"|(\S+))/g, (_, quoted, plain) => {
-    agent = quoted ?? plain;
+  const rest = text.replace(/(?:^|\s)agent:(?:"((?:[^"\\]|\\.)*)"|(\S+))/gs, (_, quoted, plain) => {
+    agent = quoted?.replace(/\\(.)/gs, "$1") ?? plain;
     return " ";
   });
   const words = rest.toLowerCase().split(/\s+/).filter(Boolean);

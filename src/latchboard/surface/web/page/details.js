@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import * as acting from "./acting.js";
 import { sentence } from "./activity.js";
+import { only } from "./board.js";
 import { button, h, path, who } from "./dom.js";
 import { ago, at, count, listing, moment, shown, shownBlock, span } from "./text.js";
 import { ofConflict } from "./words.js";
@@ -127,7 +128,7 @@ function agentOf(app, { agent }) {
     },
     acts: () => [
       ...acts(app, button("Message", { onclick: () => acting.compose(app, { to: agent }) }, "mail")),
-      h("div", { class: "buttons" }, button(app.board.filter.agent === agent ? "Show everybody" : "Show only this agent", { class: "quiet", onclick: () => app.filterBy(app.board.filter.agent === agent ? "" : `agent:${/\s/.test(agent) ? `"${agent}"` : agent}`) }, "find")),
+      h("div", { class: "buttons" }, button(app.board.filter.agent === agent ? "Show everybody" : "Show only this agent", { class: "quiet", onclick: () => app.filterBy(app.board.filter.agent === agent ? "" : only(agent)) }, "find")),
     ],
   };
 }

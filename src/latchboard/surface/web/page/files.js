@@ -110,8 +110,9 @@ function setHolders(parts, holders, isShared) {
   parts.holdersKey = key;
   if (holders.length === 1) fill(parts.holders, who(holders[0]), isShared ? h("span", { class: "tag" }, "shared") : null);
   else {
-    const more = holders.length - SHOWN_HOLDERS;
-    fill(parts.holders, holders.slice(0, SHOWN_HOLDERS).map(badge), holders.length ? h("span", { class: "unseen" }, holders.slice(0, SHOWN_HOLDERS).map(shown).join(", ")) : null,
+    const most = holders.length > SHOWN_HOLDERS ? SHOWN_HOLDERS - 1 : SHOWN_HOLDERS; // the number needs room, too
+    const more = holders.length - most;
+    fill(parts.holders, holders.slice(0, most).map(badge), holders.length ? h("span", { class: "unseen" }, holders.slice(0, most).map(shown).join(", ")) : null,
       more > 0 ? h("span", { class: "more" }, `+${number(more)}`) : null, isShared ? h("span", { class: "tag" }, "shared") : null);
   }
 }

@@ -92,8 +92,10 @@ export function mount(footer, app) {
     svg.dataset.key = key;
     // How long ago each stretch of the slider is: tall where much happened in little time.
     const heights = [];
-    const per = Math.max(1, (all.length - 1) / BARS);
-    for (let i = 0; i < BARS && all.length > 2; i++) {
+    const bars = Math.min(BARS, all.length - 1); // each as wide as its stretch of the slider
+    const per = (all.length - 1) / bars;
+    svg.setAttribute("viewBox", `0 0 ${Math.max(1, bars)} 16`);
+    for (let i = 0; i < bars && all.length > 2; i++) {
       const from = all[Math.floor(i * per)];
       const to = all[Math.min(all.length - 1, Math.floor((i + 1) * per))];
       if (from && to && to !== from) heights.push([i, 1 / Math.max(2, (to.at - from.at) / 1000)]);

@@ -247,7 +247,7 @@ function spokenLane(lane) {
 function axis(parts, marks, x, width, laid) {
   parts.axis.style.width = `${width}px`; // as wide as the lanes, without their scroll bar
   const last = x(laid.until);
-  fill(parts.axis, ...marks.at.filter((t) => x(t) < last - 46).map((t) => {
+  fill(parts.axis, ...marks.at.filter((t) => x(t) < last - 70).map((t) => {
     const text = s("text", { x: x(t), y: 15, "text-anchor": "middle" });
     text.textContent = clock(t, marks.fine);
     return text;
