@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from latchboard.agent import Agent as Agent
     from latchboard.aio import AsyncAgent as AsyncAgent
     from latchboard.compose import Latchboard as Latchboard
-    from latchboard.compose import find_root as find_root
+    from latchboard.compose.finding import find_root as find_root
     from latchboard.credential import RefreshOutcome as RefreshOutcome
     from latchboard.credential import RefreshResult as RefreshResult
     from latchboard.credential import run_refresh_transaction as run_refresh_transaction
@@ -96,7 +96,7 @@ _HOMES = {
     "ensure_running": "founding",
     "enumerate_orphans": "founding",
     "find_all_daemon_processes": "founding",
-    "find_root": "compose",
+    "find_root": "compose.finding",
     "force_release": "machine_lock",
     "get_container_indicators": "founding",
     "is_container_environment": "founding",

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 
-from latchboard.compose import Latchboard, find_root
+from latchboard.compose import Latchboard
+from latchboard.compose.finding import find_root
 from latchboard.errors import AlreadyRunning as AgentAlreadyRunningError
 from latchboard.errors import CoordinationError, Refused
 from latchboard.settings import Settings

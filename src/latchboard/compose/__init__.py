@@ -10,12 +10,9 @@
 Nothing is opened or made before the first call that needs it.
 """
 
-# size: one property for each service that there is, and nothing else
-
 from __future__ import annotations
 
 import os
-from _weakref import ref
 
 from latchboard.clock import SystemClock
 from latchboard.errors import UsageError
@@ -50,8 +47,6 @@ if TYPE_CHECKING:
     from latchboard.supervision.service import Agents
     from latchboard.watch import Stream
     from latchboard.workqueue import WorkQueue
-
-_open: set[ref[Latchboard]] = set()  # a WeakSet would load modules that a hook has no time for
 
 
 class Latchboard:
@@ -108,14 +103,14 @@ class Latchboard:
         self._publisher: Publisher | None = None
         if publishes and self._files is not None:
             from latchboard.board import Publisher
+            from latchboard.compose import ending
 
-            _publish_at_exit()
+            ending.attend(self)
             self._publisher = Publisher(lambda: self.board, self.clock, self.settings)
             self._noting = self._publisher.noting(self.store)
         self._queue_publisher = self._make_queue_publisher() if self._publisher is not None else None
         self._locks: Locks | None = None
         self._board: Board | None = None
-        _open.add(ref(self, _open.discard))
 
     @property
     def files(self) -> FileStore | None:
@@ -204,7 +199,9 @@ class Latchboard:
 
     def _make_board(self) -> Board:
         from latchboard.board import Board
+        from latchboard.compose import ending
 
+        ending.attend(self)
         if self._files is None:
             return Board(self._noting, self.clock, self.host, self.settings)
         from latchboard.store.files import derived
@@ -373,71 +370,23 @@ class Latchboard:
 
     def close(self) -> None:
         """Write the board if it is not up to date, and close every descriptor; holds stay as they are."""
-        for publisher in self._publishers():
-            publisher.close()
+        self.publish_last()
         if self._board is not None:
             self._board.close()
         self.store.close()
 
+    def publish_last(self) -> None:
+        """Write what is not up to date, and publish no more: `compose.ending` does it at exit."""
+        for publisher in self._publishers():
+            publisher.close()
+
+    def after_fork(self) -> None:
+        """Be a child's, and not its parent's any more: `compose.ending` does it in every child that is forked."""
+        for publisher in self._publishers():
+            publisher.after_fork()
+        if self._board is not None:
+            self._board.after_fork()
+
     def _publishers(self) -> list[Publisher]:
         """The queue's first: what it commits the other one writes."""
         return [one for one in (self._queue_publisher, self._publisher) if one is not None]
-
-
-def find_root(start: str | os.PathLike[str] = ".") -> str:
-    """The project's folder for a folder inside it: where `data/.agent_locks` or `.git` is, else the folder itself.
-
-    With the setting `worktrees_shared` it is the main work tree's folder for every work tree of a repository.
-    """
-    from latchboard.host import tree
-    from latchboard.host.configuration import read_settings
-
-    root = tree.root_of(os.fspath(start))
-    return tree.shared_root(os.fspath(start)) if read_settings(root).worktrees_shared else root
-
-
-def record_file(root: str, key: str) -> str:
-    """The file of a record in a file store: for a surface that must look by itself, when everything else has failed.
-
-    Raises:
-        UsageError: The key cannot be kept.
-    """
-    from latchboard.store.files import layout
-
-    return f"{root}/{layout.FOLDER}/{layout.record(key)}"
-
-
-def _opened() -> list[Latchboard]:
-    return [board for one in list(_open) if (board := one()) is not None]
-
-
-_is_registered = False
-
-
-def _publish_at_exit() -> None:
-    """See to it once, in a process that publishes at all."""
-    global _is_registered
-    if not _is_registered:
-        import atexit
-
-        atexit.register(_publish_all)
-        _is_registered = True
-
-
-def _publish_all() -> None:
-    for one in _opened():
-        for publisher in one._publishers():
-            publisher.close()
-
-
-def _after_fork() -> None:
-    """In a forked child: threads are the parent's, and so are the locks that they hold."""
-    for one in _opened():
-        for publisher in one._publishers():
-            publisher.after_fork()
-        if one._board is not None:
-            one._board.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -94,7 +94,7 @@ class Call:
             if not os.path.isdir(self._root):
                 raise UsageError(f"--root {self._root!r} is no folder", hint="name an existing folder")
             return self._root
-        from latchboard.compose import find_root
+        from latchboard.compose.finding import find_root
 
         cwd = current_folder()
         root = find_root(cwd)

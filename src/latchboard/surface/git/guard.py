@@ -98,7 +98,7 @@ def trouble(who: Who, message: str, hint: str) -> int:
 
 def _fails_open() -> bool:
     """Whether the project says so; where its settings cannot be read, it does not."""
-    from latchboard.compose import find_root
+    from latchboard.compose.finding import find_root
     from latchboard.host.configuration import read_settings
 
     try:

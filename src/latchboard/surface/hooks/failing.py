@@ -52,7 +52,7 @@ def outcome(event: Event, place: Place | None, settings: Settings | None, exc: E
 def _may_be_held(event: Event, place: Place, path: str) -> bool:
     """Whether a file has a record, unless that shows that the agent alone is in it."""
     try:
-        from latchboard.compose import record_file
+        from latchboard.compose.finding import record_file
 
         name = os.path.relpath(os.path.realpath(f"{place.cwd}/{path}" if path[:1] != "/" else path), place.root)
         with open(record_file(place.root, f"locks/{name}"), "rb") as file:

@@ -70,7 +70,7 @@ def find(named: str | None, offered: Iterable[str], folders: Sequence[str]) -> P
 
 
 def _around(folder: str) -> Project | None:
-    from latchboard.compose import find_root
+    from latchboard.compose.finding import find_root
     from latchboard.host.root import root_of
 
     if not os.path.isdir(folder):
