@@ -7,7 +7,6 @@ succeed later, and nothing has changed meanwhile.
 Protocol: protocol/cli.md, "Exit statuses".
 """
 
-# size: every error that there is, in one place
 from __future__ import annotations
 
 import errno
@@ -356,40 +355,6 @@ class NoFreePort(DaemonError):
     retryable = True
 
 
-class CredentialError(CoordinationError):
-    """A credential cannot be refreshed. No error of this family has a token in it. Fields: credential."""
-
-    code = "credential-error"
-
-
-class RefreshRejected(CredentialError):
-    """The issuer said no for a reason that is not the grant's; the grant is kept. Fields: credential, cause."""
-
-    code = "refresh-rejected"
-
-
-class RefreshFailed(CredentialError):
-    """The issuer could not be asked, or gave no usable answer; the grant is kept. Fields: credential, cause."""
-
-    code = "refresh-failed"
-    exit_status = 13
-    retryable = True
-
-
-class RefreshBusy(CredentialError):
-    """Another process is refreshing, and its result did not come in time. Fields: credential, waited_s."""
-
-    code = "refresh-busy"
-    exit_status = 10
-    retryable = True
-
-
-class NoUsableGrant(CredentialError):
-    """There is no grant, or the issuer ended it. Fields: credential, cause, command."""
-
-    code = "no-usable-grant"
-
-
 class UsageError(CoordinationError):
     """The caller's mistake: a bad name, a bad number. Nothing was changed."""
 
@@ -397,18 +362,16 @@ class UsageError(CoordinationError):
     exit_status = 2
 
 
+_FORBIDDEN: tuple[type[StoreError], str] = (
+    StoreForbidden,
+    "check the owner and mode of the folder; a shared one needs shared = true in latchboard.toml",
+)
 _BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, "free some space on that disk, then try again; held locks stay held"),
     errno.EDQUOT: (StoreFull, "the quota of this user is used up: free some space, then try again"),
     errno.EROFS: (StoreReadOnly, "remount it writable, or put the project on a writable disk"),
-    errno.EACCES: (
-        StoreForbidden,
-        "check the owner and mode of the folder; a shared one needs shared = true in latchboard.toml",
-    ),
-    errno.EPERM: (
-        StoreForbidden,
-        "check the owner and mode of the folder; a shared one needs shared = true in latchboard.toml",
-    ),
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
     errno.EMFILE: (TooManyFiles, "close files in this process, or raise its limit (ulimit -n)"),
     errno.ENFILE: (TooManyFiles, "the machine has no file handle left: close files or raise fs.file-max"),
     errno.ELOOP: (UnsafeFolder, "a symbolic link stands where a file of the store belongs: remove it"),

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from latchboard import codec
+from latchboard.credential.errors import RefreshFailed, RefreshRejected
 from latchboard.credential.grant import Issued
 from latchboard.credential.port import GrantRefused
 from latchboard.credential.secret import Secret
-from latchboard.errors import RefreshFailed, RefreshRejected, UsageError
+from latchboard.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from latchboard.errors import NoUsableGrant, RefreshBusy
+from latchboard.credential.errors import NoUsableGrant, RefreshBusy
 from latchboard.rules import credential as rules
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from latchboard.clock import SystemClock
+from latchboard.credential.errors import RefreshFailed
 from latchboard.credential.log import tell_failure, tell_result
 from latchboard.credential.port import GrantRefused
 from latchboard.credential.result import RefreshResult, no_usable_grant
-from latchboard.errors import CoordinationError, RefreshFailed, UsageError
+from latchboard.errors import CoordinationError, UsageError
 from latchboard.machine_lock import LockAcquireTimeout, MachineFileLock, MachineHold
 from latchboard.rules import credential as rules
 

@@ -10,9 +10,10 @@ import traceback
 import pytest
 
 from latchboard.credential import Grant, GrantRefused, Issued, Limits, Secret
+from latchboard.credential.errors import RefreshFailed, RefreshRejected
 from latchboard.credential.oauth import OAuthRefresher, check_endpoint
 from latchboard.credential.transaction import run_refresh_transaction
-from latchboard.errors import CoordinationError, RefreshFailed, RefreshRejected, StoreFull, UsageError
+from latchboard.errors import CoordinationError, StoreFull, UsageError
 from latchboard.machine_lock import MachineFileLock
 from tests.issuer import PATIENCE_S, Gate, Issuer
 from tests.services.credential.conftest import Desk

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from latchboard.credential import Grant, GrantRefused, Issued, Limits, RefreshOutcome
-from latchboard.errors import HoldLost, NoUsableGrant, RefreshBusy, RefreshFailed, StoreError, UsageError
+from latchboard.credential.errors import NoUsableGrant, RefreshBusy, RefreshFailed
+from latchboard.errors import HoldLost, StoreError, UsageError
 from latchboard.machine_lock import MachineFileLock, read_lock_record
 from tests.services.credential.conftest import ENDPOINT, Desk, issued
 
