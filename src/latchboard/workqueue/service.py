@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from latchboard.errors import CoordinationError, LeaseExpired, StoreError, UsageError
+from latchboard.errors import CoordinationError, LeaseExpired, StoreError
 from latchboard.locks.hold import holder_tag
 from latchboard.rules import lease as times
 from latchboard.rules import workqueue as rules
@@ -315,18 +315,9 @@ class WorkQueue:
             total: Of all roles together; None: as many as the roles may have; `keep`: as it is.
             durable: Return when it is on the disk.
         """
+        from latchboard.workqueue.limiting import set_limits
 
-        def decide(desk: Desk) -> dict[str, Any]:
-            before = desk.limits or {"roles": {}, "total": None}
-            known = {role: limit for role, limit in {**before["roles"], **(roles or {})}.items() if limit is not None}
-            after = {**before, "roles": known, "total": before.get("total") if total == "keep" else total}
-            if wrong := rules.check_limits(after):
-                raise UsageError(f"these are no limits: {wrong}", hint=f"0 to {rules.WIP_LIMIT_MAX}, by role")
-            if after != before:
-                desk.view.put(LIMITS, after)
-            return after
-
-        return self._transact(check_agent(by), decide, durable=durable)
+        return self._transact(check_agent(by), lambda desk: set_limits(desk, roles or {}, total), durable=durable)
 
     def limits(self) -> dict[str, Any]:
         """How many jobs may be in progress, and how many are.
@@ -335,19 +326,9 @@ class WorkQueue:
             `{"roles": {role: {"limit", "in_progress", "is_default"}}, "total", "in_progress", "revision"}`: the five,
             and every role that has a limit of its own or a job in progress.
         """
-        desk = self._seen(ACTIVE, LIMITS)
-        own = desk.limits["roles"] if desk.limits else {}
-        busy = [lease["role"] for lease in desk.active.values()]
-        roles = {
-            role: {
-                "limit": rules.limit(desk.limits, role),
-                "in_progress": busy.count(role),
-                "is_default": role not in own,
-            }
-            for role in dict.fromkeys([*rules.WIP_LIMITS, *sorted(own), *sorted(busy)])
-        }
-        total = desk.limits.get("total") if desk.limits else None
-        return {"roles": roles, "total": total, "in_progress": len(busy), "revision": desk.view.revision}
+        from latchboard.workqueue.limiting import told
+
+        return told(self._seen(ACTIVE, LIMITS))
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -378,8 +359,10 @@ class WorkQueue:
     def _who(self, job: str, token: int) -> str:
         """On whose behalf a claim's owner acts, for the history; the transaction checks the token."""
         value = self.store.read(ACTIVE).get(ACTIVE) or {}
-        lease = value.get("claims", {}).get(job, {})
-        return str(lease.get("owner") or "unknown_agent") if lease.get("token") == token else "unknown_agent"
+        if leases.check_active(value):
+            return "unknown_agent"  # and the transaction refuses
+        lease = value["claims"].get(job)
+        return lease["owner"] if lease is not None and lease["token"] == token else "unknown_agent"
 
     def _transact(self, who: str, decide: Callable[[Desk], T], *, durable: bool) -> T:
         def run(view: View) -> T:
