@@ -32,6 +32,13 @@ def test_a_task_that_is_wrong_is_told_by_its_place_and_id(raws: list[Any], says:
     assert says in refusal.value.message
 
 
+def test_who_needs_an_id_is_not_told_to_leave_it_out() -> None:
+    with pytest.raises(UsageError) as refusal:
+        files.tasks_of({"tasks": [{"title": "T"}]}, list)
+
+    assert refusal.value.hint == "give it an id that no other task has"
+
+
 def test_what_is_no_utf_8_is_told_by_its_place() -> None:
     with pytest.raises(UsageError, match="at byte 3"):
         files.read(b'{"a\xff": 1}')
@@ -102,3 +109,41 @@ def test_who_waits_for_a_circle_waits_without_end() -> None:
 
     assert graph.endless(["c", "d"], lambda one: waits[one]) == {"a", "b", "c"}
     assert graph.endless(["d"], lambda one: waits[one]) == set()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expect"),
+    [
+        (1, True, False),
+        (False, 0.0, False),
+        (True, True, True),
+        (1, 1.0, True),
+        ({"a": [1, {"b": 0}]}, {"a": [1, {"b": False}]}, False),
+        ({"a": [1, {"b": 0}], "c": None}, {"c": None, "a": [1, {"b": 0}]}, True),
+        ([1, 2], [1], False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        (merging.ABSENT, None, False),
+        (merging.ABSENT, merging.ABSENT, True),
+        ("1", 1, False),
+    ],
+)
+def test_values_are_the_same_as_json_says(one: Any, other: Any, expect: bool) -> None:
+    assert files.is_same(one, other) is expect
+    assert files.is_same(other, one) is expect
+
+
+def test_a_task_that_says_true_for_one_is_written_again() -> None:
+    raw = {"id": "a", "title": "T", "x": True, "payload": 0}
+
+    found = files.written(raw, files.task(raw, list), task("a", x=1, payload=False))
+
+    assert (type(found["x"]), type(found["payload"])) == (int, bool)
+
+
+def test_what_is_kept_of_a_task_is_one_with_every_field() -> None:
+    whole = task("a", x=1)
+
+    assert files.is_task(whole)
+    assert not files.is_task({**whole, "extra": None})
+    assert not files.is_task(["id"])
+    assert not any(files.is_task({k: v for k, v in whole.items() if k != name}) for name in whole)

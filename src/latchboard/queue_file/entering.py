@@ -11,11 +11,11 @@ from __future__ import annotations
 from functools import partial
 
 from latchboard.errors import CoordinationError, UsageError, WipLimitReached
+from latchboard.rules import queue_file as files
 from latchboard.rules import queue_file_merge as merging
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_graph as graph
 from latchboard.rules import workqueue_job as jobs
-from latchboard.rules.queue_file import LEASE_FIELDS, task_of
 from latchboard.workqueue.desk import LIMITS, NUMBERS, Desk
 
 TYPE_CHECKING = False
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BATCH_COUNT = 250
 """Jobs of one commit: others wait for it some tens of milliseconds."""
+LEFT = "it was changed meanwhile"
+"""Why a job was left alone: whoever merges again finds out what that means."""
 EXTRA = "queue/file"
 """The record of what a file says beside its tasks and limits."""
 
@@ -85,7 +87,7 @@ class Entering:
             seen: The jobs as they were when it was decided; what has changed since is left alone.
 
         Returns:
-            Why some of them were refused, by job.
+            Why some of them were not changed, by job: refused, or left alone (`LEFT`).
         """
         refused: dict[str, str] = {}
         for batch in _batches([*edits]):
@@ -93,12 +95,12 @@ class Entering:
             refused |= self._transact(partial(_amend_all, ids=ids, edits=edits, seen=seen))
         return refused
 
-    def cancel(self, gone: Sequence[str]) -> dict[str, str]:
-        """Cancel jobs whose tasks were taken out of the file; why some were refused, by job."""
+    def cancel(self, gone: Sequence[str], seen: Mapping[str, Task]) -> dict[str, str]:
+        """Cancel jobs whose tasks were taken out of the file; `seen` and what is returned as in `amend`."""
         refused: dict[str, str] = {}
         for batch in _batches(gone):
             ids = [job_id for _, job_id in batch]
-            refused |= self._transact(partial(_cancel_all, ids=ids))
+            refused |= self._transact(partial(_cancel_all, ids=ids, seen=seen))
         return refused
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class Entering:
             if limits and after != before:
                 desk.view.put(LIMITS, after)
             kept = desk.view.get(EXTRA) or {}
-            if kept.get("extra", {}) != extra:
+            if not files.is_same(kept.get("extra", {}), extra):
                 desk.view.put(EXTRA, {**kept, "extra": extra})
 
         self._transact(put)
@@ -162,7 +164,7 @@ def _claim(desk: Desk, job: Job, task: Task) -> None:
         )
     said = task["lease"]
     ttl_s, token = float(said["ttl_seconds"]), desk.view.revision
-    lease: Any = {name: said[name] for name in LEASE_FIELDS if name != "token"}
+    lease: Any = {name: said[name] for name in files.LEASE_FIELDS if name != "token"}
     lease |= {"task_id": job["id"], "role": job["role"], "ttl_seconds": ttl_s, "token": token}
     taken = desk.files.take(job, said["owner"], ttl_s, desk.active) if job["files"] else {}
     if taken is None:
@@ -198,9 +200,10 @@ def _amend_all(
     refused = {}
     for job_id in ids:
         job, lease = desk.job(job_id), desk.active.get(job_id)
-        now = task_of(job, lease)
-        if any(merging.value(now, name) != merging.value(seen[job_id], name) for name in edits[job_id]):
-            continue  # the next look merges again
+        now = files.task_of(job, lease)
+        if not all(files.is_same(merging.value(now, one), merging.value(seen[job_id], one)) for one in edits[job_id]):
+            refused[job_id] = LEFT
+            continue
         try:
             _amend(desk, job, lease, edits[job_id])
         except CoordinationError as exc:
@@ -208,11 +211,14 @@ def _amend_all(
     return refused
 
 
-def _cancel_all(desk: Desk, *, ids: list[str]) -> dict[str, str]:
+def _cancel_all(desk: Desk, *, ids: list[str], seen: Mapping[str, Task]) -> dict[str, str]:
     refused = {}
     for job_id in ids:
+        job = desk.job(job_id)
+        if job["status"] != seen[job_id]["status"]:
+            refused[job_id] = LEFT
+            continue
         try:
-            job = desk.job(job_id)
             if job["token"] is not None:
                 raise UsageError("it was taken out of the file, and somebody works on it")
             why = "it was taken out of the queue file"
@@ -224,7 +230,7 @@ def _cancel_all(desk: Desk, *, ids: list[str]) -> dict[str, str]:
 
 def _amend(desk: Desk, job: Job, lease: Lease | None, edits: dict[str, Any]) -> None:
     """Change one job, or raise before anything is changed."""
-    now = task_of(job, lease)
+    now = files.task_of(job, lease)
     for name in edits:
         if why := merging.why_not(now, name):
             raise UsageError(why)

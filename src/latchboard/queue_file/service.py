@@ -91,7 +91,7 @@ class QueueFiles:
         self, entering: Entering, result: Merged, ours: Ours, live: dict[str, Task], *, extra: dict[str, Any], by: str
     ) -> None:
         """Enter limits, what the file says beside, and new jobs, in this order: the limits hold for their claims."""
-        if result.limits or extra != ours.extra:
+        if result.limits or not files.is_same(extra, ours.extra):
             entering.put_rest(result.limits, extra)
         at = iso(self.clock.now().wall_s)
         entering.enter(plans.planned(result.new, ours.picture.jobs, claimed=live, by=by, at=at), live)

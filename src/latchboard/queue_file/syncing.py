@@ -10,7 +10,7 @@ Protocol: protocol/queue_file.md, "Live file".
 from __future__ import annotations
 
 from latchboard.errors import StoreBusy, UsageError
-from latchboard.queue_file.entering import Entering
+from latchboard.queue_file.entering import LEFT, Entering
 from latchboard.queue_file.service import settled
 from latchboard.queue_file.sides import Ours, Theirs, document, wrong
 from latchboard.rules import queue_file as files
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from latchboard.rules.queue_file_merge import Base, Merged, Preferred
 
     Report = dict[str, Any]
+    Mark = tuple[int, ...]
 
 BY = "queue-file"
 """Who is said to have done what a person did in the file."""
@@ -80,13 +81,14 @@ class LiveFile:
         report: Report = {"imported": [], "changed": [], "cancelled": [], "is_written": False, "conflicts": []}
         with self._shelf.turn(wait_s_max):
             for _ in range(_ROUNDS_COUNT_MAX):
+                mark = self._file.mark()  # before it is read: of what is saved in between it is not the mark
                 data = self._file.read()
                 theirs = Theirs(data, self._file.path, self._queue.locks)
-                bases = self._shelf.load(data)
+                bases = [one for one in self._shelf.load(data) if _is_base(one)]
                 ours, result = self._enter(theirs, bases, report, by=by, prefer=prefer, progress=progress)
                 report["conflicts"] = result.conflicts
                 try:
-                    report["is_written"] |= self._write(data, theirs, ours, bases, result)
+                    report["is_written"] |= self._write(data, mark, theirs, ours, bases, result)
                 except StoreBusy:
                     continue  # somebody has just saved it
                 return report
@@ -142,15 +144,16 @@ class LiveFile:
             again = [i for i, one in result.edits.items() if tried.get(i) == one]
             refused = {**dict.fromkeys(again, "the queue cannot take it over"), **refused}
             result.refuse(refused)
-            extra = files.rest_of(theirs.document) or ours.extra
-            if result.is_settled() and extra == ours.extra:
+            rest = files.rest_of(theirs.document)
+            extra = rest if bases else rest or ours.extra  # what was written, and is there no more, was taken out
+            if result.is_settled() and files.is_same(extra, ours.extra):
                 return ours, result
             live = {i: one for i, one in theirs.live(queue.clock.now()).items() if i in result.new}
             queue.put(entering, result, ours, live, extra=extra, by=by)
-            tried |= result.edits
-            refused |= entering.amend(result.edits, ours.tasks)
-            refused |= entering.cancel(result.gone)
-            _note(report, result, refused)
+            not_done = {**entering.amend(result.edits, ours.tasks), **entering.cancel(result.gone, ours.tasks)}
+            refused |= {i: why for i, why in not_done.items() if why != LEFT}
+            tried |= {i: one for i, one in result.edits.items() if i not in not_done}
+            _note(report, result, not_done)
         raise StoreBusy("the queue is being changed all the time", hint="do it again", waited_s=0.0, pids=[])
 
     def _merged(self, theirs: Theirs, ours: Ours, bases: list[Base], prefer: Preferred) -> Merged:
@@ -166,25 +169,36 @@ class LiveFile:
 
     # -- into the file -----------------------------------------------------------------------------------------------
 
-    def _write(self, data: bytes | None, theirs: Theirs, ours: Ours, bases: list[Base], result: Merged) -> bool:
+    def _write(
+        self, data: bytes | None, mark: Mark, theirs: Theirs, ours: Ours, bases: list[Base], result: Merged
+    ) -> bool:
         """Write the file, and keep what was written."""
         limits = ours.limits_said(theirs.limits_raw)
         held = result.kept("wip_limits")
         said = {**limits, **{role: n for role, n in theirs.limits.items() if role in held}}
         after = document(theirs, _tasks(theirs, ours, result), said, ours.extra)
-        is_same = data is not None and after == theirs.document
+        is_same = data is not None and files.is_same(after, theirs.document)
         text = data if is_same and data is not None else files.text(after)
         base = {**merging.base(result, bases, ours.tasks, limits), "format": 1}
-        if not is_same or bases != [base]:
+        if not is_same or not files.is_same(bases, [base]):
             known = {one["task"] for one in result.conflicts if not one["field"]}.union(result.hidden, result.gone)
             read = {i: theirs.tasks.get(i, one) for i, one in ours.tasks.items() if i in theirs.tasks or i in known}
             unwritten = {**merging.base(result, bases, read, theirs.limits), "format": 1}
-            self._shelf.note(base, text, unwritten=None if bases == [unwritten] else unwritten)
+            self._shelf.note(base, text, unwritten=None if files.is_same(bases, [unwritten]) else unwritten)
             if not is_same:
                 self._file.write(text, instead_of=data)
             self._shelf.settle()
-        self._shelf.see(self._file.mark(), ours.picture.revision)
+        if not is_same:
+            mark = self._file.mark()
+            if self._file.read() != text:
+                mark = ()  # saved by somebody at once: it is still to be read
+        self._shelf.see(mark, ours.picture.revision)
         return not is_same
+
+
+def _is_base(base: Base) -> bool:
+    """Whether every task that is kept is one: else nothing is known, and whatever differs is a conflict."""
+    return all(one is None or files.is_task(one) for one in base["tasks"].values())
 
 
 def _tasks(theirs: Theirs, ours: Ours, result: Merged) -> list[Raw]:
@@ -200,7 +214,7 @@ def _tasks(theirs: Theirs, ours: Ours, result: Merged) -> list[Raw]:
     return found
 
 
-def _note(report: Report, result: Merged, refused: dict[str, str]) -> None:
+def _note(report: Report, result: Merged, not_done: dict[str, str]) -> None:
     report["imported"] += result.new
-    report["changed"] += [job_id for job_id in result.edits if job_id not in refused]
-    report["cancelled"] += [job_id for job_id in result.gone if job_id not in refused]
+    report["changed"] += [job_id for job_id in result.edits if job_id not in not_done]
+    report["cancelled"] += [job_id for job_id in result.gone if job_id not in not_done]

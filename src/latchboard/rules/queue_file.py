@@ -116,6 +116,10 @@ def task(raw: Raw, names: Callable[[list[str]], list[str]]) -> Task:
     """A task of a file with every field, as the queue has them. Raises UsageError: it can be no job."""
     status = _status(raw)
     role = _role(raw, status)
+    try:
+        queue.check_id(raw.get("id"))
+    except UsageError as exc:  # the queue's own hint is to leave it out
+        raise UsageError(exc.message, hint="give it an id that no other task has") from exc
     said = {name: raw[name] for name in jobs.FIELDS if raw.get(name) is not None}
     job = jobs.compose({**said, "role": role}, job_id=raw.get("id"), number=0, by="file", at="")  # type: ignore[arg-type]
     lease, reason = raw.get("lease"), raw.get("reason")
@@ -226,6 +230,27 @@ def with_extra(job: Job, extra: dict[str, Any]) -> Job:
     return after  # type: ignore[no-any-return]
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: what Python alone calls so, `1` and `true`, is not."""
+    if one != other:
+        return False
+    pairs = [(one, other)]  # by a list of its own: what nests deeply is data, too
+    while pairs:
+        one, other = pairs.pop()
+        if isinstance(one, dict):
+            pairs += [(value, other[name]) for name, value in one.items()]
+        elif isinstance(one, list):
+            pairs += zip(one, other, strict=True)
+        elif isinstance(one, bool) is not isinstance(other, bool):
+            return False
+    return True
+
+
+def is_task(one: object) -> bool:
+    """Whether it has what every task has that is read or written here: one that was kept may be damaged, or older."""
+    return isinstance(one, dict) and isinstance(one.get("extra"), dict) and all(name in one for name in FIELDS)
+
+
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -258,14 +283,14 @@ def written(raw: Raw | None, said: Task | None, now: Task, kept: frozenset[str] 
         return {**own, **now["extra"]}
     found = dict(raw)
     for name in FIELDS:
-        if name not in kept and now[name] != said[name]:
+        if name not in kept and not is_same(now[name], said[name]):
             found[name] = now[name]
     for name in {**said["extra"], **now["extra"]}:
         if name in kept:
             continue
         if name not in now["extra"]:
             del found[name]
-        elif name not in said["extra"] or now["extra"][name] != said["extra"][name]:
+        elif name not in said["extra"] or not is_same(now["extra"][name], said["extra"][name]):
             found[name] = now["extra"][name]
     if "role" not in kept and _role(found, _status(found)) != now["role"]:
         found["role"] = now["role"]  # the status does not say it any more

@@ -13,7 +13,7 @@ from __future__ import annotations
 from latchboard.errors import UsageError
 from latchboard.rules import workqueue as queue
 from latchboard.rules import workqueue_job as jobs
-from latchboard.rules.queue_file import FIELDS, WAITING, with_extra
+from latchboard.rules.queue_file import FIELDS, WAITING, is_same, with_extra
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ def _compare(found: Merged, bases: Sequence[Base], theirs: Task, ours: Task, pre
 
 def _edit(was: list[Any], said: Any, is_now: Any, prefer: Preferred) -> str:
     """What to do about a field: nothing (""), "edit" the queue's, or why neither."""
-    if said == is_now or any(said == one for one in was):
+    if is_same(said, is_now) or any(is_same(said, one) for one in was):
         return ""
-    if prefer == "file" or any(is_now == one for one in was):
+    if prefer == "file" or any(is_same(is_now, one) for one in was):
         return "edit"
     return "" if prefer == "queue" else "both sides changed it"
 

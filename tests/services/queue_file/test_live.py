@@ -499,3 +499,140 @@ def test_a_role_that_only_the_status_said_is_not_lost_with_it(desk: Desk) -> Non
         assert desk.live.sync()["conflicts"] == []
 
     assert (desk.task("a")["role"], desk.bench.job("a")["role"]) == ("tester", "tester")
+
+
+@pytest.mark.parametrize(("name", "first", "then"), [("flag", 1, True), ("flag", [{"a": 0}], [{"a": False}])])
+def test_true_is_not_one_and_false_is_not_zero(desk: Desk, name: str, first: Any, then: Any) -> None:
+    desk.write({"tasks": [task("a", **{name: first})], name: first})
+    desk.live.sync()
+
+    for value in (then, first, then):
+        desk.write({**desk.read(), name: value})
+        desk.edit("a", **{name: value})
+        report = desk.live.sync()
+
+        assert (report["changed"], report["conflicts"]) == (["a"], [])
+        assert json.dumps(desk.bench.job("a")["extra"][name]) == json.dumps(value)  # type: ignore[typeddict-item]
+        assert json.dumps(desk.export()[name]) == json.dumps(value)
+        assert desk.live.sync()["changed"] == []
+
+
+def test_the_queue_puts_a_one_back_where_the_file_says_true(desk: Desk) -> None:
+    desk.write({"tasks": [task("a", flag=1)]})
+    desk.live.sync()
+    (desk.store_folder / "queue_file").joinpath(*[one for one in shelf(desk) if one.endswith(".base")]).unlink()
+    desk.edit("a", flag=True)
+
+    assert told(desk.live.sync()) == ["a.flag"]
+    desk.live.sync(prefer="queue")
+
+    assert desk.task("a")["flag"] is not True
+
+
+def shelf(desk: Desk) -> list[str]:
+    return sorted(os.listdir(desk.store_folder / "queue_file"))
+
+
+def test_what_is_saved_while_the_file_is_merged_is_seen_to_be_edited(desk: Desk) -> None:
+    desk.bench.add("a")
+    desk.live.sync()
+    file = desk.live._file
+
+    class Slow:
+        path = file.path
+        write, mark = file.write, file.mark
+
+        def read(self) -> bytes | None:
+            data = file.read()
+            desk.edit("a", notes="saved while the old one is merged")
+            return data
+
+    slow: Any = Slow()
+    syncing.LiveFile(desk.files, slow, desk.live._shelf).sync()
+
+    assert (desk.live.sync_if_edited() or {})["changed"] == ["a"]
+
+
+def test_what_is_saved_behind_the_write_is_seen_to_be_edited(desk: Desk) -> None:
+    desk.bench.add("a")
+    desk.live.sync()
+    desk.bench.add("b")
+    file = desk.live._file
+
+    class Hasty:
+        path = file.path
+        read, mark = file.read, file.mark
+
+        def write(self, data: bytes, *, instead_of: bytes | None) -> None:
+            file.write(data, instead_of=instead_of)
+            desk.edit("b", notes="saved at once")
+
+    hasty: Any = Hasty()
+    assert syncing.LiveFile(desk.files, hasty, desk.live._shelf).sync()["is_written"]
+
+    assert (desk.live.sync_if_edited() or {})["changed"] == ["b"]
+    assert desk.live.sync_if_edited() is None
+
+
+@pytest.mark.parametrize("prefer", ["", "file"])
+def test_a_job_that_changes_between_the_look_and_the_commit_is_merged_again(desk: Desk, prefer: Any) -> None:
+    desk.bench.add("a", "b")
+    desk.live.sync()
+    document = desk.read()
+    document["tasks"] = [{**document["tasks"][1], "status": "cancelled"}]
+    desk.write(document)
+    store = desk.bench.store
+    transact, moves = store.transact, ["a", "b"]
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        while moves:
+            job = moves.pop()
+            store.transact = transact
+            desk.bench.queue.block(job, by="lead")
+            store.transact = meanwhile
+        return transact(*args, **options)
+
+    store.transact = meanwhile
+    report = desk.live.sync(prefer=prefer)
+    store.transact = transact
+
+    if prefer == "file":
+        assert (report["conflicts"], report["changed"], report["cancelled"]) == ([], ["b"], ["a"])
+        assert (desk.bench.job("a")["status"], desk.bench.job("b")["status"]) == ("cancelled", "cancelled")
+    else:
+        assert sorted(told(report)) == ["a.", "b.status"]
+        assert (report["changed"], report["cancelled"]) == ([], [])
+        assert (desk.bench.job("a")["status"], desk.bench.job("b")["status"]) == ("blocked", "blocked")
+
+
+def test_the_last_field_of_a_persons_own_can_be_taken_out(desk: Desk) -> None:
+    desk.write({"sprint": 3, "tasks": [task("a")]})
+    desk.live.sync()
+    document = desk.read()
+    del document["sprint"]
+    desk.write(document)
+
+    desk.live.sync()
+    desk.bench.add("b")
+    desk.live.sync()
+
+    assert "sprint" not in desk.read()
+    assert "sprint" not in desk.export()
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [{"a": 5}, {"a": []}, {"a": {}}, {"a": {"extra": 5}}, {"a": {"id": "a", "extra": {}}}, {"zz": "no task"}],
+)
+def test_a_damaged_shelf_is_as_good_as_none(desk: Desk, tasks: Any) -> None:
+    desk.bench.add("a")
+    desk.live.sync()
+    desk.edit("a", title="Better")
+    path = desk.store_folder / "queue_file" / next(one for one in shelf(desk) if one.endswith(".base"))
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "base": {**kept["base"], "tasks": tasks}}))
+
+    report = desk.live.sync()
+
+    assert told(report) == ["a.title"]
+    assert desk.task("a")["title"] == "Better"

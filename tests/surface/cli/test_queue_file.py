@@ -52,6 +52,14 @@ def test_standard_input_is_imported(cli: Cli) -> None:
     assert cli("queue", "import", "-", "--agent", "lead", "--json", stdin=data).json["imported"] == ["a"]
 
 
+def test_standard_input_without_end_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latchboard.host.queue_file.BYTES_MAX", 100)
+
+    found = cli("queue", "import", "-", "--agent", "lead", "--json", stdin=json.dumps({"tasks": [task("a")] * 3}))
+
+    assert (found.status, found.json["message"]) == (2, "standard input is larger than 100 bytes")
+
+
 @pytest.mark.parametrize(
     ("text", "status"), [("{", 12), ('{"tasks": [{"id": "a", "title": "T", "priority": "x"}]}', 12)]
 )

@@ -28,7 +28,7 @@ _SHOWN_COUNT = 20
 def bring(call: Call, *, file: tuple[str, ...], prefer: str | None) -> Answer:
     """Make jobs of the tasks of a file."""
     path = _one(file) or FOUNDING_NAME
-    data = sys.stdin.buffer.read() if path == "-" else _read(path)
+    data = _read(path)
     with Progress(call, "importing") as progress:
         facts = call.board.queue_files.bring(data, path=path, by=call.agent, prefer=_side(prefer), progress=progress)
     lines = [f"imported {wording.plural(len(facts['imported']), 'job')} from {printable(path)}"]
@@ -109,9 +109,14 @@ def _side(prefer: str | None) -> Any:
 
 
 def _read(path: str) -> bytes:
-    from latchboard.host.queue_file import read_any
+    from latchboard.host.queue_file import BYTES_MAX, read_any
 
-    return read_any(path)
+    if path != "-":
+        return read_any(path)
+    data = sys.stdin.buffer.read(BYTES_MAX + 1)
+    if len(data) > BYTES_MAX:
+        raise UsageError(f"standard input is larger than {BYTES_MAX:,} bytes")
+    return data
 
 
 _FILE = argument("file", "FILE", count="any")
