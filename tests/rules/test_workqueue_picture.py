@@ -55,6 +55,10 @@ def test_dot_has_nothing_but_its_own_statements(title: str) -> None:
     assert sum(1 for line in lines if edge.fullmatch(line)) == 2
 
 
+def test_an_entity_in_a_title_is_its_letters() -> None:
+    assert '"j0: a &amp;lt; b \\\\N' in "\n".join(pictures.dot(graph("a &lt; b \\N", "b", "c")))
+
+
 def test_an_empty_queue_is_an_empty_picture() -> None:
     empty: dict[str, Any] = {"jobs": [], "edges": []}
 

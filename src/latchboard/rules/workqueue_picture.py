@@ -79,5 +79,5 @@ def _entities(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text between the quotation marks of DOT."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    """Text between the quotation marks of DOT, where an entity or an escape would be read as one."""
+    return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
