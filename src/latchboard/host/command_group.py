@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+from latchboard.clock import Readable
 from latchboard.errors import CommandNotFound, CommandNotRunnable, UsageError, from_os_error
 from latchboard.host import keeper
 
@@ -241,16 +242,3 @@ class CommandGroup:
             if fd >= 0:
                 os.close(fd)
         self._out = self._status = self._word = -1
-
-
-class Readable:
-    """A descriptor to wait for."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        """It."""
-        return self._fd

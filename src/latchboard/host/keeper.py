@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
     try:
         child = os.posix_spawnp(command[0], command, os.environ, setsigmask=(), setsigdef=_DEFAULT)
     except OSError as exc:
-        os.write(status, b"none %d\n" % (exc.errno or 0))
+        _tell(status, b"none %d\n" % (exc.errno or 0))
         return 0
     _keep(child, grace_s, word, status, (reader, output))
     return 0
@@ -72,7 +72,7 @@ def _keep(child: int, grace_s: float, word: int, status: int, readable: tuple[in
         if told and not _others():
             break
         if deadline_s is not None and time.monotonic() >= deadline_s:
-            os.write(status, told)
+            _tell(status, told)
             os.killpg(0, signal.SIGKILL)
         left_s = None if deadline_s is None else min(_LOOK_S, max(0.0, deadline_s - time.monotonic()))
         for fd, _ in poll.poll(None if left_s is None else left_s * 1000):
@@ -86,7 +86,15 @@ def _keep(child: int, grace_s: float, word: int, status: int, readable: tuple[in
                 deadline_s = 0.0
             elif deadline_s is None:
                 deadline_s = _end(grace_s)
-    os.write(status, told)
+    _tell(status, told)
+
+
+def _tell(status: int, told: bytes) -> None:
+    """Say how the command ended; that nobody is left who listens must not keep the rest of the group alive."""
+    try:
+        os.write(status, told)
+    except BrokenPipeError:
+        return
 
 
 def _ended(child: int) -> bytes:
