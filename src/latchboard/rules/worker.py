@@ -106,8 +106,10 @@ def wakes(refusal: Mapping[str, Any], role: str, key: str, value: Mapping[str, A
 
 
 def _has_room(refusal: Mapping[str, Any], active: Mapping[str, Any] | None) -> bool:
-    claims = (active or {}).get("claims", {}).values()
-    counted = [one for one in claims if refusal["role"] in (None, one.get("role"))]
+    claims = (active or {}).get("claims", {})
+    if not isinstance(claims, dict) or not all(isinstance(one, dict) for one in claims.values()):
+        return True  # damaged: whoever claims is told
+    counted = [one for one in claims.values() if refusal["role"] in (None, one.get("role"))]
     return len(counted) < int(refusal["limit"])
 
 

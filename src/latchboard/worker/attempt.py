@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import HasFileno
     from latchboard.rules.worker import Why
     from latchboard.rules.worker_role import Role
     from latchboard.rules.workqueue import Job, Lease
@@ -78,7 +79,7 @@ class Attempt:
             while not command.look():
                 self._judge(command)
                 until_s = min(self._deadline_s, self._patience_s, ports.mono_s() + self._lookout.look_s())
-                ports.wait([*command.readables(), self._heartbeat.wakeup, *self._lookout.readables()], until_s)
+                ports.wait([*command.readables(), *self._signs()], until_s)
         except BaseException:
             command.end_now()  # nobody would look after it
             raise
@@ -91,6 +92,13 @@ class Attempt:
             output=command.output,
             output_bytes=command.output_bytes,
         )
+
+    def _signs(self) -> list[HasFileno]:
+        """What may say that the claim has ended.
+
+        Once that is known nobody reads it any more: it would be readable for ever, and each wait over at once.
+        """
+        return [self._heartbeat.wakeup, *self._lookout.readables()] if self.state == "working" else []
 
     def _judge(self, command: Command) -> None:
         """Whether it is to go on."""
@@ -109,29 +117,22 @@ class Attempt:
 
     def _look_at_claim(self, command: Command) -> None:
         """Whether it is still ours: by the heartbeat, and by the job's record as soon as that changes."""
-        became: list[str] = []
 
         def matters(change: Change) -> bool:
             is_later = change.revision > self._lease["token"]  # what led to the claim says nothing about it
-            if is_later and change.key == f"jobs/{self._job['id']}" and change.value is not None:
-                became.append(rules.outcome(change.value, self._lease["token"]))
-            return False
+            return is_later and change.key == f"jobs/{self._job['id']}"
 
-        if self._lookout.seen(matters):  # it had to begin anew
-            became.append(self.outcome())
-        lost = self._heartbeat.lost
-        if lost:
-            became.append(self.outcome() or "lost")
-        for one in became:
-            if one in rules.SETTLED:
-                self.settled = one
-                self.state = rules.step(self.state, "settle")
-                self._deadline_s = self._ports.mono_s() + self._role.grace_s
-                return
-            if one:
-                self._ports.log.say("worker.lost", job=self._job["id"], why=lost or one)
-                self._end(command, "lost")
-                return
+        has_changed, lost = self._lookout.seen(matters), self._heartbeat.lost
+        if not has_changed and not lost:
+            return
+        became = self.outcome() or ("lost" if lost else "")
+        if became in rules.SETTLED:
+            self.settled = became
+            self.state = rules.step(self.state, "settle")
+            self._deadline_s = self._ports.mono_s() + self._role.grace_s
+        elif became:
+            self._ports.log.say("worker.lost", job=self._job["id"], why=lost or became)
+            self._end(command, "lost")
 
     def outcome(self) -> str:
         """What became of the claim; "" while it lasts, or where that cannot be seen."""

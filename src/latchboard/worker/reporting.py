@@ -46,6 +46,8 @@ class Reporting:
         why, pause_s, tries = "", _PAUSE_S, 0
         give_up_s = float("inf")
         while True:
+            if self._ports.stop.count:  # from before the try: one that waits for the store's guard takes its time
+                give_up_s = min(give_up_s, self._ports.mono_s() + _STOP_WAIT_S)
             try:
                 after = self._make(report, job_id, token, end, why)
             except NotReady as exc:  # it has sub-tasks: it comes back when they are done
@@ -58,8 +60,6 @@ class Reporting:
                 report, why = rules.Report("fail", is_final=True), f"its end could not be reported: {exc.message}"
             except CoordinationError as exc:
                 self._trouble.told(exc)
-                if self._ports.stop.count:
-                    give_up_s = min(give_up_s, self._ports.mono_s() + _STOP_WAIT_S)
                 if self._ports.mono_s() >= give_up_s:
                     return "unknown"
                 tries += 1

@@ -72,6 +72,8 @@ class Worker:
         self._lookout = Lookout(queue.store, queue.settings)
         self._trouble = Trouble(ports.log)
         self._trouble_before = Trouble(ports.log)
+        self._trouble_left = Trouble(ports.log)
+        self._has_recovered = False
         self._reporting = Reporting(queue, ports, self._trouble)
         self._pause_until_s = 0.0
 
@@ -117,26 +119,38 @@ class Worker:
 
     def _recover(self) -> None:
         """End every claim of this name: its owner is gone, for at most one process has it."""
+        trouble: CoordinationError | None = None
         try:
             value = self._queue.store.read(_ACTIVE).get(_ACTIVE) or {"claims": {}}
             claims = [] if leases.check_active(value) else [*value["claims"].values()]
-            for lease in claims:
-                if lease["owner"] == self.name:
-                    self._give_up(lease)
         except CoordinationError as exc:
-            self._trouble.told(exc)
+            claims, trouble = [], exc
+        for lease in claims:
+            if lease["owner"] == self.name:
+                trouble = self._give_up(lease) or trouble
+        self._has_recovered = trouble is None
+        if trouble is not None:
+            self._trouble_left.told(trouble)
+        else:
+            self._trouble_left.over()
 
-    def _give_up(self, lease: Any) -> None:
+    def _give_up(self, lease: Any) -> CoordinationError | None:
+        """Fail one of them; what was in the way, if anything was."""
         try:
             self._queue.fail(lease["task_id"], lease["token"], error=_LEFT)
         except HoldLost:  # it ran out meanwhile
-            return
+            return None
+        except CoordinationError as exc:  # that of one job keeps nobody from the others
+            return exc
         self._ports.log.say("worker.recovered", job=lease["task_id"], token=lease["token"])
+        return None
 
     # -- claiming -----------------------------------------------------------------------------------------------------
 
     def _pass(self) -> bool:
         """Claim a job, and work on it; False: nothing was claimed."""
+        if not self._has_recovered:
+            self._recover()
         try:
             self._ports.before_claim()
             self._trouble_before.over()
@@ -200,7 +214,8 @@ class Worker:
         self.last = {"job": job["id"], "outcome": outcome}
         self.state = attempt.state
         self._step("report")
-        ports.say_state("idle")
+        if outcome != "unknown":  # else the store cannot be used, and the worker has to end in its time
+            ports.say_state("idle")
         if outcome in ("released", "lost", "unknown"):  # else the same job would be claimed again at once
             self._pause_until_s = ports.mono_s() + self._interval_s
 

@@ -433,3 +433,112 @@ def test_a_registry_that_cannot_be_read_ends_nobody(site: Site) -> None:
     site.worker().run(once=True)
 
     assert site.status("a") == "done"
+
+
+class Counting(SystemClock):
+    """Counts who waits."""
+
+    __slots__ = ("waits_count",)
+
+    def __init__(self) -> None:
+        self.waits_count = 0
+
+    def wait(self, readables: Any, timeout_s: float | None) -> bool:
+        self.waits_count += 1
+        return super().wait(readables, timeout_s)
+
+
+class Slow(Command):
+    """Takes its time to end, whatever it is told; meanwhile the store goes on."""
+
+    def __init__(self, site: Site, first: Callable[[], object]) -> None:
+        super().__init__(0)
+        self._site = site
+        self._first: Callable[[], object] | None = first
+        self._end_s = site.clock.now().mono_s + 0.4
+
+    def look(self) -> bool:
+        if self._first is not None:
+            self._first()
+            self._first = None
+        return self._site.clock.now().mono_s >= self._end_s
+
+
+@pytest.mark.parametrize("how", ["cancelled", "completed"])
+def test_who_waits_for_the_end_of_a_command_whose_claim_has_ended_does_not_spin(site: Site, how: str) -> None:
+    """What told it so stays readable, and nobody reads it any more: it took a whole core, for as long as the grace."""
+    site.add("a", "b")
+    clock = site.clock = Counting()
+
+    def end_claim() -> None:
+        if how == "cancelled":
+            site.queue.cancel("a", by="lead")
+        else:
+            site.queue.complete("a", site.queue.show("a")["job"]["token"])
+
+    site.commands = [Slow(site, end_claim)]
+    worker = site.worker(lease_ttl_s=0.1)
+
+    worker.run(once=True)
+
+    assert worker.counts == {"lost": 1} if how == "cancelled" else {"settled": 1}
+    assert clock.waits_count < 60
+
+
+def test_what_the_one_before_left_is_failed_as_soon_as_the_store_can_be_used(site: Site) -> None:
+    """The next start may be far away, and the lease has an hour and a half to go."""
+    site.add("a", "b")
+    site.queue.claim("builder", NAME, job="a")
+    site.faults += [FAIL_BEFORE] * 3
+    site.commands = [Command(0), Command(0, site.stop.ask)]
+
+    site.worker().run()
+
+    assert site.outcomes("a")[0] == "failed"
+    assert (site.status("a"), site.status("b")) == ("done", "done")
+    assert site.log.events.count("recovered") == 1
+
+
+def test_one_claim_that_cannot_be_given_up_keeps_nobody_from_the_others(site: Site) -> None:
+    site.add("a", "b")
+    site.queue.claim("builder", NAME, job="a")
+    site.queue.claim("builder", NAME, job="b")
+    site.store.inner.transact(lambda view: view.put("jobs/a", {"id": "a"}), who="somebody")
+
+    site.worker().run(once=True)
+
+    assert site.outcomes("b") == ["failed"]
+    assert site.log.events[:2] == ["recovered", "troubled"]
+
+
+def test_a_job_whose_record_was_damaged_meanwhile_ends_nobody(site: Site) -> None:
+    """What became of the claim cannot be seen: the command goes on, and its report says what is wrong."""
+    site.add("a")
+    whole: list[Any] = []
+
+    def damage() -> None:
+        if not whole:
+            whole.append(site.store.read("jobs/a").get("jobs/a"))
+            site.store.inner.transact(lambda view: view.put("jobs/a", {"id": "a"}), who="somebody")
+
+    def mend() -> None:
+        site.store.inner.transact(lambda view: view.put("jobs/a", whole[0]), who="doctor")
+
+    command = Running(0, damage)
+    command.was_told = []
+    site.commands = [command]
+    looks: list[int] = []
+
+    def look() -> bool:
+        looks.append(1)
+        damage()
+        if len(looks) == 4:
+            mend()
+        return len(looks) > 4
+
+    command.look = look  # type: ignore[method-assign]
+
+    site.worker().run(once=True)
+
+    assert command.was_told == []
+    assert site.status("a") == "done"
