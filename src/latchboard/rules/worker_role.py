@@ -102,7 +102,7 @@ class Role:
         if unknown:
             raise UsageError(f"there is no key {unknown[0]!r:.80}", hint=f"known keys: {', '.join(_KEYS)}")
         self.command = _command(self.name, table)
-        self.folder = _text("folder", table.get("folder", "."))
+        self.folder = _folder(table.get("folder", "."))
         self.env = _env(table.get("env", {}))
         self.timeout_s = _number("timeout_s", table.get("timeout_s", TIMEOUT_S), 0.01, _SECONDS_MAX)
         self.grace_s = _number("grace_s", table.get("grace_s", GRACE_S), 0, GRACE_S_MAX)
@@ -182,6 +182,13 @@ def _text(key: str, value: object) -> str:
     return str(value)
 
 
+def _folder(value: object) -> str:
+    text = _text("folder", value)
+    if text.startswith("/") or ".." in text.split("/"):
+        raise UsageError(f"folder is one below the project's root, and relative to it, not {text!r:.80}")
+    return text
+
+
 def _number(key: str, value: object, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise UsageError(f"{key} is a number from {least:g} to {most:g}, not {value!r:.80}")
@@ -210,6 +217,8 @@ def _exit_codes(value: object) -> dict[int, str]:
     for key, said in value.items():
         if not (isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 3 and int(key) <= 255):
             raise UsageError(f"exit_codes: {key!r:.80} is no exit status from 0 to 255")
+        if int(key) in found:
+            raise UsageError(f"exit_codes: {int(key)} is there twice, as {key!r} and in other digits")
         if said not in worker.SAYABLE:
             known = ", ".join(worker.SAYABLE)
             raise UsageError(f"exit_codes: {key} cannot mean {said!r:.80}", hint=f"it can mean {known}")
