@@ -163,7 +163,7 @@ class Units:
     def uninstall(self, workers: Workers, roles: Iterable[str], *, dry_run: bool) -> Report:
         """Take away what an installation of this project made, for any role. Raises as `install`."""
         report = self._report()
-        mine = [name for name in self._manager.enabled() if self._is_mine(name)]
+        mine = [name for name in self._manager.enabled() if self._is_mine(name) and not self._is_foreign(name)]
         others = [name for name in self._manager.enabled() if not self._is_mine(name)]
         if mine and not dry_run:
             self._manager.disable(mine, now=report.is_reachable)
@@ -235,6 +235,15 @@ class Units:
             return unit.removesuffix(".plist").endswith(rules.label("", 1, self._root).rpartition(".")[2])
         return unit.endswith(f"@{rules.escape(self._root)}.service")
 
+    def _is_foreign(self, unit: str) -> bool:
+        """Whether an enabled unit of this project runs something that is not of our making, and is only called so."""
+        name = unit if self._manager.name == "launchd" else unit.replace(f"@{rules.escape(self._root)}.", "@.")
+        try:
+            data = self._files.read(name)
+        except UsageError:  # no plain file: nothing that we have written
+            return True
+        return data is not None and rules.mark_of(data) == "foreign"
+
     def _is_shared(self, name: str) -> bool:
         """Whether a file is for all projects of this user."""
         return "@." in name
@@ -279,7 +288,7 @@ class Units:
             return {"name": name, "what": "left", "why": why}
         return {
             "name": name,
-            "what": "as-is" if before == data else "missing" if before is None else "replaced",
+            "what": "as-is" if before == data else "missing" if before is None else "outdated",
             "why": "",
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import pwd
 import socket
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from latchboard.host import user_manager
+from latchboard.rules.unit import stamped
 from tests.process.nursery import PATIENCE_S
 from tests.process.supervising import Crew
 from tests.process.working import TREE
@@ -55,7 +58,8 @@ class Home:
         told = self.run(*command, "--root", str(root or self.crew.root))
         assert told.returncode == status, told
         found: dict[str, Any] = json.loads(told.stdout)
-        schema = json.loads((TREE / "protocol" / "schema" / f"service-{verb}.json").read_text())
+        name = "error" if "code" in found else f"service-{verb}"
+        schema = json.loads((TREE / "protocol" / "schema" / f"{name}.json").read_text())
         jsonschema.validate(found, schema)
         return found
 
@@ -84,7 +88,7 @@ def test_five_units_and_the_boards_are_what_systemd_wants(home: Home) -> None:
 
     assert [one["name"] for one in done["files"]] == [one["name"] for one in planned["files"]]
     templates = sorted(path.name for path in home.units.glob("*@.service"))
-    numbered = ["latchboard-builder-2@.service", "latchboard-builder-3@.service"]
+    numbered = ["latchboard-builder.2@.service", "latchboard-builder.3@.service"]
     assert templates == sorted([*(f"latchboard-{role}@.service" for role in (*FIVE, "board")), *numbered])
     instance = home.run("systemd-escape", "--path", str(home.crew.board.root)).stdout.strip()
     wanted = {one["name"] for one in done["units"]}
@@ -157,6 +161,63 @@ def test_what_somebody_made_or_changed_is_left_and_told(home: Home) -> None:
 
 
 @pytest.mark.needs_tool("systemctl")
+def test_a_unit_of_somebody_that_is_called_like_ours_goes_on(home: Home) -> None:
+    """It is an instance of this project's folder as well: to end it because of its name would end what is not ours."""
+    home.crew.role("builder")
+    home.say("install")
+    mine = next(path.name for path in (home.units / "default.target.wants").iterdir() if "builder" in path.name)
+    name = mine.replace("latchboard-builder", "latchboard-backup")
+    (home.units / "latchboard-backup@.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
+    os.symlink(home.units / "latchboard-backup@.service", home.units / "default.target.wants" / name)
+
+    home.say("uninstall")
+
+    assert [path.name for path in (home.units / "default.target.wants").iterdir()] == [name]
+    assert (home.units / "latchboard-backup@.service").exists()
+    assert home.say("uninstall")["files"] == []
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_a_file_of_another_version_is_told_and_replaced(home: Home) -> None:
+    home.crew.role("builder")
+    home.say("install")
+    path = home.units / "latchboard-builder@.service"
+    now = path.read_bytes()
+    path.write_bytes(stamped("[Unit]\nDescription=an older one\n"))
+
+    told = {one["name"]: one["what"] for one in home.say("status", status=3)["files"]}
+
+    assert told.pop(path.name) == "outdated" and set(told.values()) == {"as-is"}
+    done = {one["name"]: one["what"] for one in home.say("install")["files"]}
+    assert done[path.name] == "replaced" and path.read_bytes() == now
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_units_lie_where_the_manager_looks(home: Home) -> None:
+    """A configuration folder that is relative counts for nobody; one behind a link is that behind the link."""
+    home.crew.role("builder")
+    (home.folder / "dotfiles").mkdir()
+    os.symlink(home.folder / "dotfiles", home.folder / ".config")
+    home.environment["XDG_CONFIG_HOME"] = "relative"
+
+    home.say("install")
+
+    assert (home.folder / "dotfiles" / "systemd" / "user" / "latchboard-builder@.service").exists()
+    assert not (home.folder / "relative").exists()
+    home.say("uninstall")
+    assert not list(home.folder.glob("dotfiles/**/*.service"))
+    assert (home.folder / ".config").is_symlink()
+
+
+@pytest.mark.parametrize("home_folder", [None, "", "relative"])
+def test_who_has_no_home_has_the_one_on_file(home_folder: str | None) -> None:
+    environ = {} if home_folder is None else {"HOME": home_folder}
+
+    assert user_manager.home_of(environ) == pwd.getpwuid(os.getuid()).pw_dir.rstrip("/")
+    assert user_manager.Systemd(environ).folder == f"{user_manager.home_of({})}/.config/systemd/user"
+
+
+@pytest.mark.needs_tool("systemctl")
 def test_templates_stay_as_long_as_another_project_uses_them(home: Home, tmp_path: Path) -> None:
     home.crew.role("builder")
     with closing(Crew(tmp_path / "other")) as other:
@@ -208,6 +269,18 @@ def test_agents_of_launchd_are_property_lists(home: Home) -> None:
     assert {one["what"] for one in home.say("install", "--manager", "launchd")["files"]} == {"as-is"}
     home.say("uninstall", "--manager", "launchd")
     assert home.files() == before
+
+
+def test_a_role_that_is_called_like_the_daemons_unit_has_none(home: Home) -> None:
+    """It would be told that it was installed, and the daemon run in its place."""
+    home.crew.role("board")
+    before = home.files()
+
+    told = home.say("install", "--manager", "launchd", status=2)
+
+    assert "another name" in told["hint"]
+    assert home.files() == before
+    assert home.say("uninstall", "--manager", "launchd")["files"] == []
 
 
 def test_a_role_without_a_command_is_refused_and_nothing_is_written(home: Home) -> None:

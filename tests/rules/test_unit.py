@@ -32,8 +32,16 @@ def test_a_root_is_escaped_as_systemd_does(path: str, escaped: str) -> None:
 
 def test_names_of_templates_and_instances() -> None:
     assert rules.template_name("builder") == "latchboard-builder@.service"
-    assert rules.template_name("builder", 2) == "latchboard-builder-2@.service"
-    assert rules.instance_name("builder", 2, "/srv/p") == "latchboard-builder-2@srv-p.service"
+    assert rules.template_name("builder", 2) == "latchboard-builder.2@.service"
+    assert rules.instance_name("builder", 2, "/srv/p") == "latchboard-builder.2@srv-p.service"
+
+
+def test_no_unit_is_that_of_two_roles() -> None:
+    """Templates are shared by all projects: one would be replaced by another project's of the same name."""
+    places = [(role, number) for role in ("builder", "builder-2", "builder-2-2", "b") for number in (1, 2, 22)]
+
+    assert len({rules.template_name(*place) for place in places}) == len(places)
+    assert len({rules.label(*place, "/srv/p") for place in places}) == len(places)
 
 
 def parsed(text: str) -> ConfigParser:
@@ -110,7 +118,7 @@ def test_labels_tell_projects_and_workers_apart() -> None:
 
     assert one.startswith("latchboard.builder.") and len(one) == len("latchboard.builder.") + 8
     assert len({one, rules.label("builder", 2, "/srv/p"), rules.label("builder", 1, "/srv/q")}) == 3
-    assert rules.label("builder", 2, "/srv/p").startswith("latchboard.builder-2.")
+    assert rules.label("builder", 2, "/srv/p").startswith("latchboard.builder.2.")
 
 
 @pytest.mark.parametrize("is_xml", [False, True])

@@ -10,8 +10,8 @@ from latchboard.errors import UsageError
 from latchboard.host.configuration import read_tables
 from latchboard.host.installed import Installed
 from latchboard.host.project_file import ProjectFiles
-from latchboard.host.user_manager import Launchd, Systemd
-from latchboard.rules import supervision, worker_role
+from latchboard.host.user_manager import Launchd, Systemd, home_of
+from latchboard.rules import supervision, unit, worker_role
 from latchboard.units import Units
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def build(board: Latchboard, manager: str | None, environ: Mapping[str, str] = o
             "no service manager is here: neither systemctl nor launchctl",
             hint="`latchboard agents start` keeps workers running without one",
         )
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = home_of(environ)
     chosen = Systemd(environ) if manager == "systemd" else Launchd(environ)
     return Units(
         board.root,
@@ -55,12 +55,15 @@ def workers(board: Latchboard, *, is_lenient: bool = False) -> dict[str, tuple[i
     """Of each configured role: how many workers, and how long one drains, seconds.
 
     Raises:
-        UsageError: A role is wrong; `is_lenient`: that one is left out, for what is installed goes all the same.
+        UsageError: A role is wrong, or cannot have a unit; `is_lenient`: that one is left out, for what is installed
+            goes all the same.
     """
     tables, found = read_tables(board.root, "roles"), {}
     for name in tables:
         try:
             role = worker_role.read(name, tables)
+            if name == unit.BOARD:
+                raise UsageError(f"the unit of a role {name} would be the daemon's", hint="give the role another name")
         except UsageError:
             if not is_lenient:
                 raise

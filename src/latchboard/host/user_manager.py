@@ -17,8 +17,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_CONFIG_VARIABLE = "XDG_CONFIG_HOME"
 _WAIT_S_MAX = 120.0
 """A stop may take as long as a drain."""
+
+
+def home_of(environ: Mapping[str, str]) -> str:
+    """The user's folder: HOME where that is one, else what the system has on file.
+
+    Raises:
+        HostError: It has none.
+    """
+    home = environ.get("HOME", "").rstrip("/")
+    if home.startswith("/"):
+        return home
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir.rstrip("/")
+    except KeyError as exc:
+        raise HostError(f"user {os.getuid()} has no folder", hint="set HOME") from exc
 
 
 class Systemd:
@@ -32,7 +50,9 @@ class Systemd:
     name = "systemd"
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        config = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or os.path.expanduser('~')}/.config"
+        config = environ.get(_CONFIG_VARIABLE, "")
+        if not config.startswith("/"):  # as the specification of that variable says
+            config = f"{home_of(environ)}/.config"
         self.folder = f"{config}/systemd/user"
 
     def is_reachable(self) -> bool:
@@ -75,7 +95,7 @@ class Launchd:
     name = "launchd"
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.folder = f"{environ.get('HOME') or os.path.expanduser('~')}/Library/LaunchAgents"
+        self.folder = f"{home_of(environ)}/Library/LaunchAgents"
         self._domain = f"gui/{os.getuid()}"
 
     def is_reachable(self) -> bool:
@@ -116,9 +136,18 @@ def _run(words: Sequence[str], *, may_fail: bool = False) -> int:
     Raises:
         HostError: It could not be started, took too long, or failed.
     """
+    environ = dict(os.environ)
+    if not environ.get(_CONFIG_VARIABLE, "/").startswith("/"):
+        del environ[_CONFIG_VARIABLE]  # relative to what? nobody but this command would look there
     try:
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_WAIT_S_MAX, check=False
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_S_MAX,
+            check=False,
+            env=environ,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         if may_fail:

@@ -84,8 +84,11 @@ def escape(path: str) -> str:
 
 
 def template_name(role: str, number: int = 1) -> str:
-    """The file of a role's first worker, or of a further one; of the daemon for `BOARD`."""
-    return f"latchboard-{role}{'' if number == 1 else f'-{number}'}@.service"
+    """The file of a role's first worker, or of a further one; of the daemon for `BOARD`.
+
+    No role has a dot in it: the second worker of `builder` is never the first one of `builder-2`.
+    """
+    return f"latchboard-{role}{'' if number == 1 else f'.{number}'}@.service"
 
 
 def instance_name(role: str, number: int, root: str) -> str:
@@ -127,7 +130,7 @@ def _literal(path: str) -> str:
 def label(role: str, number: int, root: str) -> str:
     """What launchd calls it."""
     digest = sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"latchboard.{role}{'' if number == 1 else f'-{number}'}.{digest}"
+    return f"latchboard.{role}{'' if number == 1 else f'.{number}'}.{digest}"
 
 
 def agent(role: str, number: int, root: str, *, home: str, stop_s: float, folder: str = "") -> dict[str, Any]:
