@@ -168,6 +168,17 @@ def test_a_worker_that_is_configured_wrongly_is_not_started_again_until_somebody
     assert crew.agents.start().workers[0]["state"] == "idle"
 
 
+@pytest.mark.parametrize("count", [-1, 65])
+def test_a_number_that_cannot_be_wanted_is_refused_and_what_was_wanted_stays(crew: Crew, count: int) -> None:
+    """It would be written, and the record then say nothing: also about all the other roles."""
+    crew.role("builder")
+
+    with pytest.raises(UsageError, match="0 to 64"):
+        crew.agents.start(["builder"], count=count)
+
+    assert not (crew.registry / "agents.wanted").exists()
+
+
 def test_without_a_command_nothing_is_started(crew: Crew) -> None:
     assert answer(crew, "start", status=2)["code"] == "usage"
     crew.role("builder")

@@ -252,6 +252,26 @@ def test_a_child_that_a_worker_forked_is_nobody(scene: Scene) -> None:
     assert [identity["pid"] for identity, _ in scene.machine.signals] == [worker["pid"]]
 
 
+@pytest.mark.parametrize("number", range(12))
+def test_a_worker_that_becomes_another_program_while_it_is_judged_is_left(scene: Scene, number: int) -> None:
+    """Whether it is ours is asked last before the signal, and of nothing else after that."""
+    worker = scene.worker("builder", 1)
+    scene.keeper.take_over()
+    calls: list[str] = []
+
+    def before(name: str) -> None:
+        if len(calls) == number and name != "send":
+            scene.machine.dress(worker, argv=["sleep", "300"])
+            calls.append("changed")
+        calls.append(name)
+
+    scene.machine.interfere(before)
+    scene.turn()
+
+    sent = calls.index("send") if "send" in calls else len(calls)
+    assert bool(scene.machine.signals) == ("changed" not in calls[:sent])
+
+
 class Turns(RuleBasedStateMachine):
     """Whatever is asked and whoever dies: one worker per number, none but ours signalled, in the end what is wanted."""
 

@@ -298,7 +298,7 @@ class Keeper:
                     self._clock,
                     identity,
                     # A child is ours without its folder, which may be gone; what was taken over is judged anew.
-                    why_not=lambda: "" if is_child else self._workers.why_not_recorded(identity["pid"], identity),
+                    why_not=lambda: "" if is_child else self._workers.why_not_at_last(identity),
                     term_wait_s=stop_s,
                     reaps=False,
                 )

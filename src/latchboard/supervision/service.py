@@ -116,12 +116,14 @@ class Agents:
             How they stand: each is registered, has died, or is refused; or the time was over.
 
         Raises:
-            UsageError: A role has no command, or none is configured. Nothing was changed.
+            UsageError: A role has no command, none is configured, or there cannot be so many. Nothing was changed.
             AlreadyRunning: The supervisor runs where it cannot be judged from here.
             DaemonFailed: The supervisor was started, and is not ready.
             DaemonBusy: Another process is at it, and does not finish. Retryable.
             StoreError: The registry cannot be used.
         """
+        if count is not None and not 0 <= count <= rules.COUNT_MAX:
+            raise UsageError(f"of each role 0 to {rules.COUNT_MAX} workers can be wanted, not {count}")
         tables = self._tables()
         found = self._configured(roles, tables)
         counts = {name: role.workers if count is None else count for name, role in found.items()}
@@ -306,7 +308,7 @@ class Agents:
             self._machine,
             self._clock,
             identity,
-            why_not=lambda: judge.why_not_recorded(identity["pid"], identity),
+            why_not=lambda: judge.why_not_at_last(identity),
             term_wait_s=term_wait_s,
         )
         if not ending.is_gone:
