@@ -73,7 +73,7 @@ soak: $(STAMP) tools ## Every test with the heavy sweeps (an hour or more)
 
 # ROLE="builder tester" names roles; ROOT another project than this one.
 agents-start agents-stop agents-restart agents-status: $(STAMP) ## Start, stop, restart, look at workers: make agents-start ROLE=builder
-	@$(BIN)/latchboard agents $(@:agents-%=%) $(ROLE) --root $(or $(ROOT),.)
+	@$(BIN)/latchboard agents $(@:agents-%=%) $(ROLE) --root "$(or $(ROOT),.)"
 
 tools: ## Install what some tests need and apt-get may bring (else these tests are skipped, each by name)
 	@.ci/tools

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,35 @@ def test_a_manager_hears_what_is_said(tmp_path: Path, is_abstract: bool) -> None
 def test_how_often_a_manager_wants_to_hear(environ: dict[str, str], watchdog_s: float | None) -> None:
     assert ServiceManager({"NOTIFY_SOCKET": "/x", **environ}).watchdog_s == watchdog_s
     assert ServiceManager(environ).watchdog_s is None
+
+
+def test_a_manager_that_is_busy_is_given_a_moment(tmp_path: Path) -> None:
+    """Its queue is full: what it is told is dropped, and a service that was never ready is ended."""
+    address = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others,
+    ):
+        listener.bind(address)
+        others.setblocking(False)
+        told = 0
+        with pytest.raises(BlockingIOError):
+            while others.sendto(b"STATUS=starting", address):
+                told += 1
+
+        def listen() -> None:
+            heard.extend(listener.recv(100) for _ in range(told + 1))
+
+        heard: list[bytes] = []
+        listener.settimeout(30)
+        thread = threading.Thread(target=listen)
+        sending = threading.Thread(target=ServiceManager({"NOTIFY_SOCKET": address}).tell, args=("READY=1",))
+        sending.start()
+        thread.start()
+        sending.join()
+        thread.join()
+
+    assert heard[-1] == b"READY=1"
 
 
 def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,39 @@ def test_a_pipe_that_nobody_reads_does_not_stop_it(tmp_path: Path) -> None:
             os.close(fd)
 
     assert len((tmp_path / "log").read_text().splitlines()) == 2000
+
+
+def test_a_long_line_to_a_pipe_that_nobody_reads_does_not_stop_it(tmp_path: Path) -> None:
+    """A pipe that takes some bytes more takes not each line: the rest would wait for a reader."""
+    reader, writer = os.pipe()
+    log = StateLog(str(tmp_path / "log"), ManualClock())
+    before = os.dup(2)
+    os.dup2(writer, 2)
+    wait = threading.Timer(30, os.close, [reader])  # a failure is an error and no hang
+    wait.start()
+    try:
+        for _ in range(20):
+            log.say("worker.troubled", why="x" * 50_000)
+    finally:
+        is_stopped = not wait.is_alive()
+        wait.cancel()
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(writer)
+
+    assert not is_stopped
+    os.close(reader)
+    assert len((tmp_path / "log").read_text().splitlines()) == 20
+
+
+def test_a_log_that_cannot_begin_anew_closes_nothing_twice(tmp_path: Path) -> None:
+    """The number of a descriptor that was closed may be another thread's by then."""
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * state_log.BYTES_MAX)
+    (tmp_path / "log.1").mkdir()
+    (tmp_path / "log.1" / "kept").touch()
+    before = set(os.listdir("/dev/fd"))
+
+    StateLog(str(path), ManualClock()).say("worker.ready")
+
+    assert set(os.listdir("/dev/fd")) == before

@@ -1,6 +1,6 @@
 """Service manager: what a process says to whoever manages it, by `sd_notify(3)`; silent where nobody does.
 
-Law. Nobody is kept from work by a manager that does not listen.
+Law. Nobody is kept from work by a manager that does not listen; one that is busy is given a moment.
 
 Protocol: protocol/worker.md, "Service managers".
 """
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NOTIFY_VARIABLE = "NOTIFY_SOCKET"
 WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE = "WATCHDOG_USEC", "WATCHDOG_PID"
+_PATIENCE_S = 0.25
+"""Where its queue is full, as when a machine starts: a `READY=1` that is dropped ends the service some time later."""
 
 
 class ServiceManager:
@@ -43,7 +45,7 @@ class ServiceManager:
         name = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-                out.setblocking(False)
+                out.settimeout(_PATIENCE_S)
                 out.sendto("\n".join(lines).encode("utf-8", "replace"), name)
         except (OSError, ValueError):  # its patience ends, and it does what it was set up to do
             return

@@ -50,8 +50,8 @@ class StateLog:
         try:
             if os.fstat(fd).st_size + len(data) > BYTES_MAX:
                 os.replace(self._path, f"{self._path}.1")
-                os.close(fd)
-                fd = os.open(self._path, _FLAGS, 0o600)
+                large, fd = fd, os.open(self._path, _FLAGS, 0o600)
+                os.close(large)
             os.write(fd, data)
         finally:
             os.close(fd)
@@ -62,8 +62,8 @@ def _to_stderr(data: bytes) -> None:
         return
     poll = select.poll()
     poll.register(2, select.POLLOUT)
-    if any(event & select.POLLOUT for _, event in poll.poll(0)):  # a pipe that nobody reads must not stop the work
-        os.write(2, data)
+    while data and any(event & select.POLLOUT for _, event in poll.poll(0)):  # nobody reads it: that must stop no work
+        data = data[os.write(2, data[: select.PIPE_BUF]) :]
 
 
 def _word(value: object) -> str:

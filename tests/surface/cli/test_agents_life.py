@@ -21,7 +21,7 @@ def test_an_option_before_the_verb_below_is_refused_and_not_lost(cli: Cli, words
     answer = cli("agents", *words)
 
     assert answer.status == 2
-    assert "stand behind it" in answer.out + answer.err
+    assert "put it behind the verb: latchboard agents st" in answer.out + answer.err
 
 
 def test_five_roles_are_shown_where_nothing_is_configured(cli: Cli) -> None:

@@ -28,7 +28,7 @@ def run(
 ) -> Answer:
     """Serve until a signal, a request or its own rule ends it."""
     names = checked_names(host, allowed_hosts)
-    _occupy_standard_descriptors()
+    occupy_standard_descriptors()
     become(call, VERB)
     from latchboard.compose import Latchboard
 
@@ -66,7 +66,7 @@ def checked_names(host: str, allowed_hosts: str) -> tuple[str, ...]:
     return names
 
 
-def _occupy_standard_descriptors() -> None:
+def occupy_standard_descriptors() -> None:
     """Whoever closed one of the three: what writes to it by its number must not meet a lock or a pipe of ours."""
     while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(fd, True)

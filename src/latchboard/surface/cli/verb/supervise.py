@@ -10,7 +10,7 @@ import os
 from latchboard.surface.cli import kind
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb, argument, option
-from latchboard.surface.cli.verb.serve import become, log_to_stderr
+from latchboard.surface.cli.verb.serve import become, log_to_stderr, occupy_standard_descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def run(call: Call, *, role: tuple[str, ...], ready_fd: int | None) -> Answer:
     """Keep them until a signal, or until none is wanted."""
     from latchboard.rules.supervision import SUPERVISOR
 
+    occupy_standard_descriptors()
     become(call, SUPERVISOR)
     from latchboard.compose import Latchboard, supervising
 

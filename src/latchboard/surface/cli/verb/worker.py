@@ -11,6 +11,7 @@ from latchboard.errors import UsageError
 from latchboard.surface.cli import kind
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb, flag, option
+from latchboard.surface.cli.verb.serve import occupy_standard_descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def run(
 
     if number is not None and number > NUMBER_MAX:
         raise UsageError(f"--number is from 1 to {NUMBER_MAX}, not {number}")
+    occupy_standard_descriptors()
     board = Latchboard(call.board.root)  # unlike that of a command it lives long, and publishes what it commits
     try:
         wanted = working.role_of(board.root, role, os.environ)
