@@ -6,6 +6,7 @@ import os
 
 from latchboard.host.command_group import CommandGroup, check_command
 from latchboard.host.configuration import read_tables
+from latchboard.host.home import Home
 from latchboard.host.kernel_lock import kernel_lock
 from latchboard.host.lock_file import LockFile
 from latchboard.host.registry import FOLDER
@@ -62,7 +63,7 @@ def run(
         StoreError: The registry cannot be used.
     """
     with Stopping(Wakeup()) as stop, take_seat(board.singletons, role.name, number) as seat:
-        name = seat.agent_type
+        name, home = seat.agent_type, Home(board.root)
         log = StateLog(f"{board.root}/{FOLDER}/{name}.log", board.clock)
         lock = LockFile(f"{board.root}/{FOLDER}/{name}.keeper", kernel_lock())
         try:
@@ -88,6 +89,7 @@ def run(
                 show=lambda text, files: board.board.update(name, text, files),
                 before_claim=board.pick_up_edits,
                 is_seated=seat.is_held,
+                is_home=lambda: not home.is_gone(),
             )
             worker = Worker(name, role, board.root, queue=board.queue, ports=ports, interval_s=interval_s)
             log.say("worker.ready", name=name, pid=os.getpid(), command=role.command[0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from latchboard.codec import encode
 from latchboard.errors import CoordinationError
 from latchboard.rules import worker as rules
+from latchboard.worker.heartbeat import HOMELESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class Attempt:
             is_later = change.revision > self._lease["token"]  # what led to the claim says nothing about it
             return is_later and change.key == f"jobs/{self._job['id']}"
 
-        has_changed, lost = self._lookout.seen(matters), self._heartbeat.lost
+        has_changed = self._lookout.seen(matters)
+        lost = self._heartbeat.lost or ("" if self._ports.is_home() else HOMELESS)
         if not has_changed and not lost:
             return
         became = self.outcome() or ("lost" if lost else "")

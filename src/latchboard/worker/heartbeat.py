@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from latchboard.worker.port import Ports
     from latchboard.workqueue import WorkQueue
 
+HOMELESS = "the project's folder is gone"
 _TRIES_PER_LEASE = 20
 """After a renewal that failed: often enough to get through when the trouble is over, and no load."""
 
@@ -36,6 +37,7 @@ class Heartbeat:
         self._queue = queue
         self._lease = lease
         self._clock = ports.clock
+        self._is_home = ports.is_home
         self.lost = ""
         self.wakeup = ports.make_wakeup()
         self._over = ports.make_wakeup()
@@ -64,6 +66,9 @@ class Heartbeat:
         pause_s = ttl_s / 3
         renewed_s = self._clock.now().mono_s
         while not self._clock.wait([self._over], pause_s):
+            if not self._is_home():
+                self._lose(HOMELESS)
+                return
             now_s = self._clock.now().mono_s  # before the call: the lease lasts longer than we think, never shorter
             try:
                 self._queue.renew(self._lease["task_id"], self._lease["token"])

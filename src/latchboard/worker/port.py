@@ -117,6 +117,7 @@ class Ports:
         environment: What the command inherits.
         show: Puts on the board what the worker does, and with which files.
         is_seated: Whether this process still has its name.
+        is_home: Whether the project is still where it was: who writes to a store that is gone would begin a new one.
         before_claim: What else may fill the queue has its turn here: the queue file that people edit.
     """
 
@@ -125,6 +126,7 @@ class Ports:
         "before_claim",
         "clock",
         "environment",
+        "is_home",
         "is_seated",
         "log",
         "make_wakeup",
@@ -147,6 +149,7 @@ class Ports:
         show: Callable[[str, Sequence[str]], object],
         before_claim: Callable[[], object] = lambda: None,
         is_seated: Callable[[], bool] = lambda: True,
+        is_home: Callable[[], bool] = lambda: True,
     ) -> None:
         self.clock = clock
         self.log = log
@@ -158,6 +161,7 @@ class Ports:
         self.show = show
         self.before_claim = before_claim
         self.is_seated = is_seated
+        self.is_home = is_home
         self._told_s = clock.now().mono_s
 
     def mono_s(self) -> float:
@@ -180,6 +184,7 @@ class Ports:
         """Tell manager and board what the worker does; that they cannot be told keeps nobody from work."""
         self.manager.tell(f"STATUS={text}")
         try:
-            self.show(text, files)
+            if self.is_home():
+                self.show(text, files)
         except CoordinationError:  # the store's trouble is told where it is in the way
             return

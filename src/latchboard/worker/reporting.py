@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from latchboard.errors import CoordinationError, HoldLost, NotReady, UsageError, WrongStatus
 from latchboard.rules import worker as rules
+from latchboard.worker.heartbeat import HOMELESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Reporting:
         while True:
             if self._ports.stop.count:  # from before the try: one that waits for the store's guard takes its time
                 give_up_s = min(give_up_s, self._ports.mono_s() + _STOP_WAIT_S)
+            if not self._ports.is_home():
+                self._ports.log.say("worker.lost", job=job_id, why=HOMELESS)
+                return "lost"
             try:
                 after = self._make(report, job_id, token, end, why)
             except NotReady as exc:  # it has sub-tasks: it comes back when they are done
