@@ -95,6 +95,23 @@ def test_a_long_column_says_how_many_there_are(board: Latchboard, served: Served
     assert len(served.get("/api/queue?limit=120").held_to("http-queue")["columns"][0]["jobs"]) == 120
 
 
+def test_a_filter_searches_more_than_is_shown_and_says_what_it_does_not(
+    board: Latchboard, served: Served, window: Windows
+) -> None:
+    drafts = [{"id": f"j{at}", "role": "builder", "title": f"Build part {at}"} for at in range(1005)]
+    for batch in (drafts[:900], drafts[900:]):
+        board.queue.submit(batch, by="lead", durable=False)
+    page = opened(served, window)
+
+    page.fill("#filter", "part 777")
+    expect(column(page, "ready").locator(".card-title")).to_have_text(["Build part 777"])
+    expect(column(page, "ready").locator(".column-left")).to_have_text("5 more, not searched")
+    page.fill("#filter", "part 1004")
+
+    expect(column(page, "ready").locator(".card")).to_have_count(0)
+    expect(column(page, "ready").locator(".column-left")).to_have_text("5 more, not searched")
+
+
 def test_what_others_wrote_is_text(board: Latchboard, served: Served, window: Windows) -> None:
     hostile = "<img src=x onerror=alert(1)>\u202e${7*7}"
     drafts = [{"id": "a", "role": "builder", "title": hostile}]

@@ -9,6 +9,7 @@ export const view = { name: "queue", title: "Queue", icon: "cards", whole: true,
 const REREAD_MS = 500;
 const REFRESH_MS = 15000; // a limit that is set, and a lease that runs out, are no commits of a job
 const SHARE = 20;
+const SEARCHED = 1000; // cards of each column that a filter looks through; more are not to be had
 const TITLES = {
   needs_plan: "Needs a plan", planning: "Planning", planning_complete: "Planned", ready: "Ready", in_progress: "In progress",
   awaiting_test: "Awaits a test", testing: "Testing", needs_adapt: "Needs adapting", adapting: "Adapting",
@@ -25,6 +26,8 @@ function mount(section, app) {
   let found = null;
   let why = "";
   let isStale = true;
+  let isFiltered = false;
+  let isSearched = false;
   let timer = null;
   let cost = 0;
   let readAt = 0;
@@ -34,8 +37,10 @@ function mount(section, app) {
   async function reread() {
     isStale = false;
     const started = performance.now();
+    const searches = isFiltered;
     try {
-      found = await get("queue");
+      found = await get("queue", { limit: searches ? SEARCHED : null });
+      isSearched = searches;
       found.offset = at(found.now) - Date.now();
       why = "";
     } catch (error) {
@@ -54,8 +59,10 @@ function mount(section, app) {
     },
     draw(board) {
       if (!board.shown || !section.checkVisibility()) return;
-      const isDue = isStale || performance.now() - readAt > REFRESH_MS;
-      if (isDue && !timer && board.state === "live") timer = setTimeout(reread, readAt ? Math.max(REREAD_MS, cost * SHARE) : 0);
+      isFiltered = !board.filter.isEmpty;
+      const isUnsearched = isFiltered && !isSearched && !why;
+      const isDue = isStale || isUnsearched || performance.now() - readAt > REFRESH_MS;
+      if (isDue && !timer && board.state === "live") timer = setTimeout(reread, readAt ? Math.max(REREAD_MS, isUnsearched ? 0 : cost * SHARE) : 0);
       if (!found) {
         say(meta, why ? "" : "reading");
         if (why) fill(kanban, h("p", { class: "empty" }, `The queue cannot be read: ${shown(why)}`));
@@ -108,12 +115,12 @@ function drawColumns(place, found, filter) {
   const ticking = [];
   const columns = found.columns.map((column) => {
     const jobs = column.jobs.filter((job) => matches(job, filter));
-    if (!jobs.length && column.jobs.length) return null;
     const left = column.count - column.jobs.length;
+    if (!jobs.length && !left) return null;
     const title = TITLES[column.status] ?? shown(column.status);
     return h("section", { class: "column", "aria-label": `${title}, ${count(column.count, "job")}`, data: { work: column.is_work ? "yes" : "no", status: column.status } },
       h("h3", {}, h("span", {}, title), h("span", { class: "column-count" }, number(column.count))),
-      h("ul", {}, jobs.map((job) => card(job, ticking)), left > 0 ? h("li", { class: "column-left" }, `and ${number(left)} more`) : null));
+      h("ul", {}, jobs.map((job) => card(job, ticking)), left > 0 ? h("li", { class: "column-left" }, filter.isEmpty ? `and ${number(left)} more` : `${number(left)} more, not searched`) : null));
   }).filter(Boolean);
   fill(place, columns.length ? columns : h("p", { class: "empty" }, found.columns.length ? "No job matches the filter." : "The queue is empty. `latchboard queue add` puts a job into it."));
   return ticking;
