@@ -147,3 +147,57 @@ def test_what_is_kept_of_a_task_is_one_with_every_field() -> None:
     assert not files.is_task({**whole, "extra": None})
     assert not files.is_task(["id"])
     assert not any(files.is_task({k: v for k, v in whole.items() if k != name}) for name in whole)
+
+
+def test_a_hundred_thousand_tasks_are_read_and_one_more_is_refused() -> None:
+    def data(count: int) -> bytes:
+        return b'{"tasks": [%s]}' % b",".join([b"0"] * count)
+
+    assert len(files.read(data(files.TASKS_COUNT_MAX))["tasks"]) == files.TASKS_COUNT_MAX
+    with pytest.raises(UsageError, match="at most 100,000"):
+        files.read(data(files.TASKS_COUNT_MAX + 1))
+
+
+@pytest.mark.parametrize("raw", [b'{"title": "\\ud800"}', b'{"lease": {"x": NaN}}', b'{"priority": 1e999}'])
+def test_what_could_not_be_written_again_is_not_read(raw: bytes) -> None:
+    with pytest.raises(UsageError, match="no JSON object"):
+        files.read(b'{"tasks": [%s]}' % raw)
+
+
+def test_a_result_is_not_larger_than_that_of_a_job() -> None:
+    assert len(task("a", result="x" * 65_000)["result"]) == 65_000
+    with pytest.raises(UsageError, match="at most"):
+        task("a", result="x" * 66_000)
+
+
+def test_a_role_in_conflict_stays_as_the_file_says_it() -> None:
+    raw = {"id": "a", "title": "T", "status": "ready", "role": "docs"}
+
+    found = files.written(raw, files.task(raw, list), task("a", role="builder"), frozenset({"role"}))
+
+    assert found == raw
+
+
+@pytest.mark.parametrize(
+    ("stood", "lost", "is_refused"), [(20, 8, False), (12, 6, False), (11, 6, True), (5, 5, False)]
+)
+def test_a_file_is_refused_that_lost_more_than_five_and_more_than_half(stood: int, lost: int, is_refused: bool) -> None:
+    tasks = {f"t{at}": task(f"t{at}") for at in range(stood)}
+    left = {task_id: tasks[task_id] for task_id in [*tasks][lost:]}
+    bases = [{"tasks": tasks, "open": {}, "limits": {}}]
+
+    if is_refused:
+        with pytest.raises(UsageError, match=f"lost {lost} of {stood}"):
+            merging.merged(bases, left, tasks)
+        assert len(merging.merged(bases, left, tasks, prefer="file").gone) == lost
+    else:
+        assert len(merging.merged(bases, left, tasks).gone) == lost
+
+
+def test_what_is_done_keeps_its_status_and_takes_the_rest() -> None:
+    was = task("a", status="done")
+    bases = [{"tasks": {"a": was}, "open": {}, "limits": {}}]
+
+    found = merging.merged(bases, {"a": task("a", status="done", priority=1, note="n")}, {"a": was})
+
+    assert (found.edits, found.conflicts) == ({"a": {"priority": 1, "note": "n"}}, [])
