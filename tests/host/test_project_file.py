@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from latchboard.host.project_file import KeptFiles
+from latchboard.errors import UsageError
+from latchboard.host.project_file import KeptFiles, ProjectFiles
 
 
 @pytest.fixture
@@ -45,3 +48,41 @@ def test_bytes_that_were_changed_on_the_shelf_are_not_given_back(store: str) -> 
     assert shelf.keep(b"mine") == name
     assert shelf.fetch(name) == b"mine"
     assert shelf.fetch("../" * 20 + name[:4]) is None
+
+
+def test_a_file_that_an_editor_moves_away_is_not_told_as_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "queue.json"
+    path.write_bytes(b"{}")
+    asked = os.access
+
+    def moved_then_asked(*args: Any, **options: Any) -> bool:
+        path.rename(tmp_path / "queue.json~")
+        return asked(*args, **options)
+
+    monkeypatch.setattr(os, "access", moved_then_asked)
+
+    assert ProjectFiles(str(tmp_path)).read("queue.json") == b"{}"
+
+
+def test_a_file_that_is_moved_away_before_it_is_opened_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "queue.json"
+    path.write_bytes(b"{}")
+    opened = os.open
+
+    def moved_then_opened(*args: Any, **options: Any) -> int:
+        path.rename(tmp_path / "queue.json~")
+        return opened(*args, **options)
+
+    monkeypatch.setattr(os, "open", moved_then_opened)
+
+    assert ProjectFiles(str(tmp_path)).read("queue.json") is None
+
+
+def test_a_read_only_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "queue.json").write_bytes(b"{}")
+    (tmp_path / "queue.json").chmod(0o444)
+
+    with pytest.raises(UsageError, match="is read-only"):
+        ProjectFiles(str(tmp_path)).read("queue.json")

@@ -59,9 +59,11 @@ class ProjectFiles:
             fd = os.open(path, os.O_RDONLY | _SAFE)
             with open(fd, "rb") as file:
                 data = file.read(self._bytes_max + 1)
+        except FileNotFoundError:
+            return None  # an editor has just moved it away
         except OSError as exc:
             raise from_os_error(exc, "read", path) from exc
-        if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
+        if not status.st_mode & 0o222 or not (os.access(path, os.W_OK) or not os.path.lexists(path)):
             raise UsageError(f"{name} is read-only")
         return data
 

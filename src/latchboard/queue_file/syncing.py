@@ -181,7 +181,7 @@ class LiveFile:
         text = data if is_same and data is not None else files.text(after)
         base = {**merging.base(result, bases, ours.tasks, limits), "format": 1}
         if not is_same or not files.is_same(bases, [base]):
-            known = {one["task"] for one in result.conflicts if not one["field"]}.union(result.hidden, result.gone)
+            known = {one["task"] for one in result.conflicts if not one["field"]}.union(result.hidden)
             read = {i: theirs.tasks.get(i, one) for i, one in ours.tasks.items() if i in theirs.tasks or i in known}
             unwritten = {**merging.base(result, bases, read, theirs.limits), "format": 1}
             self._shelf.note(base, text, unwritten=None if files.is_same(bases, [unwritten]) else unwritten)

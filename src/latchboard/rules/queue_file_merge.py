@@ -258,7 +258,7 @@ def _extra(job: Job, edits: dict[str, Any]) -> dict[str, Any]:
 
 
 def base(result: Merged, bases: Sequence[Base], now: dict[str, Task], limits: dict[str, Any]) -> Base:
-    """What the next merge compares with, once the file says what `result` leaves it to say.
+    """What the next merge compares with, once the file says what `result` leaves it to say; it is settled.
 
     A field in conflict keeps its old base, where it is known: so it stays a conflict.
     """
@@ -268,7 +268,7 @@ def base(result: Merged, bases: Sequence[Base], now: dict[str, Task], limits: di
     for task_id, one in now.items():
         kept = sorted(result.kept(task_id))
         before = old["tasks"].get(task_id)
-        if task_id in result.hidden or task_id in result.gone:
+        if task_id in result.hidden:
             tasks[task_id] = None
         elif kept == [""]:
             tasks[task_id] = before
