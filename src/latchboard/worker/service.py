@@ -190,7 +190,7 @@ class Worker:
         ready_at = (self.refusal or {}).get("ready_at")
         if ready_at:
             until_s = min(until_s, now.mono_s + max(0.001, parse_iso(ready_at) - now.wall_s))
-        return max(until_s, self._pause_until_s)
+        return until_s  # no pause lasts longer: while there is one, nothing was refused
 
     # -- working ------------------------------------------------------------------------------------------------------
 

@@ -542,3 +542,44 @@ def test_a_job_whose_record_was_damaged_meanwhile_ends_nobody(site: Site) -> Non
 
     assert command.was_told == []
     assert site.status("a") == "done"
+
+
+def test_a_claim_of_the_one_before_that_is_ended_meanwhile_is_no_trouble(site: Site) -> None:
+    site.add("a")
+    site.queue.claim("builder", NAME)
+    look, looks = site.store.read, []
+
+    def read(*wanted: str, at: int | None = None) -> Any:
+        found = look(*wanted, at=at)
+        if wanted == ("queue/active",) and not looks:
+            looks.append(1)
+            site.queue.cancel("a", by="lead")
+        return found
+
+    site.store.read = read  # type: ignore[method-assign]
+
+    site.worker().run(once=True)
+
+    assert looks and site.log.events == []
+
+
+def test_a_job_whose_claim_was_lost_is_not_claimed_again_at_once(site: Site) -> None:
+    """Somebody does something about it: it would be started and ended, over and over."""
+    site.add("a")
+    first = Running(0)
+
+    def meddle() -> None:
+        if first.was_told:
+            site.queue.unblock("a", by="lead")
+        elif site.status("a") != "blocked":
+            site.queue.block("a", by="lead")
+
+    first._meanwhile = meddle
+    site.commands = [first, Command(0, site.stop.ask)]
+    worker = site.worker(interval_s=0.3)
+    started_s = site.clock.now().mono_s
+
+    worker.run()
+
+    assert site.clock.now().mono_s - started_s >= 0.3
+    assert worker.counts == {"lost": 1, "completed": 1}
