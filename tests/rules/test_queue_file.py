@@ -201,3 +201,23 @@ def test_what_is_done_keeps_its_status_and_takes_the_rest() -> None:
     found = merging.merged(bases, {"a": task("a", status="done", priority=1, note="n")}, {"a": was})
 
     assert (found.edits, found.conflicts) == ({"a": {"priority": 1, "note": "n"}}, [])
+
+
+def test_a_limit_in_conflict_without_a_base_stays_one() -> None:
+    says = ({"builder": 4}, {"builder": 8})
+    result = merging.merged([], {}, {}, says=says)
+
+    base = merging.base(result, [], {}, says[1])
+    again = merging.merged([base], {}, {}, says=says)
+
+    assert base["limits"] == {}
+    assert (again.limits, [one["field"] for one in again.conflicts]) == ({}, ["builder"])
+
+
+def test_a_parent_that_waits_for_its_part_already_is_told_once() -> None:
+    parent: Any = files.made(task("p"), number=1, by="x", at="", is_claimed=False)
+    parent["waits_for"] = ["n"]
+
+    made = plans.planned({"n": task("n", parent="p")}, {"p": parent}, claimed=(), by="x", at="")
+
+    assert made[0]["dependents"] == ["p"]
