@@ -221,3 +221,17 @@ def test_a_parent_that_waits_for_its_part_already_is_told_once() -> None:
     made = plans.planned({"n": task("n", parent="p")}, {"p": parent}, claimed=(), by="x", at="")
 
     assert made[0]["dependents"] == ["p"]
+
+
+def nested(levels: int) -> Any:
+    found: Any = {"end": 1}
+    for at in range(levels - 1):
+        found = [found] if at % 2 else {"in": found}
+    return found
+
+
+@pytest.mark.parametrize("name", ["payload", "result"])
+def test_what_nests_deeper_than_a_reader_may_stand_is_refused(name: str) -> None:
+    assert task("a", **{name: nested(200)})[name] == nested(200)
+    with pytest.raises(UsageError, match="more than 200 levels"):
+        task("a", **{name: nested(201)})

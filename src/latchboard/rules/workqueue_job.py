@@ -18,6 +18,7 @@ from latchboard.rules.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from latchboard.rules.workqueue import Attempt, Job, Lease
@@ -27,6 +28,8 @@ PRIORITY_MAX = 1_000_000
 PRIORITY_DEFAULT = 50
 LIST_COUNT_MAX = 1000
 DATA_BYTES_MAX = 64 * 1024
+DATA_NESTED_MAX = 200
+"""Levels; who reads a record stands deeper on his stack than who wrote it, and must not be the first who cannot."""
 ERROR_CHARS_MAX = 4000
 ATTEMPTS_KEPT_COUNT = 20
 ATTEMPTS_MAX_DEFAULT = 3
@@ -129,8 +132,21 @@ def check_count(name: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def _is_flat(value: Any) -> bool:
+    level = [value]
+    for _ in range(DATA_NESTED_MAX + 1):
+        level = [one for some in level if isinstance(some, dict | list | tuple) for one in _within(some)]
+        if not level:
+            return True
+    return False
+
+
+def _within(some: Any) -> Iterable[Any]:
+    return some.values() if isinstance(some, dict) else some
+
+
 def check_data(name: str, value: Any) -> Any:
-    """Any JSON of at most 64 KiB. Raises UsageError."""
+    """Any JSON of at most 64 KiB, and 200 levels. Raises UsageError."""
     try:
         size = len(encode({"": value}).encode("utf-8"))
     except (ValueError, TypeError, RecursionError) as exc:
@@ -139,6 +155,8 @@ def check_data(name: str, value: Any) -> Any:
         raise UsageError(
             f"the {name} has {size} bytes; at most {DATA_BYTES_MAX}", hint="put it into a file and name it"
         )
+    if not _is_flat(value):
+        raise UsageError(f"the {name} is nested more than {DATA_NESTED_MAX} levels deep")
     return value
 
 
