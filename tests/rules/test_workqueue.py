@@ -186,3 +186,21 @@ def test_what_is_done_is_not_waited_for_any_more() -> None:
 
     assert jobs.without(job, "b")["waits_for"] == ["c"]
     assert job["waits_for"] == ["b", "c"]
+
+
+def test_a_place_in_line_for_files_is_another_one_for_each_attempt() -> None:
+    job = compose()
+    after = jobs.ended({**job, "token": 7}, claim_of(), "released", at=AT)
+
+    assert (rules.place_id(job), rules.place_id(after)) == ("job.a.0", "job.a.7")
+
+
+@pytest.mark.parametrize(("place", "kind"), [([1, 1, "a"], str), (["1", 1, "a"], int)])
+def test_a_line_has_places_of_its_own_kind(place: Any, kind: type) -> None:
+    """Priorities in one line, times in the other: between the two there is no order."""
+    index = {"sheets": [{"start": place, "sheet": 0}], "next": 1}
+
+    assert (lines.check_sheet({"places": [place]}), lines.check_index(index)) == ("", "")
+    assert "order" in lines.check_sheet({"places": [place]}, kind)
+    assert "order" in lines.check_index(index, kind)
+    assert (lines.kind_of("later"), lines.kind_of("ready.builder")) == (str, int)

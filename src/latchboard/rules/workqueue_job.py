@@ -318,20 +318,36 @@ def check_job(value: dict[str, Any], job_id: str) -> str:
         return f"{wrong[0]} is missing or wrong"
     if value["status"] not in rules.NEXT or not rules.is_role(value["role"]):
         return "its status or its role is none"
+    if not all(rules.is_role(role) for role in value["then"]):
+        return "then names what is no role"
     if not is_agent(value["created_by"]) or not _are_attempts(value.get("attempts")):
         return "created_by or attempts is wrong"
-    if not isinstance(value.get("ready_at"), str | None) or not isinstance(value.get("parent"), str | None):
-        return "ready_at or parent is no text"
+    if not _is_time(value.get("ready_at")) or not isinstance(value.get("parent"), str | None):
+        return "ready_at is no time, or parent no text"
     if not isinstance(value.get("extra", {}), dict):
         return "extra is no object"
     has_token = type(value.get("token")) is int
     return "" if has_token == (value["status"] in rules.WORK_STATUS.values()) else "its token is not that of its status"
 
 
+_ATTEMPT_TEXTS = ("owner", "role", "started_at", "ended_at", "error")  # of another writer's, some may be missing
+
+
 def _are_attempts(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(one, dict) and type(one.get("token")) is int and type(one.get("outcome")) is str for one in value
-    )
+    return isinstance(value, list) and all(isinstance(one, dict) and _is_attempt(one) for one in value)
+
+
+def _is_attempt(one: dict[str, Any]) -> bool:
+    has_texts = all(type(one.get(name, "")) is str for name in _ATTEMPT_TEXTS)
+    return has_texts and type(one.get("token")) is int and type(one.get("outcome")) is str
+
+
+def _is_time(value: object) -> bool:
+    """Whether a time of a job can be waited for; null: there is none."""
+    try:
+        return value is None or parse_iso(value) is not None  # type: ignore[arg-type]  # it refuses what is no text
+    except ValueError:
+        return False
 
 
 def _is_words(value: object) -> bool:

@@ -53,8 +53,8 @@ def removed(sheet: Sheet, place: Place) -> Sheet | None:
     return [*sheet[:at], *sheet[at + 1 :]]
 
 
-def check_index(value: dict[str, Any]) -> str:
-    """What is wrong with an index; empty: nothing."""
+def check_index(value: dict[str, Any], kind: type | None = None) -> str:
+    """What is wrong with an index; empty: nothing. `kind`: of the first part of each place; None: any."""
     sheets, following = value.get("sheets"), value.get("next")
     if type(following) is not int or not isinstance(sheets, list) or not sheets:
         return "it has no sheets, or no number for the next one"
@@ -63,15 +63,20 @@ def check_index(value: dict[str, Any]) -> str:
         if not is_sheet or not 0 <= one["sheet"] < following:
             return "a sheet of it cannot be read"
     starts = [one["start"] for one in sheets]
-    return "" if _is_in_order(starts) else "its sheets are not in order"
+    return "" if _is_in_order(starts, kind) else "its sheets are not in order"
 
 
-def check_sheet(value: dict[str, Any]) -> str:
-    """What is wrong with a sheet; empty: nothing."""
+def check_sheet(value: dict[str, Any], kind: type | None = None) -> str:
+    """What is wrong with a sheet; empty: nothing. `kind` as for an index."""
     places = value.get("places")
     if not isinstance(places, list) or not places or not all(_is_place(place) for place in places):
         return "it has no places, or one that cannot be read"
-    return "" if _is_in_order(places) else "its places are not in order"
+    return "" if _is_in_order(places, kind) else "its places are not in order"
+
+
+def kind_of(line: str) -> type:
+    """What the first part of each place of a line is: a time of those that wait for one, else a priority."""
+    return str if line == "later" else int
 
 
 def _is_place(place: object) -> bool:
@@ -80,8 +85,8 @@ def _is_place(place: object) -> bool:
     return type(place[0]) in (int, str) and type(place[1]) is int and type(place[2]) is str
 
 
-def _is_in_order(places: list[Place]) -> bool:
+def _is_in_order(places: list[Place], kind: type | None) -> bool:
     """Whether each is greater than the one before; places of two kinds have no order."""
-    if len({type(place[0]) for place in places}) > 1:
+    if not {type(place[0]) for place in places} <= {kind or type(places[0][0])}:
         return False
     return all(places[n] < places[n + 1] for n in range(len(places) - 1))

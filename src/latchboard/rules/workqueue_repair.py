@@ -165,7 +165,7 @@ def _wrong_line(name: str, places: list[Any], own: Mapping[str, Any]) -> tuple[s
     """The record of a line that is not what it must be, and why."""
     key = f"queue/{name}"
     index = own.get(key)
-    if index is None or lines.check_index(index):
+    if index is None or lines.check_index(index, lines.kind_of(name)):
         if not places and not own:
             return None
         return key, "it cannot be read" if key in own else "it is not there"
@@ -173,7 +173,7 @@ def _wrong_line(name: str, places: list[Any], own: Mapping[str, Any]) -> tuple[s
     sheets = [f"{key}.{one['sheet']}" for one in index["sheets"]]
     for n, sheet in enumerate(sheets):
         value = own.get(sheet)
-        if value is None or lines.check_sheet(value):
+        if value is None or lines.check_sheet(value, lines.kind_of(name)):
             return sheet, "it cannot be read" if sheet in own else "it is not there"
         begins = index["sheets"][n]["start"]
         if (n and value["places"][0] < begins) or (found and value["places"][0] <= found[-1]):

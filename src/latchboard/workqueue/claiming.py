@@ -5,6 +5,8 @@ Protocol: protocol/workqueue.md, "Claim".
 
 from __future__ import annotations
 
+from itertools import islice
+
 from latchboard.errors import NothingReady, NotReady, WipLimitReached
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
@@ -12,6 +14,7 @@ from latchboard.rules import workqueue_lease as leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from latchboard.errors import CoordinationError
@@ -38,11 +41,12 @@ def claim(
             return not_ready(job)
     if why := _full(desk, role):
         return why
-    ids = [job_id] if job_id is not None else [place[2] for place in desk.first(f"ready.{role}", _PASSED_COUNT_MAX)]
+    in_line = islice(desk.line(f"ready.{role}").places(), _PASSED_COUNT_MAX)  # a sheet is read when it is come to
+    ids: Iterable[str] = [job_id] if job_id is not None else (place[2] for place in in_line)
     held: list[str] = []
     taken_names: set[str] = set()  # files that a job in front stands in line for: whoever names one is behind it
     for one in ids:
-        job = desk.job(one)
+        job = desk.standing(one, f"ready.{role}")
         if job["files"] and _is_passed(desk, job, taken_names, is_enough=len(held) >= _TRIED_COUNT_MAX):
             continue
         taken = _take(desk, job, owner, ttl_s, request)
@@ -56,10 +60,10 @@ def claim(
 
 def _is_passed(desk: Desk, job: Job, taken_names: set[str], *, is_enough: bool) -> bool:
     """Whether a job that names files need not be tried; one that has a place may be the first in line of its files."""
+    if not is_enough and taken_names.isdisjoint(job["files"]):
+        return False
     place = desk.files.place(job)
-    if place is not None:
-        return is_enough and "is_next" not in place
-    return is_enough or not taken_names.isdisjoint(job["files"])
+    return place is None or (is_enough and "is_next" not in place)
 
 
 def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:
@@ -99,7 +103,7 @@ def _nothing_ready(desk: Desk, role: str, held: list[str]) -> NothingReady:
         hint="`latchboard queue list` shows what there is, `latchboard queue graph` what it waits for",
         role=role,
         held=held,
-        ready_at=later[0][0] if later else None,
+        ready_at=desk.standing(later[0][2], "later")["ready_at"] if later else None,
     )
 
 

@@ -111,6 +111,21 @@ class Desk:
             )
         return job, lease
 
+    def standing(self, job_id: str, line: str) -> Job:
+        """The job of a place in a line. Raises MalformedRecord: it is not there, or does not stand in that line."""
+        found = self.find(job_id) if rules.is_id(job_id) else None
+        place = rules.place(found) if found is not None else None
+        if found is None or place is None or place[0] != line:
+            raise malformed(f"queue/{line}", f"{job_id:.100} is in it, and must not be")
+        return found
+
+    def at_work(self, lease: Lease) -> Job:
+        """The job of a claim that has not ended. Raises MalformedRecord: it is not there, or has another token."""
+        found = self.find(lease["task_id"])
+        if found is None or found["token"] != lease["token"]:
+            raise malformed(ACTIVE, f"{lease['task_id']} is not claimed by that token")
+        return found
+
     def line(self, name: str) -> Line:
         """One line."""
         return Line(self.view, name)

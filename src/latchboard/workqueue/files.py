@@ -13,7 +13,7 @@ Protocol: protocol/workqueue.md, "Files".
 
 from __future__ import annotations
 
-from latchboard.errors import MalformedRecord
+from latchboard.errors import MalformedRecord, UsageError
 from latchboard.locks.linked import give_back
 from latchboard.locks.renewing import renew
 from latchboard.locks.table import Table
@@ -53,7 +53,10 @@ class Files:
             claims: Those that have not ended.
         """
         table = self._table
-        request = self._locks.request(owner, job["files"], bound="agent", ttl_s=ttl_s, reason=f"job {job['id']}")
+        try:
+            request = self._locks.request(owner, job["files"], bound="agent", ttl_s=ttl_s, reason=f"job {job['id']}")
+        except UsageError:
+            return None  # a path that cannot be named by now (a circle of links, a file where a folder was) is not free
         request.request = rules.place_id(job)
         try:
             place = table.waiter(request.request)
@@ -106,10 +109,16 @@ class Files:
         table.enqueue(own, waiter)
 
     def place(self, job: Job) -> Waiter | None:
-        """A job's place in line; None: it has none that can be read."""
+        """A job's place in the line of its first file; None: it has none that can be read.
+
+        Of many jobs that want one file most have none: the line says so, and no other record is read for each.
+        """
+        request = rules.place_id(job)
         try:
-            return self._table.waiter(rules.place_id(job))
-        except MalformedRecord:
+            record = self._table.record(job["files"][0])
+            stands = record is not None and any(entry["request"] == request for entry in record["waiters"])
+            return self._table.waiter(request) if stands else None
+        except (MalformedRecord, UsageError):
             return None
 
     def leave(self, job: Job) -> None:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class Line:
     """One line of one transaction."""
 
-    __slots__ = ("_key", "_view")
+    __slots__ = ("_key", "_kind", "_view")
 
     def __init__(self, view: View, name: str) -> None:
         self._view = view
         self._key = f"queue/{name}"
+        self._kind = rules.kind_of(name)
 
     def add(self, place: Place) -> None:
         """Put a place into the line, where its order says."""
@@ -77,7 +78,7 @@ class Line:
 
     def _index(self) -> dict[str, Any] | None:
         value = self._view.get(self._key)
-        if value is not None and (wrong := rules.check_index(value)):
+        if value is not None and (wrong := rules.check_index(value, self._kind)):
             raise malformed(self._key, wrong)
         return value
 
@@ -86,7 +87,7 @@ class Line:
         value = self._view.get(key)
         if value is None:
             raise malformed(key, "the line names it, and it is not there")
-        if wrong := rules.check_sheet(value):
+        if wrong := rules.check_sheet(value, self._kind):
             raise malformed(key, wrong)
         places: list[Place] = value["places"]
         return places

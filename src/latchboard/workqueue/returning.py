@@ -37,11 +37,11 @@ class Returning:
         for lease in [*desk.active.values()]:
             if leases.remaining_s(lease, desk.now) <= 0:
                 error = f"the lease of {lease['owner']} ran out: no heartbeat since {lease['heartbeat_at']}"
-                self.end(desk.job(lease["task_id"]), lease, "expire", error=error)
+                self.end(desk.at_work(lease), lease, "expire", error=error)
         for place in desk.first("later", _DUE_COUNT_MAX):
             if place[0] > desk.at:
                 break
-            job = desk.job(place[2])
+            job = desk.standing(place[2], "later")
             desk.put(job, {**job, "ready_at": None, "changed_at": desk.at})
 
     def end(self, job: Job, lease: Lease, event: str, *, error: str, is_final: bool = False) -> Job:

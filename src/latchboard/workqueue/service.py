@@ -219,6 +219,7 @@ class WorkQueue:
         Raises:
             HoldLost: The claim has ended; nothing was changed.
         """
+        error = error.encode("utf-8", "backslashreplace").decode()  # the output of a program may be anything
         asked = jobs.digest("fail", error, is_final)
 
         def decide(desk: Desk) -> Job:

@@ -64,7 +64,8 @@ def show(call: Call, *, job: str) -> Answer:
         lines.append("  stands in line for its files" + (f", behind {behind}" if behind else ""))
     for attempt in one["attempts"]:
         error = f": {printable(attempt['error'])}" if "error" in attempt else ""
-        lines.append(f"  {attempt['ended_at']} {attempt['outcome']} by {printable(attempt['owner'])}{error}")
+        when, who = attempt.get("ended_at", "?"), attempt.get("owner", "?")  # another writer may leave them out
+        lines.append(f"  {printable(when)} {printable(attempt['outcome'])} by {printable(who)}{error}")
     return Answer(found, lines)
 
 
