@@ -51,7 +51,10 @@ class Channel:
         """The next message. Raises Gone when the other end has closed, TimeoutError when nothing came."""
         self.sock.settimeout(timeout_s)
         try:
-            data = self.sock.recv(1 << 20)
+            try:
+                data = self.sock.recv(1 << 20)
+            except ConnectionResetError:  # it ended without reading all that it was sent; what it said last is behind
+                data = self.sock.recv(1 << 20)
         except ConnectionResetError as exc:
             raise Gone from exc
         if not data:
@@ -82,11 +85,13 @@ class Child:
 
     def ask(self, **message: Any) -> dict[str, Any]:
         """Send a message and receive its answer."""
-        try:
-            self.channel.send(**message)
-        except BrokenPipeError:
-            return self.receive()  # it ended before, and said why
+        self.tell(**message)
         return self.receive()
+
+    def tell(self, **message: Any) -> None:
+        """Send a message; of one that has ended already, `receive` says why."""
+        with contextlib.suppress(Gone):
+            self.channel.send(**message)
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         if self._status is None:

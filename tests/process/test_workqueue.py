@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from latchboard.compose import Latchboard
+from latchboard.errors import CoordinationError, NothingReady
 from latchboard.store.port import Change
 from tests.conftest import SOAK
-from tests.process.nursery import Nursery
+from tests.process.nursery import Channel, Nursery
 from tests.process.queueing import SETTINGS, worker
 from tests.services.workqueue.support import problems
 
@@ -108,4 +110,51 @@ def test_workers_killed_at_random_lose_nothing(nursery: Nursery, tmp_path: Path)
 
     outcomes = check(board, ids)
     assert outcomes["completed"] == JOBS
+    board.close()
+
+
+def owner(channel: Channel, root: str) -> None:
+    """Claim, and do with the claim what is asked."""
+    board = Latchboard(root, settings=SETTINGS, publishes=False)
+    token = board.queue.claim("builder", "stopped", ttl_s=0.3, durable=False)["lease"]["token"]
+    channel.send(token=token)
+    actions: dict[str, Any] = {
+        "renew": lambda: board.queue.renew("a", token),
+        "complete": lambda: board.queue.complete("a", token, result="late"),
+        "fail": lambda: board.queue.fail("a", token, error="late"),
+        "release": lambda: board.queue.release("a", token),
+    }
+    while True:
+        word = channel.receive()["do"]
+        try:
+            actions[word]()
+            channel.send(answer="done")
+        except CoordinationError as exc:
+            channel.send(answer=exc.code)
+
+
+@pytest.mark.parametrize("files", [[], ["src/a.py"]])
+def test_an_owner_that_was_stopped_past_its_lease_is_refused_everything(
+    files: list[str], nursery: Nursery, tmp_path: Path
+) -> None:
+    board = Latchboard(str(tmp_path), settings=SETTINGS, publishes=False)
+    board.queue.submit([{"id": "a", "title": "a", "role": "builder", "files": files}], by="lead")
+    child = nursery.start(owner, root=str(tmp_path))
+    late = child.receive()["token"]
+    child.stop()
+    claim: Any = None
+    while claim is None:
+        try:
+            claim = board.queue.claim("builder", "next", durable=False)
+        except NothingReady:
+            board.clock.wait([], 0.02)
+
+    child.kill(signal.SIGCONT)
+    answers = [child.ask(do=word)["answer"] for word in ("renew", "complete", "fail", "release")]
+
+    assert answers == ["stale-token"] * 4
+    assert claim["lease"]["token"] > late
+    done = board.queue.complete("a", claim["lease"]["token"], result="in time", durable=False)
+    assert (done["status"], [a["outcome"] for a in done["attempts"]]) == ("done", ["expired", "completed"])
+    assert problems(board.store) == []
     board.close()

@@ -64,6 +64,7 @@ def lock(channel: Channel, root: str, agent: str, seed: int) -> None:
                 got += 1
         except (WaitEnded, Deadlock):
             continue
+    channel.receive()
     channel.send(got=got)
 
 
@@ -85,8 +86,8 @@ def test_nobody_shares_a_file_and_nobody_starves(nursery: Nursery, tmp_path: Pat
 
     wrong = [one.receive(timeout_s=150)["wrong"] for one in workers]
     for one in people:
-        one.channel.send(stop=True)
-    got = [one.receive()["got"] for one in people]
+        one.tell(stop=True)
+    got = [one.receive(timeout_s=60)["got"] for one in people]  # each may wait in line for 20 s yet
 
     assert wrong == [[] for _ in workers]
     assert all(count > 0 for count in got)
