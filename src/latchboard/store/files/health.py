@@ -86,6 +86,8 @@ class Inspector:
                     break
                 except Rotated:  # what was read is not of one journal
                     self._begin()
+            else:
+                self._found.is_whole_look = False
         except _Late:
             self._found.is_whole_look = False
         finally:
