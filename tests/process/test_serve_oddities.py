@@ -142,7 +142,8 @@ def test_the_daemon_of_a_project_that_was_moved_is_told_of_and_stays(lasting: Pr
         assert "moved" in caught.value.hint
         assert is_there(state.pid)
         log = (moved / "data" / ".agent_pids" / "serve.log").read_text()
-        assert 1 <= log.count("singleton.blocked") <= 5, f"not over and over: {log}"
+        # Pauses that double from 50 ms: in two seconds six at the most, however fast the machine.
+        assert 1 <= log.count("singleton.blocked") <= 7, f"not over and over: {log}"
     finally:
         board.close()
         if is_made_anew:

@@ -1,6 +1,6 @@
 """Compared: records against what the journal says of them, without the guard.
 
-A difference counts when nobody commits between the look at the journal and that at the record.
+A difference counts when nobody commits that record between the look at the journal and that at the record.
 
 Protocol: protocol/health.md, "Store".
 """
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from latchboard.store.files.journal_end import Latest, Tail
 
 _CONFIRMED_COUNT_MAX = 200
-_AGAIN_COUNT_MAX = 5
 _TRIES = 20
 
 
@@ -62,29 +61,28 @@ class Compared:
         return "older" if found[2] < revision else "newer"
 
     def confirmed(self, wrong: list[Damage], latest: Latest, tail: Tail | None) -> list[Damage]:
-        """What is still wrong when nobody commits between the look at the journal and that at the record."""
+        """What is still wrong when the journal is looked at, then the record, then the journal again.
+
+        Of a commit the line comes first: what changed the record between the looks stands in the journal at the second.
+
+        Raises:
+            Rotated: Another journal is the current one by now.
+        """
         if tail is None:
             return wrong
-        few, rest = wrong[:_CONFIRMED_COUNT_MAX], wrong[_CONFIRMED_COUNT_MAX:]
-        for _ in range(_AGAIN_COUNT_MAX):
-            if not few:
-                return []  # then the rest was of the same moment
-            if tail.advance(latest) == "lost":
-                return []  # another journal by now: whoever wrote it has looked at everything that counts
-            few = [one for one in few if self._is_still(one, latest)]
-            if not tail.has_moved():
-                on_its_way = tail.on_its_way()
-                return [*(one for one in few if one.key not in on_its_way), *rest]
-        return [one for one in few if self._is_alone_wrong(one, latest, tail)]
-
-    def _is_alone_wrong(self, one: Damage, latest: Latest, tail: Tail) -> bool:
-        """As above for one record, which takes so little time that nobody commits meanwhile; else nothing is said."""
+        few, rest, sure = wrong[:_CONFIRMED_COUNT_MAX], wrong[_CONFIRMED_COUNT_MAX:], []
         for _ in range(_TRIES):
-            if tail.advance(latest) == "lost" or not self._is_still(one, latest):
-                return False
-            if not tail.has_moved():
-                return one.key not in tail.on_its_way()
-        return False
+            if not few:
+                break
+            tail.advance(latest)
+            few = [one for one in few if self._is_still(one, latest)]
+            before = {one.key: latest.get(one.key) for one in few}
+            tail.advance(latest)
+            on_its_way = tail.on_its_way()
+            is_same = {key: latest.get(key) == last and key not in on_its_way for key, last in before.items()}
+            sure += [one for one in few if is_same[one.key]]
+            few = [one for one in few if not is_same[one.key]]
+        return [*sure, *rest] if sure else []  # if none of the first is wrong, the rest was of the same moment
 
     def _is_still(self, one: Damage, latest: Latest) -> bool:
         if one.kind == "record":

@@ -85,7 +85,11 @@ class Inspector:
                     self._look()
                     break
                 except Rotated:  # what was read is not of one journal
-                    self._begin()
+                    continue
+            else:
+                self._begin()
+                self._look_at_format()
+                self._found.damage += self._look_at_records({})
         except _Late:
             self._found.is_whole_look = False
         finally:

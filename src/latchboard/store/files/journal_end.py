@@ -97,11 +97,6 @@ class Tail:
             self.header = header
         return b"" if header is None else header.pack()
 
-    def has_moved(self) -> bool:
-        """Whether the header says more than was read; it is not taken over, for `advance` must see the difference."""
-        header = guard.peek_header(self._guard)
-        return header is None or header.pack() != self.header.pack()
-
     def on_its_way(self) -> Latest:
         """What stands behind `applied`: a commit that is in the records, perhaps, and not in the header yet."""
         found: Latest = {}
@@ -110,19 +105,22 @@ class Tail:
             take(entry, found)
         return found
 
-    def advance(self, latest: Latest) -> str:
-        """Take in what was committed since: `no` for nothing, `yes`, or `lost` where there is another journal."""
+    def advance(self, latest: Latest) -> None:
+        """Take in what was committed since.
+
+        Raises:
+            Rotated: Another journal is the current one by now.
+        """
         known = self.header.applied
         header = guard.peek_header(self._guard)
         if header is None or header.base != self.header.base:
-            return "lost"
+            raise Rotated
         if header.applied == known:
-            return "no"
+            return
         self.header = header
         self._load()
         for _, entry in journal.whole_lines(self.data[known : header.applied]):
             take(entry, latest)
-        return "yes"
 
 
 def last_commit_s(path: str) -> float | None:

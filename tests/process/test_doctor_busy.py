@@ -1,0 +1,107 @@
+"""Damage is told however busy the store is: others commit, or a journal is begun, at every step of the look (K25)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from latchboard.store.files.compared import Compared
+from latchboard.store.files.damage import Health
+from latchboard.store.files.health import Inspector
+from tests.process import test_doctor_findings as scenes
+from tests.process.ward import Ward
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    made = Ward(tmp_path, monkeypatch.setenv)
+    made.fill(2).close()
+    scenes.lock_file(made).write_bytes(b"\0garbage")
+    yield made
+    made.close()
+
+
+def look(ward: Ward) -> Health:
+    return Inspector(str(ward.store), boot=ward.board().clock.now().boot).look()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Something happens each time that a record is looked at once more."""
+
+    def arrange(happens: Callable[[], None]) -> None:
+        before = Compared._is_still
+
+        def is_still(self: Compared, *args: object) -> bool:
+            happens()
+            return before(self, *args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Compared, "_is_still", is_still)
+
+    return arrange
+
+
+def test_others_who_commit_all_the_time_hide_nothing(
+    ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    board, counts = ward.board(), [0]
+
+    def commit() -> None:
+        counts[0] += 1
+        board.mailbox.send("planner", "builder", "a letter")
+
+    meanwhile(commit)
+    seen = look(ward)
+
+    assert [(one.kind, one.key) for one in seen.damage] == [("record", "locks/src/1.py")]
+    assert counts == [1], "one look was enough"
+
+
+def test_a_record_that_is_mended_during_the_look_is_no_damage(
+    ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    good = scenes.lock_file(ward, "src__0.py").read_bytes()
+    scenes.lock_file(ward, "src__0.py").write_bytes(b"\0garbage")
+    meanwhile(lambda: scenes.lock_file(ward, "src__0.py").write_bytes(good) and None)
+
+    assert [one.key for one in look(ward).damage] == ["locks/src/1.py"]
+
+
+def test_a_journal_that_is_begun_during_the_look_hides_nothing(
+    ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    begun: list[Path] = []
+
+    def begin_once() -> None:
+        if not begun:
+            begun.append(rotated(ward))
+
+    meanwhile(begin_once)
+    seen = look(ward)
+
+    assert begun
+    assert [(one.kind, one.key) for one in seen.damage] == [("record", "locks/src/1.py")]
+    assert seen.is_whole_look
+
+
+def test_a_look_that_never_meets_one_journal_sees_what_can_be_seen_without(
+    ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    meanwhile(lambda: rotated(ward) and None)
+    seen = look(ward)
+
+    assert [(one.kind, one.where) for one in seen.damage] == [("unreadable", scenes.lock_file(ward).name)]
+    assert (seen.is_whole_look, seen.facts["is_compared"]) == (True, False)
+
+
+def rotated(ward: Ward) -> Path:
+    older = ward.journal()
+    board = ward.board(journal_bytes_max=600)
+    while ward.journal() == older:
+        board.mailbox.send("planner", "builder", "a letter")
+    board.close()
+    return ward.journal()
