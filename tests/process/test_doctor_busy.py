@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,10 @@ from tests.process.ward import Ward
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    made = Ward(tmp_path, monkeypatch.setenv)
-    made.fill(2).close()
-    scenes.lock_file(made).write_bytes(b"\0garbage")
-    yield made
-    made.close()
+@pytest.fixture(autouse=True)
+def damaged(ward: Ward) -> None:
+    ward.fill(2).close()
+    scenes.lock_file(ward).write_bytes(b"\0garbage")
 
 
 def look(ward: Ward) -> Health:
@@ -78,7 +75,7 @@ def test_a_journal_that_is_begun_during_the_look_hides_nothing(
 
     def begin_once() -> None:
         if not begun:
-            begun.append(rotated(ward))
+            begun.append(ward.rotate())
 
     meanwhile(begin_once)
     seen = look(ward)
@@ -91,17 +88,8 @@ def test_a_journal_that_is_begun_during_the_look_hides_nothing(
 def test_a_look_that_never_meets_one_journal_sees_what_can_be_seen_without(
     ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
 ) -> None:
-    meanwhile(lambda: rotated(ward) and None)
+    meanwhile(lambda: ward.rotate() and None)
     seen = look(ward)
 
     assert [(one.kind, one.where) for one in seen.damage] == [("unreadable", scenes.lock_file(ward).name)]
     assert (seen.is_whole_look, seen.facts["is_compared"]) == (True, False)
-
-
-def rotated(ward: Ward) -> Path:
-    older = ward.journal()
-    board = ward.board(journal_bytes_max=600)
-    while ward.journal() == older:
-        board.mailbox.send("planner", "builder", "a letter")
-    board.close()
-    return ward.journal()

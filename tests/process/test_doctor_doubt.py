@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,13 +16,6 @@ from tests.process import test_doctor_findings as scenes
 from tests.process.ward import Ward
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    made = Ward(tmp_path, monkeypatch.setenv)
-    yield made
-    made.close()
 
 
 def flip(journal: Path, line: bytes) -> None:
@@ -47,16 +40,6 @@ def handed_over(ward: Ward) -> bytes:
     return next(line for line in reversed(ward.journal().read_bytes().split(b"\n")) if b'"locks/src/1.py":{' in line)
 
 
-def rotate(ward: Ward) -> Path:
-    """A later journal is begun; the one before it."""
-    older = ward.journal()
-    board = ward.board(journal_bytes_max=600)
-    while ward.journal() == older:
-        board.mailbox.send("planner", "builder", "a letter")
-    board.close()
-    return older
-
-
 def holders(ward: Ward) -> dict[str, list[str]]:
     board = ward.board()
     return {name: [one["agent"] for one in board.locks.check([name])] for name in ("src/0.py", "src/1.py", "src/2.py")}
@@ -70,7 +53,7 @@ def test_a_holder_keeps_its_lock_where_an_older_journal_has_lost_the_line_that_g
     ward: Ward, damage: Callable[[Path, bytes], None]
 ) -> None:
     line = handed_over(ward)
-    damage(rotate(ward), line)
+    damage(ward.rotate(), line)
     assert holders(ward) == HELD
 
     report = ward.look()
@@ -90,7 +73,7 @@ def test_what_was_given_back_is_not_taken_again_for_a_line_that_is_lost(
     line = ward.journal().read_bytes()[len(before) :].split(b"\n")[0]
     board.agent("builder").lock("src/1.py", bound="agent")
     board.close()
-    damage(rotate(ward), line)
+    damage(ward.rotate(), line)
 
     report = ward.look()
     doctoring.mend(ward.board(), "fix", dry_run=False)

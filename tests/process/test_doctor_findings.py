@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,6 @@ token_endpoint = "https://issuer.example/token"
 client_id = "client"
 login_command = "sh ../login"
 """
-
-
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    made = Ward(tmp_path, monkeypatch.setenv)
-    yield made
-    made.close()
 
 
 def configured(ward: Ward, **grant: Any) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from tests.process import test_doctor_findings as scenes
 from tests.process.ward import Ward
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    made = Ward(tmp_path, monkeypatch.setenv)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("name", ["src/odd.py", "-x.py", "--force", "src/", "a b.py", "src/*.py"])

@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ from tests.process.ward import Ward
 pytestmark = pytest.mark.process
 
 ROUNDS = 60
-
-
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    made = Ward(tmp_path, monkeypatch.setenv)
-    yield made
-    made.close()
 
 
 def _scribble(dice: random.Random, path: Path) -> str:

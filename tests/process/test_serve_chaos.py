@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from tests.process.serving import Project, ask
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 ROUNDS, CROWD, ACTIONS = 4, 5, 4
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
 
 
 def meddler(channel: Channel, root: str, seed: int) -> None:

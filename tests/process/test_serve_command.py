@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import urllib.parse
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ SCHEMAS = {path.stem: json.loads(path.read_text()) for path in (TREE / "protocol
 REGISTRY: Any = Registry().with_resources(
     [(f"{name}.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()]
 )
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
 
 
 def answer(project: Project, *words: str, status: int = 0) -> dict[str, Any]:

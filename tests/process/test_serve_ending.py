@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,6 @@ from tests.process.nursery import until
 from tests.process.serving import TICK_S, Project, ask, is_there, listens, wait_until_gone
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
 
 
 def pages(stack: ExitStack, port: int, token: str, count: int) -> list[socket.socket]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +14,6 @@ from tests.process.nursery import Channel, Nursery, until
 from tests.process.serving import Project, ask, listens
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
 
 
 def in_a_container(channel: Channel, root: str) -> None:

@@ -29,13 +29,6 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def lasting(tmp_path: Path) -> Iterator[Project]:
     """Whose daemon does not look whether it is one too many."""
     made = Project(tmp_path, tick_s=1000.0)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +15,6 @@ from tests.surface.web.harness import Listener
 pytestmark = pytest.mark.process
 
 PAGES_COUNT = 8
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
 
 
 class OpenPage:

@@ -25,13 +25,6 @@ from tests.process.serving import Project, ask, is_there, listens, wait_until_go
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
-    yield made
-    made.close()
-
-
 @contextmanager
 def held_back(project: Project) -> Iterator[None]:
     """While it lasts, a daemon that starts for the first time waits: it has its place, and makes its token."""

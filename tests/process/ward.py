@@ -96,6 +96,15 @@ class Ward:
         """The current one."""
         return max((self.store / "journal").glob("*.jsonl"))
 
+    def rotate(self) -> Path:
+        """A later journal is begun; the one before it."""
+        older = self.journal()
+        board = self.board(journal_bytes_max=600)
+        while self.journal() == older:
+            board.mailbox.send("planner", "builder", "a letter")
+        board.close()
+        return older
+
     def files(self) -> dict[str, tuple[int, int, int, bytes]]:
         """Mode, time of the last change of content and of the rest, and bytes of everything there is."""
         found = {}
