@@ -289,3 +289,38 @@ def test_a_job_that_is_entered_by_somebody_else_meanwhile_is_not_overwritten(des
 
     with pytest.raises(UsageError, match="by now"):
         Entering(desk.bench.store, desk.bench.locks, "lead", lambda done, of: None).enter(planned, {})
+
+
+def test_a_claim_whose_files_others_have_locked_is_not_entered(desk: Desk) -> None:
+    held = desk.bench.locks.acquire(desk.bench.locks.request("other", ["src/a.py"]))
+    at_work = task("a", status="in_progress", agent="b1", lease=lease(desk, "a"), files=["src/a.py"])
+
+    with pytest.raises(UsageError, match="its files are locked by others"):
+        desk.bring(at_work)
+    assert desk.bench.queue.look().jobs == {}
+    held.release()
+
+    assert desk.bring(at_work)["claimed"] == ["a"]
+
+
+def test_who_waits_is_known_once_also_over_many_commits(desk: Desk) -> None:
+    desk.bring(*[task(f"t{at}", dependencies=["t0"] if at == 299 else []) for at in range(300)])
+
+    assert desk.bench.job("t0")["dependents"] == ["t299"]
+
+
+def test_a_part_of_what_is_over_by_then_is_not_entered(desk: Desk) -> None:
+    from latchboard.queue_file.entering import Entering
+    from latchboard.rules import queue_file as files
+    from latchboard.rules import queue_file_plan as plans
+
+    desk.bench.add("whole")
+    new = {"part": files.task(task("part", parent="whole"), list)}
+    there = desk.bench.queue.look().jobs
+    planned = plans.planned(new, there, claimed=(), by="lead", at="2026-11-21T06:00:00.000000Z")
+    desk.bench.queue.cancel("whole", by="lead")
+
+    with pytest.raises(UsageError, match="whole is cancelled by now"):
+        Entering(desk.bench.store, desk.bench.locks, "lead", lambda done, of: None).enter(planned, {})
+
+    assert [*desk.bench.queue.look().jobs] == ["whole"]

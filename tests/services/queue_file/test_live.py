@@ -636,3 +636,38 @@ def test_a_damaged_shelf_is_as_good_as_none(desk: Desk, tasks: Any) -> None:
 
     assert told(report) == ["a.title"]
     assert desk.task("a")["title"] == "Better"
+
+
+def test_a_job_that_is_claimed_between_the_look_and_the_commit_keeps_its_files(desk: Desk) -> None:
+    desk.bench.add("a")
+    desk.live.sync()
+    desk.edit("a", files=["src/new.py"])
+    store = desk.bench.store
+    transact = store.transact
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        store.transact = transact
+        desk.bench.claim()
+        return transact(*args, **options)
+
+    store.transact = meanwhile
+    report = desk.live.sync()
+
+    assert (told(report), report["conflicts"][0]["why"]) == (["a.files"], "w works on it")
+    assert (desk.bench.job("a")["files"], desk.task("a")["files"]) == ([], ["src/new.py"])
+
+
+def test_a_job_whose_claim_cannot_be_found_is_not_cancelled(desk: Desk) -> None:
+    desk.bench.add("a")
+    desk.bench.claim()
+    desk.live.sync()
+    active = desk.bench.store.read("queue/active").get("queue/active")
+    desk.bench.store.transact(lambda view: view.put("queue/active", {**active, "claims": {}}), who="x")
+    desk.live.sync()
+    desk.write({**desk.read(), "tasks": []})
+
+    report = desk.live.sync()
+
+    assert (told(report), report["cancelled"]) == (["a."], [])
+    assert desk.bench.job("a")["status"] == "in_progress"
+    desk.bench.store.transact(lambda view: view.put("queue/active", active), who="x")
