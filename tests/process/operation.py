@@ -406,6 +406,8 @@ _ALL = [
     ),
     Operation("queue-complete", queueing.complete, prepare=queueing.claimed, free=(), check=queueing.check),
     Operation("queue-fail", queueing.fail, prepare=queueing.claimed, free=(), check=queueing.check, is_main=False),
+    Operation("queue-submit", queueing.submit, prepare=queueing.queued, check=queueing.check, is_main=False),
+    Operation("queue-reclaim", queueing.reclaim, prepare=queueing.expired, check=queueing.check_records, is_main=False),
     Operation("queue-stand", queueing.stand, prepare=queueing.held, free=(), kept=(FILE,), check=queueing.check_place),
     Operation(
         "queue-mend", queueing.mend, prepare=queueing.damaged, free=(), check=queueing.check_mended, is_main=False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from latchboard.compose import Latchboard
-from latchboard.errors import HoldLost, NothingReady, Refused, WipLimitReached
+from latchboard.errors import HoldLost, NothingReady, Refused
 from latchboard.settings import Settings
 from latchboard.workqueue import repairing
 from tests.process.nursery import Channel
@@ -18,7 +19,11 @@ from tests.services.workqueue.support import problems
 FILE = "src/a.py"
 NAME = "queue.json"
 VICTIM = "victim"
-SETTINGS = Settings(queue_backoff_s=0.001, queue_backoff_s_max=0.001, guard_wait_s_max=30.0)
+SETTINGS = Settings(queue_backoff_s=0.001, queue_backoff_s_max=0.001, guard_wait_s_max=30.0, journals_kept_count=100)
+"""Every revision is kept, to be looked at."""
+LIMITS = {"builder": 3, "tester": 2, "painter": 1}
+TOTAL = 4
+"""Jobs in progress: fewer than the roles may have together."""
 
 
 def queued(board: Latchboard) -> None:
@@ -26,6 +31,38 @@ def queued(board: Latchboard) -> None:
     drafts = [{"title": "first", "role": "builder", "files": [FILE]}]
     first = board.queue.submit(drafts, by=VICTIM)[0]["id"]
     board.queue.submit([{"title": "second", "role": "tester", "dependencies": [first]}], by=VICTIM)
+
+
+def submit(board: Latchboard, prepared: None) -> None:
+    """Two more at once, tied to each other and to one that is there."""
+    drafts = [
+        {"id": "third", "title": "third", "role": "tester", "dependencies": ["job-1"]},
+        {"title": "fourth", "role": "builder", "dependencies": ["third"], "parent": "job-2", "payload": "x" * 5000},
+    ]
+    board.queue.submit(drafts, by=VICTIM)
+
+
+def expired(board: Latchboard) -> None:
+    """A job whose owner is gone, and whose lease has run out."""
+    queued(board)
+    board.queue.claim("builder", "gone", ttl_s=0.001)
+
+
+def reclaim(board: Latchboard, prepared: None) -> None:
+    """Bring it back; there is nothing else to claim."""
+    try:
+        board.queue.claim("tester", VICTIM)
+    except NothingReady:
+        return
+    raise AssertionError("what waits was claimed")
+
+
+def check_records(root: str, commits: list[dict[str, Any]], answer: dict[str, Any] | None) -> list[str]:
+    """Jobs, lines and claims agree."""
+    board = Latchboard(root, publishes=False)
+    found = problems(board.store)
+    board.close()
+    return found
 
 
 def claimed(board: Latchboard) -> tuple[str, int]:
@@ -40,7 +77,7 @@ def take(board: Latchboard, prepared: None) -> None:
     try:
         board.queue.claim("builder", VICTIM)
     except NothingReady:
-        if not board.store.read("queue/active").get("queue/active")["claims"]:
+        if not _claims(board):
             raise
 
 
@@ -161,7 +198,7 @@ def check(root: str, commits: list[dict[str, Any]], answer: dict[str, Any] | Non
     """Jobs, lines, claims and locks agree."""
     board = Latchboard(root, publishes=False)
     found = problems(board.store)
-    claims = (board.store.read("queue/active").get("queue/active") or {"claims": {}})["claims"]
+    claims = _claims(board)
     held = bool(board.locks.check([FILE], agent="probe"))
     if held != bool(claims):
         found.append(f"claims are {list(claims)}, and {FILE} is {'held' if held else 'free'}")
@@ -170,20 +207,25 @@ def check(root: str, commits: list[dict[str, Any]], answer: dict[str, Any] | Non
 
 
 def worker(channel: Channel, root: str, owner: str, ttl_s: float) -> None:
-    """Claim and complete at once until nothing is left; tells what it completed, one by one."""
+    """Claim for one role after the other and complete at once, until nothing is left of any."""
     board = Latchboard(root, settings=SETTINGS, publishes=False)
     channel.send(ready=True)
     channel.receive()
-    while True:
+    idle: set[str] = set()
+    for role in cycle(LIMITS):
         try:
-            claim = board.queue.claim("builder", owner, ttl_s=ttl_s, durable=False)
+            claim = board.queue.claim(role, owner, ttl_s=ttl_s, durable=False)
             board.queue.complete(claim["job"]["id"], claim["lease"]["token"], durable=False)
-        except WipLimitReached:
-            continue
         except NothingReady as exc:
-            if exc.fields["ready_at"] is None and not board.store.read("queue/active").get("queue/active")["claims"]:
+            is_over = exc.fields["ready_at"] is None and not _claims(board)
+            idle = {*idle, role} if is_over else set()
+            if len(idle) == len(LIMITS):
                 break
             time.sleep(0.001)
         except (HoldLost, Refused):
-            continue
+            idle.clear()  # somebody is at work, and may leave it to us
     channel.send(ended=True)
+
+
+def _claims(board: Latchboard) -> Any:
+    return (board.store.read("queue/active").get("queue/active") or {"claims": {}})["claims"]

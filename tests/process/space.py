@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ def own_mounts() -> None:
 def mount_tmpfs(path: str, size: str) -> None:
     """A disk in memory that holds no more than `size`."""
     _mount(b"tmpfs", path.encode(), b"tmpfs", 0, f"size={size},mode=0777".encode())
+
+
+def fill(path: str, *, pages_left: int = 0) -> None:
+    """A file that takes all that is left of its disk but so many pages."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            try:
+                while file.write(b"x" * size):
+                    continue
+            except OSError:
+                continue
+        if pages_left:
+            file.truncate(file.tell() - pages_left * resource.getpagesize())
 
 
 def mount_read_only(path: str) -> None:

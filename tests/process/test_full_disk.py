@@ -56,7 +56,7 @@ def _on_a_small_disk(root: str) -> dict[str, Any]:
     for agent in ("holder", "other"):  # to give this back means to write a record, not to remove one
         board.agent(agent).lock(SHARED, bound="agent", shared=True)
     before = inspection.State(board, _KEYS)
-    _fill(f"{root}/ballast")
+    space.fill(f"{root}/ballast")
 
     full, problems = [], []
     for act in (
@@ -83,17 +83,6 @@ def _on_a_small_disk(root: str) -> dict[str, Any]:
     problems += inspection.settled(board, inspection.State(board, _KEYS))
     grown = board.agent("last").lock(NAMES[0]).token > max(tokens.values())
     return {"full": full, "released": released, "again": again, "problems": problems, "grown": grown}
-
-
-def _fill(path: str) -> None:
-    """Until there is not a byte left."""
-    with open(path, "wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while file.write(b"x" * size):
-                    continue
-            except OSError:
-                continue
 
 
 def _in_another_process(root: str) -> None:
@@ -211,12 +200,21 @@ def _on_a_read_only_disk(root: str) -> dict[str, Any]:
     writer = Latchboard(root, publishes=False)
     writer.agent("holder").lock("src/a.py", bound="agent")
     writer.mailbox.send("holder", "reader", "hello")
+    writer.queue.submit([{"id": name, "title": name, "role": "builder"} for name in ("a", "b")], by="lead")
+    token = writer.queue.claim("builder", "holder")["lease"]["token"]
     space.own_mounts()
     space.mount_read_only(root)
     board = Latchboard(root, publishes=False)
     return {
         "lock": outcome(lambda: board.agent("me").lock("src/b.py")),
         "release": outcome(lambda: board.locks.release_names("holder", ["src/a.py"])),
+        "queue": [
+            outcome(lambda: board.queue.submit([{"title": "c", "role": "builder"}], by="lead")),
+            outcome(lambda: board.queue.claim("builder", "other")),
+            outcome(lambda: board.queue.renew("a", token)),
+            outcome(lambda: board.queue.complete("a", token)),
+        ],
+        "jobs": {job["id"]: job["status"] for job in board.queue.look().jobs.values()},
         "check": [entry["agent"] for entry in board.locks.check(["src/a.py"])],
         "mail": [message["body"] for message in board.mailbox.peek("reader")],
         "board": outcome(board.board.read),
@@ -232,6 +230,8 @@ def test_read_only_disk_refuses_changes_and_answers_questions__failure_3_15(
     found = answer["answer"]
 
     assert found["lock"] == found["release"] == "store-read-only"
+    assert found["queue"] == ["store-read-only"] * 4
+    assert found["jobs"] == {"a": "in_progress", "b": "ready"}
     assert found["check"] == ["holder"]
     assert found["mail"] == ["hello"]
     assert found["board"] == "done"

@@ -15,14 +15,14 @@ from latchboard.errors import CoordinationError, NothingReady
 from latchboard.store.port import Change
 from tests.conftest import SOAK
 from tests.process.nursery import Channel, Nursery
-from tests.process.queueing import SETTINGS, worker
+from tests.process.queueing import LIMITS, SETTINGS, TOTAL, worker
 from tests.services.workqueue.support import problems
 
 pytestmark = pytest.mark.process
 
 WORKERS = 64 if SOAK else 12
 JOBS = 2000 if SOAK else 240
-LIMIT = 3
+ROLES = list(LIMITS)
 KILLS = 200 if SOAK else 20
 
 
@@ -37,13 +37,13 @@ def history(board: Latchboard) -> list[Change]:
 
 
 def submit(board: Latchboard, count: int) -> list[str]:
-    drafts = [{"title": f"job {n}", "role": "builder", "attempts_max": 1000} for n in range(count)]
+    drafts = [{"title": f"job {n}", "role": ROLES[n % len(ROLES)], "attempts_max": 1000} for n in range(count)]
     jobs = [
         job
         for at in range(0, count, 200)
         for job in board.queue.submit(drafts[at : at + 200], by="test", durable=False)
     ]
-    board.queue.set_limits(by="test", roles={"builder": LIMIT}, durable=False)
+    board.queue.set_limits(by="test", roles=LIMITS, total=TOTAL, durable=False)
     return [job["id"] for job in jobs]
 
 
@@ -51,18 +51,19 @@ def check(board: Latchboard, ids: list[str]) -> Counter[str]:
     """Each job was done once, by the token it was claimed with; no limit was exceeded; tokens grew. Counts outcomes."""
     tokens: dict[str, list[int]] = {one: [] for one in ids}
     done: Counter[str] = Counter()
-    most = 0
+    most: Counter[str] = Counter()  # claims at one revision
     for change in history(board):
         value: Any = change.value
         if change.key == "queue/active":
-            most = max(most, len(value["claims"]))
+            claims = value["claims"].values()
+            most |= Counter(lease["role"] for lease in claims) + Counter(total=len(claims))
         if change.key.startswith("jobs/"):
             if value["token"] is not None:
                 tokens[value["id"]].append(value["token"])
             done[value["id"]] += value["status"] == "done"
 
     assert done == Counter(dict.fromkeys(ids, 1))
-    assert 0 < most <= LIMIT
+    assert all(0 < most[what] <= limit for what, limit in {**LIMITS, "total": TOTAL}.items())
     assert all(list(seen) == sorted(set(seen)) for seen in tokens.values())
     assert problems(board.store) == []
     return Counter(
@@ -133,6 +134,13 @@ def owner(channel: Channel, root: str) -> None:
             channel.send(answer=exc.code)
 
 
+def state(board: Latchboard) -> dict[str, Any]:
+    """Every job, every record of the queue, every lock and its lease."""
+    names = ["jobs/", "queue/", "locks/", "leases/"]
+    snapshot = board.store.read(*names)
+    return {key: value for name in names for key, value in snapshot.scan(name)}
+
+
 @pytest.mark.parametrize("files", [[], ["src/a.py"]])
 def test_an_owner_that_was_stopped_past_its_lease_is_refused_everything(
     files: list[str], nursery: Nursery, tmp_path: Path
@@ -149,10 +157,12 @@ def test_an_owner_that_was_stopped_past_its_lease_is_refused_everything(
         except NothingReady:
             board.clock.wait([], 0.02)
 
+    before = state(board)
     child.kill(signal.SIGCONT)
     answers = [child.ask(do=word)["answer"] for word in ("renew", "complete", "fail", "release")]
 
     assert answers == ["stale-token"] * 4
+    assert state(board) == before
     assert claim["lease"]["token"] > late
     done = board.queue.complete("a", claim["lease"]["token"], result="in time", durable=False)
     assert (done["status"], [a["outcome"] for a in done["attempts"]]) == ("done", ["expired", "completed"])
