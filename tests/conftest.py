@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -45,6 +46,8 @@ for _name in list(os.environ):
         del os.environ[_name]
 for _name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"):
     os.environ.pop(_name, None)
+# Under nohup it is ignored, and by everybody whom the tests start, too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _slow_is_fine = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
 hypothesis.settings.register_profile(

@@ -10,6 +10,7 @@ import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.daemon import spawning
+from latchboard.host.launching import Child
 from latchboard.host.system import SystemHost
 
 pytestmark = pytest.mark.process
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.process
 def test_who_is_taken_back_is_told_to_have_ended_as_it_did(tmp_path: Path) -> None:
     """Often: whoever takes a zombie's status first has it, and the other one is told of status 0."""
     for _ in range(30):
-        child = spawning.Child(subprocess.Popen(["sleep", "100"]), SystemHost())
+        child = Child(subprocess.Popen(["sleep", "100"]), SystemHost(), on_end=lambda: None)
 
         spawning.take_back(child, SystemHost(), SystemClock())
 

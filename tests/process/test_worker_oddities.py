@@ -110,6 +110,17 @@ def test_each_status_and_each_signal_is_told_as_it_was(site: Site) -> None:
             assert {key: job["result"][key] for key in expect} == expect
 
 
+def test_a_person_is_told_why_a_job_failed_and_where_the_rest_is(site: Site) -> None:
+    site.role("builder", shell("echo the reason; sleep 60"), timeout_s=0.5)
+    site.add("a")
+
+    out, err = site.worker("--once").communicate(timeout=PATIENCE_S)
+
+    assert 'how="was ended, for it ran longer than 0.5 s"' in err
+    assert out == "worker.builder.1: 1 failed\n  what it said: latchboard queue show a --root " + f"{site.root}\n"
+    assert "the reason" in site.command("queue", "show", "a").stdout
+
+
 def test_a_daemon_that_leaves_its_group_and_keeps_the_output_holds_up_nobody(site: Site) -> None:
     """It is out of reach, as documented; its job is done all the same, and so is the next one."""
     (site.root / "deaf.py").write_text(DEAF)
@@ -174,7 +185,7 @@ def test_a_worker_ends_in_its_time_also_where_nobody_gets_the_guard(site: Site, 
 
     guard.channel.send(go=True)
     assert (status, is_there(pid)) == (0, False)
-    assert took_s < 9.5
+    assert took_s < 15  # its grace and 10 s are promised, on a machine that does nothing else
     site.let_go("a")
     site.once()
     assert site.job("a")["attempts"][0]["error"].startswith("its worker ended")

@@ -184,6 +184,8 @@ def fix_queue(shop: Shop, queue: Queue, name: str, *, dry_run: bool) -> list[Dee
         keys = queue.look()
     except ProtocolError:
         return []  # the store is to be repaired first
+    except CoordinationError as exc:
+        return [Deed("fix", "the work queue is looked at", why_not=exc.message)]
     words = {key: f"the record {key} is made what the jobs of the queue say" for key in keys}
     if dry_run or not words:
         return [Deed("fix", what) for what in words.values()]
