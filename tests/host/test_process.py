@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.host import system as system_module
-from latchboard.host.process import end_process
+from latchboard.host.process import DYING_WAIT_S, end_process
 from latchboard.host.system import SystemHost
 from latchboard.testing import FakeHost, ManualClock
 
@@ -242,6 +242,42 @@ def test_who_ends_between_two_signals_was_ended_by_the_first() -> None:
 
     assert (ending.is_gone, ending.by, ending.why) == (True, "TERM", "")
     assert [signal for _, signal in machine.signals] == ["TERM"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_one_that_cannot_be_read_any_more_gets_no_signal_and_is_waited_for(at: int) -> None:
+    """Somebody else has killed it: its memory goes first, and a busy machine takes its time with the rest."""
+    machine = FakeHost()
+    victim = machine.spawn()
+    machine.dress(victim, on_term="ignores")
+    said: list[str] = []
+
+    class Busy(ManualClock):
+        def wait(self, readables: Iterable[Any], timeout_s: float | None) -> bool:
+            if "unreadable" in said:
+                machine.kill(victim)
+            return super().wait(readables, timeout_s)
+
+    def why_not() -> str:
+        said.append("unreadable" if len(said) + 1 == at else "")
+        return said[-1]
+
+    ending = end_process(machine, Busy(), victim, why_not=why_not)
+
+    assert (ending.is_gone, ending.by, ending.why) == ((True, None, "dead") if at == 1 else (True, "TERM", ""))
+    assert [signal for _, signal in machine.signals] == ["TERM"] * (at - 1)
+
+
+def test_one_that_cannot_be_read_and_stays_is_left_after_two_seconds() -> None:
+    machine, clock = FakeHost(), ManualClock()
+    victim = machine.spawn()
+    before_s = clock.now().mono_s
+
+    ending = end_process(machine, clock, victim, why_not=lambda: "unreadable")
+
+    assert (ending.is_gone, ending.by, ending.why) == (False, None, "unreadable")
+    assert clock.now().mono_s - before_s == pytest.approx(DYING_WAIT_S, abs=0.1)
+    assert (machine.signals, machine.verdict(victim)) == ([], "live")
 
 
 class Taken(SystemHost):

@@ -160,7 +160,7 @@ class Starting:
         deadline_s = began_s + self._start_wait_s
         before = before or self._remembered()
         how: How = "started"
-        refused, pause_s = None, _FIRST_PAUSE_S
+        refused, pause_s, is_another = None, _FIRST_PAUSE_S, False
         while True:
             standing = self._looking.look(holder=refused.get("pid") if refused else None)
             state = standing.state
@@ -175,10 +175,12 @@ class Starting:
             elif standing.condition in ("silent", "unrecorded"):
                 self._wait_for(standing, deadline_s)
             else:
+                if is_another:  # by how it stands now: it may have changed as long as the last one took
+                    self._check_patience(standing, refused, began_s)
                 found, refused = self._start(self._options(before, host, allowed_hosts))
                 if found is not None:
                     return Running(found, how, "")
-                self._check_patience(standing, refused, began_s)
+                is_another = True
                 self._clock.wait([], pause_s)
                 pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
@@ -255,7 +257,7 @@ class Starting:
             StoreError: The registry cannot be used.
         """
         with self._turn():
-            standing = self._looking.look()
+            standing = self._look_at_whole()
             stopped = self._end(standing)
             if stopped.is_gone or standing.condition == "none":
                 self._state_file.remove()
@@ -268,11 +270,21 @@ class Starting:
             DaemonError: It could not be ended, or what `ensure_running` raises.
         """
         with self._turn():
-            standing = self._looking.look()
+            standing = self._look_at_whole()
             self._end_for_good(standing)
             if standing.state is not None and standing.condition == "unrecorded":
                 self._state_file.write(standing.state)  # so that the next one gets its port
             return self._ensure(host, allowed_hosts, standing.state)
+
+    def _look_at_whole(self) -> Standing:
+        """How it stands; one that cannot be read is waited for: somebody else has killed it just now, perhaps."""
+        deadline_s = self._clock.now().mono_s + _ELSEWHERE_S
+        while True:
+            standing = self._looking.look()
+            is_readable = standing.condition != "elsewhere" or standing.place.why != daemon.UNREADABLE
+            if is_readable or self._clock.now().mono_s > deadline_s:
+                return standing
+            self._clock.wait([], _LOOK_S)
 
     def _end_for_good(self, standing: Standing) -> None:
         stopped = self._end(standing)

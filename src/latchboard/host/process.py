@@ -28,7 +28,12 @@ SWEEP_WAIT_S = 1.0
 """The same where many are ended one after the other."""
 KILL_WAIT_S = 2.0
 """How long the kernel may take: a process in an uninterruptible call stays longer, and that is told."""
+DYING_WAIT_S = 2.0
+"""The same for one that cannot be read any more: whoever else killed it, its memory goes first, and the rest of it when
+the machine has time for that."""
 _LOOK_S = 0.02
+_UNREADABLE = "unreadable"
+"""What an asker says of a process whose arguments or program are not to be had (`rules.daemon.UNREADABLE`)."""
 
 GONE = ("dead", "recycled")
 
@@ -76,6 +81,7 @@ def end_process(
         clock: For waiting.
         identity: Which one.
         why_not: Asked before each signal, with the grip already on the process: why it must not get it; "" to go on.
+            With `unreadable` it gets no signal, and is waited for: it may be on its way out already.
         term_wait_s: Between TERM and KILL, seconds.
         kill_wait_s: After KILL, seconds.
         reaps: False for a child whose exit status somebody else in this process waits for: a status is told once.
@@ -116,10 +122,9 @@ def _end(
         if not why:
             why = grip.send(signal)
         if why:
-            verdict = machine.verdict(identity)
-            if verdict not in GONE:
+            if not _has_ended(machine, clock, identity, grip, DYING_WAIT_S if why == _UNREADABLE else 0.0):
                 return Ending(is_gone=False, by=sent, why=why)
-            return Ending(is_gone=True, by=sent, why="" if sent else verdict)
+            return Ending(is_gone=True, by=sent, why="" if sent else machine.verdict(identity))
         sent = signal
         if _has_ended(machine, clock, identity, grip, wait_s):
             return Ending(is_gone=True, by=sent)
