@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from latchboard.compose import Latchboard
-from latchboard.errors import CoordinationError, NothingReady
+from latchboard.errors import CoordinationError, NothingReady, WipLimitReached
 from latchboard.store.port import Change
 from tests.conftest import SOAK
 from tests.process.nursery import Channel, Nursery
@@ -168,3 +169,36 @@ def test_an_owner_that_was_stopped_past_its_lease_is_refused_everything(
     assert (done["status"], [a["outcome"] for a in done["attempts"]]) == ("done", ["expired", "completed"])
     assert problems(board.store) == []
     board.close()
+
+
+@pytest.mark.parametrize("folders", [("one", "two"), ("one", "one")])
+def test_two_boards_of_one_process_share_what_their_folder_says(folders: tuple[str, str], tmp_path: Path) -> None:
+    """Threads claim from two projects at once, or twice from one: each job of each project once."""
+    for folder in {*folders}:
+        (tmp_path / folder).mkdir()
+    boards = [Latchboard(str(tmp_path / folder), settings=SETTINGS, publishes=False) for folder in folders]
+    projects = dict(zip(folders, boards, strict=True))
+    ids = {folder: submit(board, 24) for folder, board in projects.items()}
+    done: dict[str, list[str]] = {folder: [] for folder in folders}
+
+    def work(folder: str, board: Latchboard) -> None:
+        for role in ROLES:
+            while True:
+                try:
+                    claim = board.queue.claim(role, "w", durable=False)
+                    done[folder].append(claim["job"]["id"])
+                    board.queue.complete(claim["job"]["id"], claim["lease"]["token"], durable=False)
+                except WipLimitReached:
+                    continue
+                except NothingReady:
+                    break
+
+    with ThreadPoolExecutor() as pool:
+        for one in [pool.submit(work, *each) for each in [*zip(folders, boards, strict=True)] * 2]:
+            one.result(60)
+
+    assert {folder: sorted(found) for folder, found in done.items()} == {f: sorted(i) for f, i in ids.items()}
+    for folder, board in projects.items():
+        assert check(board, ids[folder]) == {"completed": 24}
+    for board in boards:
+        board.close()
