@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from latchboard.errors import StoreUnavailable
 from latchboard.host.registry import Registry
 from tests.interrupt import is_interrupted_at
 
@@ -100,3 +101,12 @@ def test_a_fifo_in_the_place_of_an_entry_blocks_nobody__failure_3_26(tmp_path: P
     looker.join(10)
 
     assert seen == [b"", b"7\n"]
+
+
+def test_a_project_that_was_moved_away_does_not_come_back_with_a_registry_alone(tmp_path: Path) -> None:
+    registry = Registry(f"{tmp_path}/here", wait_s_max=5.0, look_at_mount=lambda path: None)
+
+    with pytest.raises(StoreUnavailable), registry.at_desk(make=True):
+        pass
+
+    assert list(tmp_path.iterdir()) == []

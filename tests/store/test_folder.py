@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from latchboard.errors import Compacted, CoordinationError, MalformedRecord, StoreError, UnsafeFolder, UsageError
+from latchboard.errors import (
+    Compacted,
+    CoordinationError,
+    MalformedRecord,
+    StoreError,
+    StoreUnavailable,
+    UnsafeFolder,
+    UsageError,
+)
 from latchboard.settings import Settings
 from latchboard.store.files import folder, guard, layout
 from latchboard.store.files.store import FileStore
@@ -378,6 +386,25 @@ def test_moved_folder_is_the_same_store(scene: Scene, tmp_path: Path) -> None:
     assert second - first < 10**6
     assert moved.first_line()["store_id"] == store_id
     moved.store.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_project_that_was_moved_away_does_not_come_back_empty(tmp_path: Path, shared: bool) -> None:
+    """A process that had it open would else make `data` there again, and be told that everything is free."""
+    scene = Scene(tmp_path / "here", settings=Settings(shared=shared))
+    scene.commit(A)
+    scene.root.rename(tmp_path / "moved")
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=f"no project folder {tmp_path}/here") as refused:
+            scene.commit({"locks/b": {}})
+
+    assert refused.value.exit_status == 13
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+    (tmp_path / "moved").rename(scene.root)
+    scene.commit({"locks/b": {}})
+    assert {*A} < {*scene.state()}
+    scene.store.close()
 
 
 # -- rights and modes -------------------------------------------------------------------------------------------------

@@ -233,6 +233,7 @@ class Registry:
             if not make:
                 return None
         try:
+            os.stat(self._root)  # a project that was moved away does not come back there, empty
             os.makedirs(self.path, mode=0o755, exist_ok=True)
             return self._open()
         except OSError as exc:

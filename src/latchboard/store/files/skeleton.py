@@ -3,6 +3,9 @@
 One that a group shares appears at once with its mode bits, whatever the umask: a process that is killed while it makes
 it shuts nobody out (K43, failures 3.27). What it leaves then is a folder whose name ends in `.tmp`, which nobody reads.
 
+Law. The project's own folder is never made: one that was moved away while a process runs would come back there, empty,
+and who works there would be told that everything is free.
+
 Protocol: protocol/layout.md, "Opening".
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 
+from latchboard.errors import StoreUnavailable
 from latchboard.store.files import layout
 
 SHARED_MODE = 0o2770
@@ -20,13 +24,18 @@ _IS_THERE = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 def make(path: str, mode: int) -> None:
-    """Make the folder `path` of a store whose files have `mode`, and the one above it. Raises OSError."""
+    """Make the folder `path` of a store whose files have `mode`, and the one above it.
+
+    Raises:
+        StoreUnavailable: The project's folder, above both, is not there.
+        OSError: The system refused.
+    """
     if os.path.isdir(path):
         return
     above = os.path.dirname(path)
     is_shared = bool(mode & 0o060)
     if not os.path.isdir(above):
-        os.makedirs(os.path.dirname(above), exist_ok=True)
+        _refuse_homeless(os.path.dirname(above))
         if is_shared:
             _appear(above, _prepared(above))
         else:
@@ -37,6 +46,17 @@ def make(path: str, mode: int) -> None:
         _appear(path, temporary)
     else:
         _mkdir(path, 0o700)
+
+
+def _refuse_homeless(root: str) -> None:
+    try:
+        os.stat(root)
+    except FileNotFoundError as exc:
+        raise StoreUnavailable(
+            f"there is no project folder {root}: it was moved or removed",
+            hint="start again where the project is now; nothing was made here",
+            path=root,
+        ) from exc
 
 
 def _mkdir(path: str, mode: int) -> None:
