@@ -23,13 +23,13 @@ _ROLE_OF = {status: role for role, status in rules.READY_STATUS.items()}
 _WORK_OF = {work: status for status, work in rules.WORK_STATUS.items()}
 
 
-def columns(picture: Picture, now: Now, *, cards_count: int = CARDS_COUNT) -> dict[str, Any]:
+def columns(picture: Picture, now: Now, *, cards_count: int | None = CARDS_COUNT) -> dict[str, Any]:
     """The board: a column for each status that there are jobs in, in the order of the table of statuses.
 
     Args:
         picture: The queue.
         now: For what is left of leases.
-        cards_count: Jobs shown of each column; the others are counted.
+        cards_count: Jobs shown of each column; the others are counted. None: all are shown.
 
     Returns:
         `{"revision", "jobs_count", "columns": [{"status", "role", "is_work", "count", "jobs": [card]}], "roles": {role:
@@ -57,7 +57,7 @@ def _ordered(by_status: dict[str, list[Job]]) -> list[tuple[str, list[Job]]]:
     return [(status, by_status[status]) for status in rules.NEXT if status in by_status]
 
 
-def _column(picture: Picture, status: str, found: list[Job], now: Now, cards_count: int) -> dict[str, Any]:
+def _column(picture: Picture, status: str, found: list[Job], now: Now, cards_count: int | None) -> dict[str, Any]:
     if status in rules.WORK_STATUS:
         found.sort(key=lambda job: (bool(job["waits_for"]), job["ready_at"] or "", job["priority"], job["number"]))
     elif status not in _WORK_OF:

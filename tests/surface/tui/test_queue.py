@@ -95,6 +95,33 @@ def test_a_damaged_queue_is_said_and_the_rest_goes_on(scene: Scene) -> None:
     scene.run(steps)
 
 
+def test_a_job_that_cannot_be_read_is_said_until_it_is_mended(scene: Scene) -> None:
+    scene.board.queue.submit([{"role": "builder", "title": "T", "id": name} for name in ("a", "b")], by="lead")
+    good = scene.board.store.read("jobs/b").get("jobs/b")
+    scene.board.store.transact(lambda view: view.put("jobs/b", {"id": 5}), who="x")
+
+    async def steps(app: Board, pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: "jobs/b" in said(app))
+        assert [one["id"] for one in app._news.jobs] == ["a"]
+        scene.board.store.transact(lambda view: view.put("jobs/b", good), who="x")
+        await until(pilot, lambda: "jobs/b" not in said(app))
+        assert [one["id"] for one in app._news.jobs] == ["a", "b"]
+
+    scene.run(steps)
+
+
+def test_a_filter_finds_any_job(scene: Scene) -> None:
+    drafts = [{"role": "builder", "title": f"Build part p{at}"} for at in range(300)]
+    scene.board.queue.submit(drafts, by="lead", durable=False)
+
+    async def steps(app: Board, pilot: Pilot[int]) -> None:
+        await pilot.press("7", "slash", *"p299", "enter")
+        await until(pilot, lambda: "1 of 300" in said(app))
+        assert "Build part p299" in said(app)
+
+    scene.run(steps)
+
+
 @pytest.mark.parametrize("size", [(120, 33), (60, 24), (40, 10)])
 def test_the_queue_is_a_key_away_on_every_screen(scene: Scene, size: tuple[int, int]) -> None:
     scene.busy()

@@ -262,7 +262,7 @@ class Board(App[int]):
         self._fill(met, len(picture.conflicts), lambda: listing.conflicts(picture.conflicts, wanted))
         self._fill(mail, len(self._news.threads), lambda: listing.threads(self._news.threads, wanted))
         self._fill(past, len(self._news.events), lambda: listing.events(self._news.events, wanted))
-        self._fill(queue, self._news.jobs_count, lambda: listing.jobs(self._news.jobs, wanted))
+        self._fill(queue, len(self._news.jobs), lambda: listing.jobs(self._news.jobs, wanted))
         self._say_head()
         self._say_trouble()
         self._bar.say(self._panes, self._number)

@@ -19,7 +19,7 @@ from latchboard.errors import Compacted, CoordinationError, MalformedRecord
 from latchboard.surface.tui.picture import EMPTY, Decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from latchboard.compose import Latchboard
@@ -40,8 +40,6 @@ _EVENTS_COUNT_MAX = 5000
 """Of one reading: so that a storm of commits is drawn, not waited for."""
 _THREADS_COUNT = 200
 _MAIL_PAUSE_S_MIN = 1.0
-_CARDS_COUNT = 200
-"""Jobs of each status."""
 _NOTE_S = 30.0
 _DAMAGE_PAUSE_S_MIN = 10.0
 _DAMAGE_PAUSES = 500
@@ -58,12 +56,12 @@ class News:
         damaged: Records that cannot be read: key and reason.
         events: Of late, newest first, each with its sentence.
         threads: Conversations, the one with the newest message first.
-        jobs: Of the queue, by status; of each status some. jobs_count: all of them.
+        jobs: Of the queue, by status; all of them, for a filter finds any.
         trouble: Why the picture may be old; empty: it is not.
         note: Something about the store itself that must be said once.
     """
 
-    __slots__ = ("damaged", "events", "jobs", "jobs_count", "note", "picture", "threads", "trouble")
+    __slots__ = ("damaged", "events", "jobs", "note", "picture", "threads", "trouble")
 
     def __init__(self) -> None:
         self.picture: Picture = EMPTY
@@ -71,7 +69,6 @@ class News:
         self.events: Sequence[Told] = ()
         self.threads: Sequence[dict[str, Any]] = ()
         self.jobs: Sequence[dict[str, Any]] = ()
-        self.jobs_count = 0
         self.trouble = ""
         self.note = ""
 
@@ -111,6 +108,7 @@ class Reader:
         self._jobs_due = True
         self._jobs_at_s = 0.0
         self._damaged: dict[str, dict[str, Any]] = {}
+        self._jobs_damaged: dict[str, dict[str, Any]] = {}
         self._damage_at_s = 0.0
         self._is_stopping = False
         self._woken, self._waker = os.pipe()
@@ -155,8 +153,9 @@ class Reader:
             trouble = self._look()
             news = News()
             news.picture, news.threads = self._news.picture, self._news.threads
-            news.jobs, news.jobs_count = self._news.jobs, self._news.jobs_count
-            news.damaged = list(({one["key"]: one for one in news.picture.damaged} | self._damaged).values())
+            news.jobs = self._news.jobs
+            seen = {one["key"]: one for one in news.picture.damaged}
+            news.damaged = list((seen | self._damaged | self._jobs_damaged).values())
             news.events = tuple(reversed(self._events))
             news.trouble = trouble
             news.note = (
@@ -241,14 +240,15 @@ class Reader:
             return
         from latchboard.workqueue.columns import columns
 
+        found: list[dict[str, Any]] = []
         try:
-            found = columns(self._board.queue.look(), now, cards_count=_CARDS_COUNT)
+            look = self._board.queue.look()
+            found = columns(look, now, cards_count=None)["columns"]
+            self._jobs_damaged = _told(look.damaged)
         except MalformedRecord as exc:
-            self._damaged[exc.fields["key"]] = {name: str(exc.fields.get(name)) for name in ("key", "reason")}
-            found = {"columns": [], "jobs_count": 0}
-        self._news.jobs = [job for column in found["columns"] for job in column["jobs"]] or ()
-        self._news.jobs_count = found["jobs_count"]
-        self._jobs_due = False
+            self._jobs_damaged = _told([exc])
+        self._news.jobs = [job for column in found for job in column["jobs"]] or ()
+        self._jobs_due = bool(self._jobs_damaged)  # what is mended is not always told as something about a job
         self._jobs_at_s = self._now_s() + max(_MAIL_PAUSE_S_MIN, _PAUSES * (self._now_s() - now.mono_s))
 
     def _look_for_damage(self) -> None:
@@ -261,8 +261,7 @@ class Reader:
         snapshot = self._board.store.read(*_COLLECTIONS)
         for collection in _COLLECTIONS:
             snapshot.scan(collection, damaged=damaged)
-        found = [{name: str(exc.fields.get(name)) for name in ("key", "reason")} for exc in damaged]
-        self._damaged = {one["key"]: one for one in found}
+        self._damaged = _told(damaged)
         now_s = self._now_s()
         self._damage_at_s = now_s + max(_DAMAGE_PAUSE_S_MIN, _DAMAGE_PAUSES * (now_s - began_s))
 
@@ -302,3 +301,9 @@ class Reader:
 
     def _now_s(self) -> float:
         return self._board.clock.now().mono_s
+
+
+def _told(damaged: Iterable[MalformedRecord]) -> dict[str, dict[str, Any]]:
+    """Records that cannot be read, by key."""
+    found = [{name: str(exc.fields.get(name)) for name in ("key", "reason")} for exc in damaged]
+    return {one["key"]: one for one in found}
