@@ -64,3 +64,7 @@ def test_an_empty_queue_is_an_empty_picture() -> None:
 
     assert pictures.mermaid(empty) == ["flowchart LR"]
     assert pictures.dot(empty)[-1] == "}"
+
+
+def test_dot_shows_an_entity_as_it_stands_in_the_title() -> None:
+    assert any("R&amp;D &amp;lt;" in line for line in pictures.dot(graph("R&D &lt;", "b", "c")))

@@ -111,7 +111,7 @@ class Entering:
         def put(desk: Desk) -> None:
             before = desk.limits or {"roles": {}, "total": None}
             roles = {**before["roles"], **{role: n for role, n in limits.items() if role != "total"}}
-            after = {**before, "roles": roles, "total": limits.get("total", before["total"])}
+            after = {**before, "roles": roles, "total": limits.get("total", before.get("total"))}
             if limits and after != before:
                 desk.view.put(LIMITS, after)
             kept = desk.view.get(EXTRA) or {}
@@ -164,7 +164,7 @@ def _claim(desk: Desk, job: Job, task: Task) -> None:
         )
     said = task["lease"]
     ttl_s, token = float(said["ttl_seconds"]), desk.view.revision
-    lease: Any = {name: said[name] for name in files.LEASE_FIELDS if name != "token"}
+    lease: Any = {name: said[name] for name in files.LEASE_FIELDS if name in said and name != "token"}
     lease |= {"task_id": job["id"], "role": job["role"], "ttl_seconds": ttl_s, "token": token}
     taken = desk.files.take(job, said["owner"], ttl_s, desk.active) if job["files"] else {}
     if taken is None:

@@ -6,6 +6,7 @@ from latchboard.errors import MalformedRecord, UsageError
 from latchboard.queue_file.entering import EXTRA
 from latchboard.rules import queue_file as files
 from latchboard.rules import workqueue_lease as leases
+from latchboard.workqueue.lines import malformed
 from latchboard.workqueue.looking import Picture
 
 TYPE_CHECKING = False
@@ -28,13 +29,15 @@ class Ours:
     """
 
     def __init__(self, store: Store) -> None:
-        """Read it. Raises MalformedRecord: of a job that cannot be read a file would say that it was taken out."""
+        """Read it. Raises MalformedRecord, also of one job: a file would say that it was taken out."""
         self.picture = Picture(store)
         if self.picture.damaged:
             raise self.picture.damaged[0]
         active = self.picture.active
         self.tasks = {job_id: files.task_of(job, active.get(job_id)) for job_id, job in self.picture.jobs.items()}
         self.extra: dict[str, Any] = (store.read(EXTRA).get(EXTRA) or {}).get("extra", {})
+        if not isinstance(self.extra, dict):
+            raise malformed(EXTRA, "extra is no object")
 
     def limits_set(self) -> dict[str, Any]:
         """The limits that somebody has set, by role and `total`."""
@@ -94,7 +97,8 @@ def wrong(path: str, reason: str, hint: str = "") -> MalformedRecord:
 
 
 def _limits(limits: dict[str, Any]) -> dict[str, Any]:
-    return {**limits["roles"], **({} if limits["total"] is None else {"total": limits["total"]})}
+    total = limits.get("total")  # another writer's record may not say it
+    return {**limits["roles"], **({} if total is None else {"total": total})}
 
 
 def _is_live(one: Task, now: Now) -> bool:

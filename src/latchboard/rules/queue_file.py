@@ -265,7 +265,7 @@ def limits_said(limits: dict[str, Any] | None, before: dict[str, Any] | None) ->
     """`wip_limits` of a file: the five founding roles, and whatever else the queue or the file has."""
     roles = [*dict.fromkeys([*(before or {}), *queue.WIP_LIMITS, *(limits["roles"] if limits else {})])]
     said: dict[str, Any] = {role: queue.limit(limits, role) for role in roles if role != "total"}
-    total = limits["total"] if limits else None
+    total = limits.get("total") if limits else None
     return {**said, "total": total} if total is not None or "total" in (before or {}) else said
 
 

@@ -114,7 +114,7 @@ def _unclaimed(job: Job, at: str) -> Job:
 
 
 def _numbers(made: Plan, known: dict[str, Job], records: Mapping[str, Any]) -> None:
-    """The number of the newest job, and the limits."""
+    """The number of the newest job, the limits, and what a queue file says beside."""
     newest = max((job["number"] for job in known.values()), default=0)
     value = records.get("queue/numbers", {"submitted": 0})
     submitted = value.get("submitted") if value is not None else None
@@ -126,6 +126,10 @@ def _numbers(made: Plan, known: dict[str, Job], records: Mapping[str, Any]) -> N
         if limits is None or rules.check_limits(limits):
             made.faults["queue/limits"] = "it cannot be read"
             made.records["queue/limits"] = None
+    beside = records.get("queue/file", {})
+    if beside is None or not isinstance(beside.get("extra", {}), dict):
+        made.faults["queue/file"] = "it cannot be read"
+        made.records["queue/file"] = None
 
 
 def _lines(made: Plan, found: Mapping[str, Job], known: dict[str, Job], records: Mapping[str, Any]) -> None:
