@@ -185,15 +185,20 @@ def is_id(job_id: object) -> bool:
     return type(job_id) is str and 0 < len(job_id) <= ID_CHARS_MAX and job_id[0] not in "._-" and _ID.issuperset(job_id)
 
 
-def check_id(job_id: object) -> str:
-    """The id, if it can be one. Raises UsageError."""
+def check_id(job_id: object, *, hint: str = "`latchboard queue list` shows what there is") -> str:
+    """The id, if it can be one. Raises UsageError with this hint."""
     if not is_id(job_id):
         raise UsageError(
             f"a job's id is 1 to {ID_CHARS_MAX} of A-Z, a-z, 0-9, dot, _ and -, with a letter or a digit in front, "
             f"not {job_id!r:.80}",
-            hint="leave it out and the queue gives one",
+            hint=hint,
         )
     return str(job_id)
+
+
+def with_article(role: str) -> str:
+    """`a builder`, `an integrator`."""
+    return f"an {role}" if role.startswith(("a", "e", "i", "o", "u")) else f"a {role}"
 
 
 def ready_status(role: str) -> str:

@@ -68,7 +68,7 @@ def compose(draft: dict[str, Any], *, job_id: str, number: int, by: str, at: str
     role = rules.check_role(draft.get("role"))
     dependencies = _ids(draft, "dependencies", job_id)
     job: Job = {
-        "id": rules.check_id(job_id),
+        "id": rules.check_id(job_id, hint="leave it out and the queue gives one"),
         "number": number,
         "title": _title(draft.get("title")),
         "role": role,
@@ -95,9 +95,14 @@ def compose(draft: dict[str, Any], *, job_id: str, number: int, by: str, at: str
 
 
 def _title(title: object) -> str:
-    if not isinstance(title, str) or not title.strip() or len(title) > TITLE_CHARS_MAX:
-        raise UsageError(f"a title is 1 to {TITLE_CHARS_MAX} characters, not {title!r:.80}")
+    if not isinstance(title, str) or not title.strip() or len(title) > TITLE_CHARS_MAX or not _is_unicode(title):
+        raise UsageError(f"a title is 1 to {TITLE_CHARS_MAX} characters of Unicode, not {title!r:.80}")
     return title
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: the bytes of a command line that are no text come as half a character each."""
+    return text.encode("utf-8", "ignore").decode() == text
 
 
 def _list(draft: dict[str, Any], field: str) -> list[str]:
@@ -122,7 +127,7 @@ def _time(text: object) -> str | None:
     try:
         return iso(parse_iso(text))  # type: ignore[arg-type]  # it refuses what is no text
     except ValueError as exc:
-        raise UsageError(f"ready_at: {exc}") from exc
+        raise UsageError(f"ready_at: {exc}", hint="such as 2026-11-21T06:00:00Z") from exc
 
 
 def check_count(name: str, value: object, least: int, most: int) -> int:
@@ -170,20 +175,38 @@ def step(job: Job, event: str, *, at: str, to: str | None = None) -> Job:
         WrongStatus: The table does not have it in this status.
     """
     if not rules.may(job["status"], event, to):
-        raise wrong_status(job, event, to)
+        can = rules.NEXT[job["status"]].get(event, ())
+        why = f"become {to}, but {', '.join(can)}" if can else f"be {_DONE.get(event, event)}"
+        raise wrong_status(job, event, f"{job['id']} is {job['status']}: it cannot {why}")
     target = to if to is not None else rules.NEXT[job["status"]][event][0]
     return {**job, "status": target, "changed_at": at}
 
 
-def wrong_status(job: Job, event: str, to: str | None = None) -> WrongStatus:
+_DONE = {
+    "claim": "claimed",
+    "renew": "renewed",
+    "complete": "completed",
+    "fail": "failed",
+    "expire": "expired",
+    "release": "released",
+    "block": "blocked",
+    "cancel": "cancelled",
+    "accept": "accepted",
+    "unblock": "unblocked",
+    "requeue": "brought back",
+}
+"""What each event of the table has done to a job."""
+
+
+def wrong_status(job: Job, event: str, why: str, **fields: Any) -> WrongStatus:
     """The error for an event that a status does not have."""
-    become = f" and become {to}" if to is not None else ""
     return WrongStatus(
-        f"{job['id']} is {job['status']}: it cannot {event}{become}",
+        why,
         hint=f"`latchboard queue show {job['id']}` tells where it is",
         job=job["id"],
         status=job["status"],
         event=event,
+        **fields,
     )
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from latchboard.errors import NothingReady, NotReady, WipLimitReached
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
+from latchboard.workqueue import refusing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def claim(
     if job_id is not None:
         job = desk.job(job_id)
         if not rules.may(job["status"], "claim") or job["role"] != role:
-            return jobs.wrong_status(job, f"be claimed by a {role}")
+            return refusing.wrong_turn(desk, job, role)
         if job["waits_for"] or job["ready_at"] is not None:
-            return not_ready(job)
-    if why := _full(desk, role):
+            return refusing.not_ready(job)
+    if why := refusing.full(desk, role):
         return why
     in_line = islice(desk.line(f"ready.{role}").places(), _PASSED_COUNT_MAX)  # a sheet is read when it is come to
     ids: Iterable[str] = [job_id] if job_id is not None else (place[2] for place in in_line)
@@ -55,7 +55,7 @@ def claim(
         held.append(one)
         if desk.files.place(job) is not None:
             taken_names.update(job["files"])
-    return _nothing_ready(desk, role, held)
+    return refusing.nothing_ready(desk, role, held)
 
 
 def _is_passed(desk: Desk, job: Job, taken_names: set[str], *, is_enough: bool) -> bool:
@@ -80,40 +80,3 @@ def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claim
     desk.put(job, after)
     desk.put_claim(lease)
     return {"job": after, "lease": lease}
-
-
-def _full(desk: Desk, role: str) -> WipLimitReached | None:
-    full = rules.full(desk.limits, desk.active, role)
-    if full is None:
-        return None
-    whose = f"of role {full['role']}" if full["role"] else "in all"
-    return WipLimitReached(
-        f"{full['in_progress']} jobs {whose} are in progress; at most {full['limit']}",
-        hint="wait until one is completed, or raise the limit",
-        **full,
-    )
-
-
-def _nothing_ready(desk: Desk, role: str, held: list[str]) -> NothingReady:
-    """No job could be claimed; says when to look again, if only time is missing."""
-    later = desk.first("later", 1)
-    why = f": the files of {', '.join(held[:3])} are not free" if held else ""
-    return NothingReady(
-        f"no job is ready for a {role}{why}",
-        hint="`latchboard queue list` shows what there is, `latchboard queue graph` what it waits for",
-        role=role,
-        held=held,
-        ready_at=desk.standing(later[0][2], "later")["ready_at"] if later else None,
-    )
-
-
-def not_ready(job: Job) -> NotReady:
-    """The error for a job that waits for others, or for its time."""
-    waits = ", ".join(job["waits_for"][:5]) or job["ready_at"]
-    return NotReady(
-        f"{job['id']} waits for {waits}",
-        hint="`latchboard queue graph` shows the whole way",
-        job=job["id"],
-        waits_for=job["waits_for"],
-        ready_at=job["ready_at"],
-    )

@@ -101,7 +101,11 @@ class Desk:
         if lease is None or lease["token"] != token or job["token"] != token:
             past = [attempt for attempt in job["attempts"] if attempt["token"] == token]
             ended = f": it ended ({past[-1]['outcome']}) at {past[-1].get('ended_at')}" if past else ""
-            now_with = f"; {lease['owner']} works on it now" if lease is not None else f"; it is {job['status']}"
+            now_with = (
+                f"; {lease['owner']} works on it since {lease['started_at']}"
+                if lease is not None
+                else f"; it is {job['status']}"
+            )
             raise StaleToken(
                 f"token {token} is not that of a claim of {job_id}{ended}{now_with}",
                 hint="stop working on it, and claim again",

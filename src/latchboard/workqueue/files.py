@@ -34,14 +34,19 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """The locks of one transaction, for jobs."""
+    """The locks of one transaction, for jobs.
 
-    __slots__ = ("_locks", "_place_s", "_table")
+    Attributes:
+        blocked_by: Who is in the way of jobs that could not be taken, by job.
+    """
+
+    __slots__ = ("_locks", "_place_s", "_table", "blocked_by")
 
     def __init__(self, locks: Locks, view: View) -> None:
         self._locks = locks
         self._place_s = locks.settings.queue_place_s
         self._table = Table(view, view.now, locks.host.verdict, locks.host.me())
+        self.blocked_by: dict[str, list[dict[str, Any]]] = {}
 
     def take(self, job: Job, owner: str, ttl_s: float, claims: dict[str, Lease]) -> dict[str, int] | None:
         """Make the owner the holder of every file of a job: name to token; None: one is not free, and it has a place.
@@ -64,7 +69,8 @@ class Files:
         except MalformedRecord:
             return None  # it counts as held: another job may be claimed, and whoever looks at this one is told
         if holders or waiters or _has_one(claims.values(), owner, request):
-            self._stand(job, request, place, table.refusal(request, holders, waiters).facts())
+            self.blocked_by[job["id"]] = facts = table.refusal(request, holders, waiters).facts()
+            self._stand(job, request, place, facts)
             table.settle([want["name"] for want in request.wants])
             return None
         if place is not None:

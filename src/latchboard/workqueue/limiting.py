@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def set_limits(desk: Desk, roles: Mapping[str, int | None], total: int | Literal["keep"] | None) -> dict[str, Any]:
     """Change limits, as `WorkQueue.set_limits` says; what they are then. Raises UsageError."""
+    if "total" in roles:
+        raise UsageError("total is no role: it is that of all of them", hint="`latchboard queue limits --total 6`")
     before = desk.limits or {"roles": {}, "total": None}
     known = {role: limit for role, limit in {**before["roles"], **roles}.items() if limit is not None}
     after = {**before, "roles": known, "total": before.get("total") if total == "keep" else total}

@@ -18,8 +18,9 @@ from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
 from latchboard.rules.agent import check_agent
-from latchboard.workqueue.claiming import claim, not_ready
+from latchboard.workqueue.claiming import claim
 from latchboard.workqueue.desk import ACTIVE, LIMITS, Desk
+from latchboard.workqueue.refusing import not_ready
 from latchboard.workqueue.returning import Returning
 
 TYPE_CHECKING = False

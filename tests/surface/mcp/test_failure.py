@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from latchboard.clock import Now
-from latchboard.errors import CoordinationError, LockHeld, UsageError
+from latchboard.errors import (
+    CoordinationError,
+    LockHeld,
+    NothingReady,
+    NotReady,
+    UsageError,
+    WipLimitReached,
+    WrongStatus,
+)
 from latchboard.surface.mcp import failure
 
 NOW = Now(1795229464.0, 100.0, "boot")
@@ -24,6 +32,11 @@ NOW = Now(1795229464.0, 100.0, "boot")
 )
 def test_hints_name_tools_where_there_are_tools(hint: str, shown: str) -> None:
     assert failure.facts(UsageError("no", hint=hint), NOW)["hint"] == shown
+
+
+@pytest.mark.parametrize("kind", [NothingReady, NotReady, WipLimitReached, WrongStatus])
+def test_who_gets_no_job_is_sent_to_no_command_line(kind: type[CoordinationError]) -> None:
+    assert "latchboard" not in failure.facts(kind("no", hint="`latchboard queue list`"), NOW)["hint"]
 
 
 def test_who_is_in_the_way_until_when() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latchboard.rules.workqueue import with_article
 from latchboard.surface.cli import wording
 from latchboard.surface.cli.answer import printable
 
@@ -149,7 +150,7 @@ def _job(event: Event) -> str:
     )
     if what == "submitted":
         waits = f", after {wording.listing(event['waits_for'])}" if event["waits_for"] else ""
-        return f"{said} for a {_name(event, 'role')}: {printable(event['title'])}{waits}"
+        return f"{said} for {with_article(_name(event, 'role'))}: {printable(event['title'])}{waits}"
     if what == "claimed":
         return f"{said}: {printable(event['title'])}{_bracketed(_token(event))}"
     if what in ("failed", "expired"):
@@ -183,6 +184,6 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "message.acked": lambda e: _message(e, "acknowledged"),
     "message.dead": lambda e: f"{_name(e, 'id')} from {_name(e, 'from')} expired before {_name(e, 'to')} read it",
     **{f"job.{what}": _job for what in _JOB_EVENTS},
-    "job.ready": lambda e: f"{_name(e, 'job')} is ready for a {_name(e, 'role')}: {printable(e['title'])}",
+    "job.ready": lambda e: f"{_name(e, 'job')} is ready for {with_article(_name(e, 'role'))}: {printable(e['title'])}",
     "file.written": lambda e: f"{_name(e, 'agent')} wrote {_name(e, 'name')}{_bracketed(_token(e))}",
 }

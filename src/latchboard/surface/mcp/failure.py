@@ -27,6 +27,10 @@ _HINTS = {
     "lock-held": "work on something else, stand in line with `wait`, or ask for it with `handoff_request`",
     "wait-ended": "work on something else, wait longer, or ask for it with `handoff_request`",
     "handoff-declined": "work on something else, or stand in line with `wait`",
+    "nothing-ready": "ask again later, or for another role",
+    "wip-limit-reached": "ask again when one of them is completed",
+    "not-ready": "ask again when that is done, and claim another one meanwhile",
+    "wrong-status": "claim another one; leave `job` out for the first that is ready",
 }
 _COMMAND = re.compile(r"`latchboard (handoff )?(\w+)[^`]*`")
 _ANSWERS = {"grant": "handoff_answer", "decline": "handoff_answer", "request": "handoff_request", "list": "inbox"}

@@ -41,9 +41,12 @@ def _limit(word: str) -> tuple[str, int | None]:
 
 def _number(text: str) -> int:
     try:
-        return kind.number(text)
+        found = kind.number(text)
     except ValueError as exc:
         raise UsageError(str(exc), hint="such as builder=4, or builder=default") from exc
+    if found > rules.WIP_LIMIT_MAX:
+        raise UsageError(f"{found} is more than {rules.WIP_LIMIT_MAX}, the highest limit there is")
+    return found
 
 
 VERBS = (

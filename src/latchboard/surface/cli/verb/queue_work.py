@@ -26,7 +26,7 @@ def read_json(name: str, text: str | None) -> Any:
     try:
         found = decode(f'{{"value":{text}}}')
     except ValueError as exc:
-        raise UsageError(f"--{name} is no JSON: {text!r:.80}", hint="put it into single quotes") from exc
+        raise UsageError(f"--{name} is no JSON ({exc}): {text!r:.80}", hint="put it into single quotes") from exc
     if list(found) != ["value"]:
         raise UsageError(f"--{name} is no JSON: {text!r:.80}", hint="put it into single quotes")
     return found["value"]
