@@ -109,7 +109,10 @@ def test_limits_are_shown_and_set(cli: Cli) -> None:
     assert (facts["roles"]["builder"]["limit"], facts["roles"]["painter"]["limit"], facts["total"]) == (3, 0, None)
 
 
-@pytest.mark.parametrize("words", [["builder"], ["builder=-1"], ["Builder=1"], ["builder=x"], ["--total", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [["builder"], ["builder=-1"], ["Builder=1"], ["builder=x"], ["--total", "x"], ["total=3"], ["builder=100001"]],
+)
 def test_what_is_no_limit_is_refused(cli: Cli, words: list[str]) -> None:
     assert cli("queue", "limits", *words, "--agent", "lead").status == 2
 
@@ -123,3 +126,28 @@ def test_a_token_must_be_shown(cli: Cli) -> None:
     add(cli, "builder", "a")
 
     assert "no token was given" in cli("queue", "complete", "job-1").err
+
+
+def test_a_job_is_shown_with_who_works_on_it_until_when_and_what_came_of_it(cli: Cli) -> None:
+    add(cli, "builder", "a", "--payload", '{"ask": [1]}', "--then", "tester")
+    token = str(claim(cli)["lease"]["token"])
+
+    at_work = cli("queue", "show", "job-1").out
+    cli("queue", "complete", "job-1", "--token", token, "--result", f'"{"x" * 400}"')
+    after = cli("queue", "show", "job-1").out
+    cli("queue", "block", "job-1", "--reason", "waits for\ta decision", "--agent", "lead")
+
+    assert "  role builder, then tester, priority 50\n  b1 works on it since " in at_work
+    assert " unless renewed\n" in at_work
+    assert f"  token {token}\n" in at_work
+    assert '  payload: {"ask":[1]}\n' in at_work
+    assert f'  result: "{"x" * 299}...\n' in after
+    assert "  because: waits for\\ta decision\n" in cli("queue", "show", "job-1").out
+
+
+def test_a_claim_whose_lease_is_over_says_so(cli: Cli) -> None:
+    add(cli, "builder", "a")
+    claim(cli, "builder", "--ttl-s", "5")
+    cli.clock.advance(6)
+
+    assert "its lease is over: the next claim ends it" in cli("queue", "show", "job-1").out

@@ -220,6 +220,7 @@ def test_a_bar_is_drawn_where_a_person_looks_and_nothing_is_left_of_it(monkeypat
     watched, asked = Watched(), Asked()
     monkeypatch.setattr(sys, "stderr", watched)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
 
     with Progress(asked, "importing") as progress:  # type: ignore[arg-type]
         progress(2500, 10_000)
@@ -228,6 +229,19 @@ def test_a_bar_is_drawn_where_a_person_looks_and_nothing_is_left_of_it(monkeypat
     assert "importing [#######-----------------------] 2,500 of 10,000" in watched.written
     assert watched.written.endswith("10,000 of 10,000\r\x1b[K")
     assert asked.checked == 2
+
+
+@pytest.mark.parametrize(("columns", "cells"), [(60, 30), (50, 20), (20, 0)])
+def test_a_bar_is_no_longer_than_a_line(monkeypatch: pytest.MonkeyPatch, columns: int, cells: int) -> None:
+    watched, asked = Watched(), Asked()
+    monkeypatch.setattr(sys, "stderr", watched)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    with Progress(asked, "importing") as progress:  # type: ignore[arg-type]
+        progress(10_000, 10_000)
+
+    assert watched.written == f"\r\x1b[Kimporting [{'#' * cells}] 10,000 of 10,000\r\x1b[K"
 
 
 def test_a_bar_is_not_drawn_for_a_program_and_its_end_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shutil import get_terminal_size
 
 from latchboard.surface.cli.answer import is_watched
 
@@ -37,9 +38,11 @@ class Progress:
     def __call__(self, done: int, of: int) -> None:
         """So much is done."""
         if self._draws:
-            filled = _CELLS * done // max(of, 1)
-            bar = "#" * filled + "-" * (_CELLS - filled)
-            self._put(f"\r\x1b[K{self._what} [{bar}] {done:,} of {of:,}")
+            said = f"{done:,} of {of:,}"
+            cells = min(_CELLS, max(0, get_terminal_size().columns - len(f"{self._what} [] {said}") - 1))
+            filled = cells * done // max(of, 1)
+            bar = "#" * filled + "-" * (cells - filled)
+            self._put(f"\r\x1b[K{self._what} [{bar}] {said}")  # of what does not fit on a line some would be left
             self._is_drawn = True
         self._check()
 

@@ -5,7 +5,10 @@ Protocol: protocol/cli.md, "queue add".
 
 from __future__ import annotations
 
-from latchboard.surface.cli import kind
+from latchboard.codec import encode, sayable
+from latchboard.rules.workqueue import with_article
+from latchboard.rules.workqueue_lease import remaining_s
+from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, argument, option, options
 from latchboard.surface.cli.table import table
@@ -15,8 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.clock import Now
     from latchboard.surface.cli.call import Call
 
+_DATA_CHARS_MAX = 300
 _EVENT = {"blocked": "unblock", "planning_complete": "accept"}
 
 
@@ -29,7 +34,8 @@ def add(call: Call, *, role: str, title: str, payload: str | None, after: tuple[
     job = call.board.queue.submit([draft], by=call.agent)[0]
     call.commits = True
     waits = f"; it waits for {', '.join(job['waits_for'])}" if job["waits_for"] else ""
-    return Answer({"job": job}, [f"added {job['id']}, {job['status']} for a {job['role']}{waits}"])
+    for_whom = with_article(job["role"])
+    return Answer({"job": job}, [f"added {job['id']}, {job['status']} for {for_whom}{waits}"])
 
 
 def listed(call: Call, *, status: str | None, role: str | None) -> Answer:
@@ -53,20 +59,42 @@ def show(call: Call, *, job: str) -> Answer:
     """One job with its claim and its attempts."""
     found = call.board.queue.show(job)
     one, lease = found["job"], found["lease"]
-    lines = [f"{told(one)}: {printable(one['title'])}", f"  role {one['role']}, priority {one['priority']}"]
+    then = f", then {', '.join(one['then'])}" if one["then"] else ""
+    lines = [f"{told(one)}: {printable(one['title'])}", f"  role {one['role']}{then}, priority {one['priority']}"]
+    if one.get("reason"):
+        lines.append(f"  because: {printable(one['reason'])}")
     if lease is not None:
-        lines.append(f"  {printable(lease['owner'])} works on it, token {lease['token']}")
+        lines += _claimed(lease, call.now)
     if one["waits_for"]:
         lines.append(f"  waits for {', '.join(one['waits_for'])}")
     lines += [f"  file {printable(name)}" for name in one["files"]]
     if found["place"] is not None:
         behind = ", ".join(dict.fromkeys(printable(str(by.get("agent"))) for by in found["place"]["blocked_by"]))
         lines.append("  stands in line for its files" + (f", behind {behind}" if behind else ""))
+    lines += [f"  {name}: {_short(one[name])}" for name in ("payload", "result") if one[name] is not None]
     for attempt in one["attempts"]:
         error = f": {printable(attempt['error'])}" if "error" in attempt else ""
         when, who = attempt.get("ended_at", "?"), attempt.get("owner", "?")  # another writer may leave them out
         lines.append(f"  {printable(when)} {printable(attempt['outcome'])} by {printable(who)}{error}")
     return Answer(found, lines)
+
+
+def _claimed(lease: Any, now: Now) -> list[str]:
+    """Who works on it, since when, and until when."""
+    left_s = remaining_s(lease, now)
+    until = (
+        f"until {wording.ahead(left_s, now)} unless renewed"
+        if left_s > 0
+        else "its lease is over: the next claim ends it"
+    )
+    since = wording.ago(lease["started_at"], now)
+    return [f"  {printable(lease['owner'])} works on it since {since}, {until}", f"  token {lease['token']}"]
+
+
+def _short(value: Any) -> str:
+    """JSON on one line, as much of it as one reads; `--json` has the whole."""
+    text = encode({"": sayable(value)})[4:-1]
+    return printable(text if len(text) <= _DATA_CHARS_MAX else f"{text[:_DATA_CHARS_MAX]}...")
 
 
 def retry(call: Call, *, job: str) -> Answer:
