@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
+from latchboard.clock import parse_iso
 from latchboard.errors import UsageError
 from latchboard.host.launching import LOG_BYTES_MAX
 from latchboard.host.system import SystemHost
@@ -134,6 +135,8 @@ def test_a_worker_that_dies_is_started_again_and_counted(crew: Crew) -> None:
     assert (row["state"], row["deaths"], row["pid"]) == ("idle", 3, pid)
     said = crew.say("agents", "status", "builder")
     assert said.returncode == 0 and "signal 9" in said.stdout
+    times = [line.partition(" ")[0] for line in (crew.registry / "agents.log").read_text().splitlines()]
+    assert all(time.endswith("Z") and parse_iso(time) for time in times), "the supervisor's and its workers'"
 
 
 def test_a_worker_that_cannot_start_its_command_is_tried_later_each_time(crew: Crew) -> None:
@@ -223,6 +226,21 @@ def test_without_a_supervisor_a_stop_ends_what_one_left_and_that_alone(crew: Cre
     assert crew.ours() == []
 
 
+def test_a_stop_where_all_were_killed_starts_nobody(crew: Crew) -> None:
+    """As after a restart of the machine: what was wanted then is not wanted any more."""
+    crew.role("builder")
+    crew.role("tester")
+    crew.agents.start()
+    for pid in crew.ours():
+        os.kill(pid, signal.SIGKILL)
+        wait_until_gone(pid)
+
+    stopped = crew.agents.stop(["tester"])
+
+    assert (stopped.supervisor, crew.ours()) == (None, [])
+    assert list(crew.pids(crew.agents.start(["tester"]))) == ["worker.tester.1"]
+
+
 def test_a_supervisor_that_hangs_is_ended_and_its_workers_with_it(crew: Crew) -> None:
     crew.role("builder")
     crew.agents.start()
@@ -266,6 +284,20 @@ def test_nobody_is_signalled_whom_a_record_names_and_who_is_another(crew: Crew) 
     finally:
         stranger.kill()
         stranger.wait()
+
+
+@pytest.mark.parametrize("wrong", ["[roles.builder\n", "roles = 3\n"])
+def test_who_ends_workers_needs_no_configuration(crew: Crew, wrong: str) -> None:
+    """What runs is in the records; a mistake in the file must not keep a person from ending it."""
+    crew.role("builder")
+    crew.agents.start()
+    (crew.root / "latchboard.toml").write_text(wrong)
+
+    said = crew.say("agents", "stop")
+
+    assert (said.returncode, crew.ours()) == (0, []), said
+    assert ("default settings count" in said.stderr) == ("[" in wrong), "where settings cannot be read, that is told"
+    assert crew.say("agents", "start").returncode == 2
 
 
 def test_any_number_of_starts_make_one_supervisor_and_one_worker_each(crew: Crew, nursery: Nursery) -> None:

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
+from tests.process.nursery import PATIENCE_S
 from tests.process.serving import TREE, Project, is_there, wait_until_gone
 
 pytestmark = pytest.mark.process
@@ -85,6 +86,17 @@ def test_people_are_told_what_to_do_next(project: Project) -> None:
     assert said.stdout == f"the daemon (process {pid}) has ended, by SIGTERM, then by SIGKILL\n"
     assert not is_there(pid)
     assert project.command("daemon", "stop").stdout == "no daemon runs\n"
+
+
+def test_who_ends_a_daemon_needs_no_configuration(project: Project) -> None:
+    pid = answer(project, "daemon", "start")["pid"]
+    (project.root / "latchboard.toml").write_text("daemon_port_first =\n")
+
+    said = project.command("daemon", "stop")
+
+    assert said.returncode == 0 and not is_there(pid), said
+    assert "default settings count" in said.stderr
+    assert project.command("daemon", "start").returncode == 2
 
 
 @pytest.mark.parametrize("folder", ["plain", "C# 50%20 what? é"])
@@ -193,6 +205,6 @@ def test_in_the_foreground_it_says_where_in_one_line_of_json(project: Project) -
 
     daemon.send_signal(signal.SIGTERM)
 
-    assert daemon.wait(10) == 0
+    assert daemon.wait(PATIENCE_S) == 0
     assert daemon.stdout.read() == ""
     wait_until_gone(daemon.pid)

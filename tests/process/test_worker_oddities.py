@@ -116,7 +116,7 @@ def test_a_person_is_told_why_a_job_failed_and_where_the_rest_is(site: Site) -> 
 
     out, err = site.worker("--once").communicate(timeout=PATIENCE_S)
 
-    assert 'how="was ended, for it ran longer than 0.5 s"' in err
+    assert 'how="ran too long, for more than 0.5 s, and was ended"' in err
     assert out == "worker.builder.1: 1 failed\n  what it said: latchboard queue show a --root " + f"{site.root}\n"
     assert "the reason" in site.command("queue", "show", "a").stdout
 

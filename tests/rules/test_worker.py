@@ -81,7 +81,7 @@ def test_what_became_of_a_claim() -> None:
         ({"exit_code": 3}, "exit status 3"),
         ({"signal": 9}, "died of signal 9"),
         ({}, "was ended with its keeper"),
-        ({"signal": 9, "why": "timeout", "duration_s": 61.2}, "ran for 61 s, which is too long, and was ended"),
+        ({"signal": 9, "why": "timeout", "timeout_s": 0.5}, "ran too long, for more than 0.5 s, and was ended"),
     ],
 )
 def test_how_a_command_ended_in_words(end: dict[str, Any], expect: str) -> None:
@@ -132,6 +132,13 @@ def test_a_role_without_a_command_has_no_worker() -> None:
 
     assert "[roles.tester]" in caught.value.hint
     assert worker_role.read("builder", {"builder": {"command": ["x"], "grace_s": 5}}).stop_s == 15
+
+
+@pytest.mark.parametrize("tables", [{}, {"builder": {"grace_s": "x"}}, {"tester": {"grace_s": 5}}])
+def test_who_does_not_know_how_long_a_drain_takes_waits_for_the_longest(tables: Any) -> None:
+    """A worker that runs had a command when it was started: its table is gone, or another one."""
+    assert worker_role.stop_s_of("builder", tables) == 610.0
+    assert worker_role.stop_s_of("builder", {"builder": {"grace_s": 5}}) == 15.0
 
 
 def test_a_role_that_is_none_is_refused() -> None:

@@ -164,6 +164,28 @@ def test_a_worker_that_survives_is_told_and_tried_again_later(scene: Scene) -> N
     assert len(scene.machine.signals) == 4
 
 
+@pytest.mark.parametrize("is_restart", [True, False])
+def test_a_worker_that_was_started_before_its_pause_was_over_is_told_to_end_at_once(
+    scene: Scene, is_restart: bool
+) -> None:
+    """The pause was for its start: a stop that waited for it would take a minute."""
+    scene.want(builder=1)
+    scene.turn()
+    scene.machine.kill(scene.children[0][2].identity)
+    scene.turn()
+    scene.want(builder=1)  # asked for anew: it does not wait
+    scene.turn()
+    assert scene.live() == [("builder", 1)]
+
+    if is_restart:
+        scene.restart("builder")
+    else:
+        scene.want(builder=0)
+    scene.turn()
+
+    assert scene.live() == []
+
+
 def test_a_system_that_starts_nothing_is_told_and_asked_later(scene: Scene) -> None:
     scene.refusal = "no process left"
     scene.want(builder=1)

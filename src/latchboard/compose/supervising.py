@@ -107,9 +107,9 @@ def _keeper(board: Latchboard, bell: Bell, place: Registration) -> Keeper:
     def stop_s(role: str) -> float:
         """As the configuration says now; what is wrong with it is told by those who start something."""
         try:
-            return worker_role.Role(role, read_tables(root, "roles").get(role, {})).stop_s
+            return worker_role.stop_s_of(role, read_tables(root, "roles"))
         except CoordinationError:
-            return worker_role.GRACE_S_MAX
+            return worker_role.STOP_S_MAX
 
     return Keeper(
         root,

@@ -251,7 +251,7 @@ class Slot:
         """A worker runs in it."""
         self.goes("started", now)
         self.process, self.round, self.asked = process, want.round, want.asked
-        self.again_at, self.why = None, ""
+        self.due_s, self.again_at, self.why = now.mono_s, None, ""  # who did not wait for its pause is ended at once
 
     def has_ended(self, status: int | None, now: Now, pace: Pace) -> None:
         """Its worker has ended: as it was told to, because it cannot run, or it died.

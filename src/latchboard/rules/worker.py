@@ -151,11 +151,12 @@ class End:
         signal: Of which it died; None: of none.
         why: Why the worker ended it; "" where it did not.
         duration_s: How long it ran, seconds.
+        timeout_s: How long it was allowed to, seconds.
         output: The end of what it wrote.
         output_bytes: How many bytes it wrote.
     """
 
-    __slots__ = ("duration_s", "exit_code", "output", "output_bytes", "signal", "why")
+    __slots__ = ("duration_s", "exit_code", "output", "output_bytes", "signal", "timeout_s", "why")
 
     def __init__(
         self,
@@ -164,6 +165,7 @@ class End:
         signal: int | None = None,
         why: Why = "",
         duration_s: float = 0.0,
+        timeout_s: float = 0.0,
         output: bytes = b"",
         output_bytes: int = 0,
     ) -> None:
@@ -171,6 +173,7 @@ class End:
         self.signal = signal
         self.why = why
         self.duration_s = duration_s
+        self.timeout_s = timeout_s
         self.output = output
         self.output_bytes = output_bytes
 
@@ -187,7 +190,7 @@ class End:
     def how(self) -> str:
         """In words."""
         if self.why == "timeout":
-            return f"ran for {self.duration_s:.0f} s, which is too long, and was ended"
+            return f"ran too long, for more than {self.timeout_s:g} s, and was ended"
         if self.signal is not None:
             return f"died of signal {self.signal}"
         return f"exit status {self.exit_code}" if self.exit_code is not None else "was ended with its keeper"

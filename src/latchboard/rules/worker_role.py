@@ -25,6 +25,7 @@ OUTPUT_BYTES_MAX = 32 * 1024
 WORDS_COUNT_MAX = 1000
 PROMPT_CHARS_MAX = 16 * 1024
 WORKERS_MAX = 64
+STOP_S_MAX = GRACE_S_MAX + STOP_MARGIN_S
 _SECONDS_MAX = 30 * 86400.0
 
 _RULES = (
@@ -116,6 +117,21 @@ class Role:
     def stop_s(self) -> float:
         """The longest time that a worker takes from the signal to its end, seconds."""
         return self.grace_s + STOP_MARGIN_S
+
+
+def stop_s_of(role: str, tables: Mapping[str, Mapping[str, Any]]) -> float:
+    """How long a worker of this role, which may run already, takes to drain, seconds.
+
+    The longest there is where the configuration does not say: it goes by what that said when it was started.
+
+    Args:
+        role: Its name.
+        tables: Every `[roles.NAME]`, by name.
+    """
+    try:
+        return Role(role, tables[role]).stop_s
+    except (KeyError, UsageError):  # told by those who start something
+        return STOP_S_MAX
 
 
 def read(role: str, tables: Mapping[str, Mapping[str, Any]]) -> Role:

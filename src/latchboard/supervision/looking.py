@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import UsageError
 from latchboard.host.daemon_entry import DaemonEntry
 from latchboard.host.registry import FOLDER
-from latchboard.rules import singleton, worker, worker_role
+from latchboard.rules import singleton, worker
 from latchboard.rules import supervision as rules
 from latchboard.rules.workqueue import check_role
 
@@ -113,13 +112,6 @@ class Looking:
             facts = {"role": role, "is_configured": is_configured, "wanted": want, "registered": registered}
             report.roles.append(facts)
         return report
-
-    def stop_s(self, role: str, tables: Mapping[str, Mapping[str, Any]]) -> float:
-        """How long a worker of this role may take to drain, seconds; where that is configured wrongly, at the most."""
-        try:
-            return worker_role.Role(role, tables.get(role, {})).stop_s
-        except UsageError:  # what is wrong is told by those who start something
-            return worker_role.GRACE_S_MAX
 
     def is_settled(self, wanted: rules.Wanted, counts: Mapping[str, int]) -> bool:
         """Whether each worker that was asked for is registered, has died, or is refused; and the others are gone."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from latchboard.daemon import spawning
 from latchboard.daemon.turn import turn
-from latchboard.errors import AlreadyRunning, DaemonError, UsageError
+from latchboard.errors import AlreadyRunning, CoordinationError, DaemonError, UsageError
 from latchboard.host.process import end_process
 from latchboard.rules import supervision as rules
 from latchboard.rules import worker_role
@@ -225,6 +225,8 @@ class Agents:
     def stop(self, roles: Collection[str] = ()) -> Report:
         """End the workers of these roles, of all when none is named; and the supervisor with the last one.
 
+        What runs is in the records: a configuration that cannot be read is in nobody's way.
+
         Raises:
             UsageError: One of them can be no role. Nothing was changed.
             DaemonError: A process could not be ended; says which.
@@ -234,11 +236,12 @@ class Agents:
         """
         for role in roles:
             check_role(role)
-        tables = self._tables()
+        tables = self._known_tables()
         with self._turn():
             recorded = self._standing()
             before = self._wanted_file.read() or rules.Wanted()
-            after = rules.not_wanted(before, set(roles) or None)
+            is_alone = recorded.state != "running" and not supervised(self._workers)  # nothing is wanted any more
+            after = rules.not_wanted(before, None if is_alone else set(roles) or None)
             self._wanted_file.write(after)
             if recorded.state != "running" or not self._is_done(after, roles, tables):
                 self._end_by_hand(after, roles, tables)
@@ -246,11 +249,18 @@ class Agents:
                 self._see_off((recorded.content.facts() or {}).get("process"))
         return self._looking.look(roles, tables)
 
+    def _known_tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the configuration says, as far as it can be read."""
+        try:
+            return self._tables()
+        except CoordinationError:
+            return {}
+
     def _is_done(self, wanted: rules.Wanted, roles: Collection[str], tables: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether the supervisor did it; False: it hangs, or does not get to the end of it."""
         ring(self._root)
         started_s = self._clock.now().mono_s
-        stop_s = max([self._looking.stop_s(role, tables) for role in roles or wanted.roles], default=0.0)
+        stop_s = max([worker_role.stop_s_of(role, tables) for role in roles or wanted.roles], default=0.0)
         while True:
             observed = self._observed_file.read()
             is_running = self._supervisors.verify().state == "running"
@@ -285,7 +295,7 @@ class Agents:
                         process["identity"],
                         self._workers,
                         f"worker {number} of {role}",
-                        self._looking.stop_s(role, tables),
+                        worker_role.stop_s_of(role, tables),
                     )
                     for role, number, process in found
                 ]

@@ -90,6 +90,7 @@ class Attempt:
             signal=command.signal,
             why=self._why,
             duration_s=ports.mono_s() - started_s,
+            timeout_s=role.timeout_s,
             output=command.output,
             output_bytes=command.output_bytes,
         )

@@ -40,6 +40,19 @@ def test_work_trees_that_share_a_board_mean_the_same_file_by_the_same_place(cli:
     assert cli("status", "--json", **shared).json["root"] == str(cli.project)
 
 
+def test_where_a_file_that_cannot_be_read_would_say_which_project_is_meant_nothing_is_ended(cli: Cli) -> None:
+    """Else it would be told that nothing runs, while the workers of the shared project do."""
+    (cli.project / "latchboard.toml").write_text("[")
+    assert cli("agents", "stop").status == 0
+    _second_work_tree(cli)
+    second = cli.project.parent / "second"
+    (second / "latchboard.toml").write_text("[")
+
+    assert cli("agents", "stop").status == 2
+    assert cli("agents", "stop", "--root", str(second)).status == 0
+    assert cli("agents", "stop", "--root", str(second / "none")).status == 2
+
+
 def test_project_is_found_upwards_and_named_by_root(cli: Cli) -> None:
     os.chdir("src")
     assert cli("init", "--json").json["root"] == str(cli.project)

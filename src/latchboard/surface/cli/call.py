@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Compose = Callable[[str], Latchboard]
 
 TOKEN_VARIABLE = "LATCHBOARD_TOKEN"
+_SIGNS = ("data/.agent_locks", ".git")
+"""One of them is in every project."""
 NO_AGENT_HINT = "say who you are: export AGENT_ID=<id>, or add --agent <id>"
 
 
@@ -79,6 +81,27 @@ class Call:
             self._board = self.compose(self._find_root())
         return self._board
 
+    def do_without_settings(self) -> None:
+        """Go by the default settings where those of the project cannot be read, and tell it: for who ends something.
+
+        Raises:
+            UsageError: There is no such folder, or no project here; or it is a linked work tree, whose settings would
+                have said whether the project is this one.
+        """
+        try:
+            self.board  # noqa: B018 - whether it can be made
+        except CoordinationError as exc:
+            root = self._root if self._root is not None else _project_around()
+            if not root or not os.path.isdir(root):
+                raise
+            from latchboard.compose import doctoring
+
+            board, is_without = doctoring.patient(root)
+            if not is_without:
+                raise
+            self._board = board
+            answer.warn(f"latchboard: {answer.printable(exc.message)}\n  the default settings count instead")
+
     def close(self) -> None:
         """Free descriptors; holds stay as they are."""
         if self._board is not None:
@@ -98,7 +121,7 @@ class Call:
 
         cwd = current_folder()
         root = find_root(cwd)
-        if not self.anywhere and not any(os.path.exists(f"{root}/{sign}") for sign in ("data/.agent_locks", ".git")):
+        if not self.anywhere and not any(os.path.exists(f"{root}/{sign}") for sign in _SIGNS):
             raise UsageError(
                 f"no project here: neither data/.agent_locks nor .git in {cwd} or above it",
                 hint="make one with `latchboard init`, or name one with --root",
@@ -274,6 +297,15 @@ def _is_inside(folder: str, root: str) -> bool:
 def _moved(path: str, own: str, root: str) -> str:
     """The place in the project that stands for one in another work tree."""
     return f"{root}{path[len(own) :]}" if _is_inside(path, own) else path
+
+
+def _project_around() -> str:
+    """The project that the current folder is in, whatever its settings say; "" where that hangs on them."""
+    from latchboard.host.root import root_of, shared_root
+
+    root = root_of(current_folder())
+    is_one = any(os.path.exists(f"{root}/{sign}") for sign in _SIGNS)
+    return root if is_one and shared_root(root) == root else ""
 
 
 def current_folder() -> str:

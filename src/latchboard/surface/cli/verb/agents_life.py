@@ -42,6 +42,7 @@ def _brought(call: Call, report: Report) -> Answer:
 
 def stop(call: Call, *, role: tuple[str, ...]) -> Answer:
     """End them."""
+    call.do_without_settings()
     report = call.board.agents.stop(role)
     lines = _lines(call, report)
     if report.left:
@@ -132,7 +133,8 @@ VERBS = (
         stop,
         summary="End the workers of these roles, and give their jobs back.",
         text="Of all roles when none is named. Each gets the time that its role needs to drain, before it is killed. "
-        "The supervisor ends with the last worker. Workers that run by hand or under a service manager are left alone."
+        "The supervisor ends with the last worker. Workers that run by hand or under a service manager are left alone. "
+        "A mistake in latchboard.toml is in nobody's way."
         "\n\nExit status 0: they are gone; 1: one is still there.",
         parameters=(_ROLE,),
         examples=("latchboard agents stop", "latchboard agents stop builder"),

@@ -71,6 +71,7 @@ def _is_other(state: State, host: str | None, names: tuple[str, ...] | None) -> 
 
 def stop(call: Call) -> Answer:
     """End it."""
+    call.do_without_settings()
     stopped = call.board.daemon.stop()
     facts = {"root": call.board.root, **stopped.to_json()}
     if stopped.pid is None:

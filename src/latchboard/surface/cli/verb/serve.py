@@ -111,8 +111,14 @@ def _options(words: list[str]) -> list[str]:
 def log_to_stderr(name: str, *, is_foreground: bool) -> None:
     """Have what this logger says written to standard error; in the foreground only what is out of order."""
     import logging
+    from time import gmtime
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=_LOG_FORMAT)
+    formatter = logging.Formatter(_LOG_FORMAT)  # its times are like those of workers, which write to the same file
+    formatter.converter = gmtime
+    formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger(name).setLevel(logging.WARNING if is_foreground else logging.INFO)
 
 

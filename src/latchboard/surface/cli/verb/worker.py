@@ -42,7 +42,10 @@ def run(
     finally:
         board.close()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in facts["counts"].items())
-    return Answer(facts, [f"{facts['worker']}: {counts or facts['refusal'] or 'nothing to do'}"])
+    lines = [f"{facts['worker']}: {counts or facts['refusal'] or 'nothing to do'}"]
+    if facts["last"] is not None and facts["last"]["outcome"] == "failed":
+        lines.append(f"  what it said: {call.command('queue show', facts['last']['job'], as_agent=False)}")
+    return Answer(facts, lines)
 
 
 def _templates(role: str) -> Answer:
