@@ -83,8 +83,9 @@ class Report:
     Attributes:
         manager: `systemd` or `launchd`.
         is_reachable: It runs and answers.
-        files: `name`, `what` (`made`, `replaced`, `removed`, `as-is`, `missing`, `outdated`, `left`), `why`.
-        units: `name`, `role`, `number`, `is_enabled`, `is_active`.
+        files: `name`, `what` (`made`, `replaced`, `removed`, `as-is`, `missing`, `outdated`, `surplus`,
+            `left`), `why`.
+        units: `name`, `role`, `number`, `is_enabled`, `is_active`, `is_wanted` (False: it is too much, or is to go).
     """
 
     def __init__(self, manager: str, *, is_reachable: bool) -> None:
@@ -100,8 +101,9 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every file is as it should be, and every unit enabled."""
-        return all(one["what"] == "as-is" for one in self.files) and all(one["is_enabled"] for one in self.units)
+        """Whether every file is as it should be, every unit enabled, and none is too much."""
+        is_all = all(one["what"] == "as-is" for one in self.files)
+        return is_all and all(one["is_enabled"] and one["is_wanted"] for one in self.units)
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` has it."""
@@ -132,12 +134,17 @@ class Units:
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
-    def install(self, workers: Workers, roles: Iterable[str], *, now: bool, dry_run: bool) -> Report:
-        """Write what is missing, and enable the units of these roles and of the daemon.
+    def install(
+        self, workers: Workers, roles: Iterable[str], *, is_all: bool = True, now: bool, dry_run: bool
+    ) -> Report:
+        """Write what is missing, enable the units of these roles and of the daemon, and take away what is too much.
+
+        Too much is a worker that is enabled, and that the configuration does not want any more: it is ended, too.
 
         Args:
             workers: What the project configures.
             roles: Of these; founding ones without a configuration get a template, and are not enabled.
+            is_all: These are all roles there are: units of others are too much as well.
             now: Start them, too.
             dry_run: Only say so.
 
@@ -145,20 +152,30 @@ class Units:
             HostError: The manager failed.
             StoreError: A file cannot be written.
         """
-        report = self._report()
+        report, roles = self._report(), list(roles)
         for name, data in self._wanted(workers, roles).items():
             report.files.append(self._put(name, data, dry_run=dry_run))
+        surplus = self._surplus(workers, roles, is_all=is_all)
+        units = [name for name, _, _ in surplus]
+        stale = self._stale(workers, roles, units)
+        if units and not dry_run:
+            self._manager.disable(units, now=report.is_reachable)
+        report.files += [self._take(name, dry_run=dry_run) for name in stale]
         wanted = self._instances(workers, [role for role in roles if role in workers])
-        is_now = now and report.is_reachable
+        if not dry_run:
+            self._prune(report)
+            self._enable(wanted, report, now=now and report.is_reachable)
+        report.units = self._standing(wanted, report) + self._standing(surplus, report, is_wanted=False)
+        return report
+
+    def _enable(self, wanted: Iterable[tuple[str, str, int]], report: Report, *, now: bool) -> None:
+        """Those whose files are ours."""
         left = {one["name"] for one in report.left}
         units = [name for name, role, number in wanted if not self._files_of(role, number) & left]
-        if not dry_run:
-            if report.is_reachable:
-                self._manager.reload()
-            if new := [name for name in units if is_now or name not in self._manager.enabled()]:
-                self._manager.enable(new, now=is_now)
-        report.units = self._standing(wanted, report)
-        return report
+        if report.is_reachable:
+            self._manager.reload()
+        if new := [name for name in units if now or name not in self._manager.enabled()]:
+            self._manager.enable(new, now=now)
 
     def uninstall(self, workers: Workers, roles: Iterable[str], *, dry_run: bool) -> Report:
         """Take away what an installation of this project made, for any role. Raises as `install`."""
@@ -167,12 +184,11 @@ class Units:
         others = [name for name in self._manager.enabled() if not self._is_mine(name)]
         if mine and not dry_run:
             self._manager.disable(mine, now=report.is_reachable)
-        for name in self._ours_there(workers, roles, mine):
+        for name in self._ours_there(list(self._wanted(workers, roles)), mine):
             if not self._is_shared(name) or not others:
                 report.files.append(self._take(name, dry_run=dry_run))
         if not dry_run:
-            folders = sorted({one["name"].rpartition("/")[0] for one in report.files if "/" in one["name"]})
-            self._files.prune(tuple(folders))
+            self._prune(report)
             if report.is_reachable:
                 self._manager.reload()
         report.units = [self._unit(name, "", 0, report) for name in mine] if dry_run else []
@@ -180,11 +196,47 @@ class Units:
 
     def status(self, workers: Workers, roles: Iterable[str]) -> Report:
         """How files and units stand; changes nothing."""
-        report = self._report()
+        report, roles = self._report(), list(roles)
         for name, data in self._wanted(workers, roles).items():
             report.files.append(self._look(name, data))
+        surplus = self._surplus(workers, roles, is_all=True)
+        for name in self._stale(workers, roles, [name for name, _, _ in surplus]):
+            report.files.append(self._look(name, None))
         report.units = self._standing(self._instances(workers, [role for role in roles if role in workers]), report)
+        report.units += self._standing(surplus, report, is_wanted=False)
         return report
+
+    # -- what there is too much ---------------------------------------------------------------------------------------
+
+    def _surplus(self, workers: Workers, roles: Iterable[str], *, is_all: bool) -> list[tuple[str, str, int]]:
+        """Name, role and number of each enabled unit of these roles, or of one that is gone, that is not wanted now."""
+        found = []
+        for name in self._enabled_workers():
+            role, number = rules.worker_of(name) or ("", 0)
+            if (is_all or role in roles) and number > workers.get(role, (0, 0.0))[0]:
+                found.append((name, role, number))
+        return found
+
+    def _enabled_workers(self) -> list[str]:
+        """Every enabled unit of a worker of this project."""
+        mine = [name for name in self._manager.enabled() if self._is_mine(name) and rules.worker_of(name)]
+        return [name for name in mine if not self._is_foreign(name)]
+
+    def _stale(self, workers: Workers, roles: Iterable[str], surplus: Sequence[str]) -> list[str]:
+        """Every file of these units, and of units of these roles, that an installation would not make now."""
+        wanted = self._wanted(workers, roles)
+        used = {self._template_of(name) for name in self._manager.enabled() if name not in surplus}
+        kept = [name for name in self._enabled_workers() if (rules.worker_of(name) or ("", 0))[0] in roles]
+        found = []
+        for name in self._ours_there(list(wanted), [*surplus, *kept]):
+            unit = name.partition(".d/")[0]
+            if name not in wanted and (unit in wanted or unit not in used):
+                found.append(name)
+        return found
+
+    def _prune(self, report: Report) -> None:
+        """Remove the folders that a removal has left empty."""
+        self._files.prune(tuple(sorted({one["name"].rpartition("/")[0] for one in report.files if "/" in one["name"]})))
 
     # -- what there should be -----------------------------------------------------------------------------------------
 
@@ -237,25 +289,31 @@ class Units:
 
     def _is_foreign(self, unit: str) -> bool:
         """Whether an enabled unit of this project runs something that is not of our making, and is only called so."""
-        name = unit if self._manager.name == "launchd" else unit.replace(f"@{rules.escape(self._root)}.", "@.")
         try:
-            data = self._files.read(name)
+            data = self._files.read(self._template_of(unit))
         except UsageError:  # no plain file: nothing that we have written
             return True
         return data is not None and rules.mark_of(data) == "foreign"
+
+    def _template_of(self, unit: str) -> str:
+        """The file that an enabled unit, of any project, is made of."""
+        if self._manager.name == "launchd":
+            return unit
+        before, at, _ = unit.partition("@")
+        return f"{before}{at}.service"
 
     def _is_shared(self, name: str) -> bool:
         """Whether a file is for all projects of this user."""
         return "@." in name
 
-    def _ours_there(self, workers: Workers, roles: Iterable[str], mine: Sequence[str]) -> list[str]:
-        """Every file that an installation of this project may have made and that is there."""
-        names = dict.fromkeys(self._wanted(workers, roles))
+    def _ours_there(self, names_known: Iterable[str], mine: Sequence[str]) -> list[str]:
+        """Every file of these, and of those that an installation of these units may have made, that is there."""
+        names = dict.fromkeys(names_known)
         for unit in mine:
             if self._manager.name == "launchd":
                 names[unit] = None
                 continue
-            template = unit.replace(f"@{rules.escape(self._root)}.", "@.")
+            template = self._template_of(unit)
             names |= dict.fromkeys([template, f"{template}.d/10-path.conf", f"{unit}.d/10-stop.conf"])
         for name in list(names):
             if name.endswith("@.service"):
@@ -282,15 +340,13 @@ class Units:
             self._files.delete(name, instead_of=before)
         return {"name": name, "what": "removed", "why": ""}
 
-    def _look(self, name: str, data: bytes) -> dict[str, Any]:
+    def _look(self, name: str, data: bytes | None) -> dict[str, Any]:
+        """How a file stands that should have this content; None: that should not be there."""
         before, why = self._before(name)
         if why:
             return {"name": name, "what": "left", "why": why}
-        return {
-            "name": name,
-            "what": "as-is" if before == data else "missing" if before is None else "outdated",
-            "why": "",
-        }
+        what = "as-is" if before == data else "missing" if before is None else "outdated"
+        return {"name": name, "what": "surplus" if data is None else what, "why": ""}
 
     def _before(self, name: str) -> tuple[bytes | None, str]:
         """What stands there, and why it must be left."""
@@ -304,14 +360,17 @@ class Units:
 
     # -- units --------------------------------------------------------------------------------------------------------
 
-    def _standing(self, wanted: Iterable[tuple[str, str, int]], report: Report) -> list[dict[str, Any]]:
-        return [self._unit(name, role, number, report) for name, role, number in wanted]
+    def _standing(
+        self, units: Iterable[tuple[str, str, int]], report: Report, *, is_wanted: bool = True
+    ) -> list[dict[str, Any]]:
+        return [self._unit(name, role, number, report, is_wanted=is_wanted) for name, role, number in units]
 
-    def _unit(self, name: str, role: str, number: int, report: Report) -> dict[str, Any]:
+    def _unit(self, name: str, role: str, number: int, report: Report, *, is_wanted: bool = False) -> dict[str, Any]:
         return {
             "name": name,
             "role": role,
             "number": number,
             "is_enabled": name in self._manager.enabled(),
             "is_active": report.is_reachable and self._manager.is_active(name),
+            "is_wanted": is_wanted,
         }

@@ -6,6 +6,7 @@ import json
 import os
 import plistlib
 import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -67,6 +68,11 @@ class Home:
         paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
         paths = [path for path in paths if self.crew.root not in path.parents]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+def links(home: Home) -> set[str]:
+    """What is enabled, of all projects."""
+    return {path.name for path in (home.units / "default.target.wants").iterdir()}
 
 
 @pytest.fixture
@@ -232,6 +238,85 @@ def test_templates_stay_as_long_as_another_project_uses_them(home: Home, tmp_pat
 
         home.say("uninstall", root=other.root)
         assert not home.units.exists() or not list(home.units.iterdir())
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_units_that_are_not_wanted_any_more_are_told_and_go(home: Home, tmp_path: Path) -> None:
+    """Fewer workers, a role that is gone, and a shorter drain; what another project uses stays, and is not ended."""
+    home.crew.role("builder", workers=3, grace_s=600)
+    home.crew.role("deployer")
+    home.crew.role("tester")
+    with closing(Crew(tmp_path / "other")) as other:
+        other.role("builder", workers=2)
+        home.say("install")
+        home.say("install", root=other.root)
+        before = links(home)
+        home.crew.roles.clear()
+        home.crew.role("builder", workers=1)
+
+        told = home.say("status", status=3)
+        assert home.say("install", "--dry-run")["units"][2:] == [one for one in told["units"] if not one["is_wanted"]]
+        only = home.say("install", "builder")
+        assert {one["what"] for one in home.say("status", status=3)["files"]} == {"as-is", "surplus"}
+        home.say("install")
+
+        names = {f"{one['role']} {one['number']}" for one in told["units"] if not one["is_wanted"]}
+        assert names == {"builder 2", "builder 3", "deployer 1", "tester 1"}
+        assert [one["role"] for one in only["units"] if not one["is_wanted"]] == ["builder", "builder"]
+        surplus = {one["name"] for one in told["files"] if one["what"] == "surplus"}
+        assert {name.partition("@")[0] for name in surplus} == {
+            *("latchboard-builder", "latchboard-builder.2", "latchboard-builder.3", "latchboard-deployer")
+        }
+        assert not any((home.units / name).exists() for name in surplus)
+        assert (home.units / "latchboard-builder.2@.service").exists(), "another project's"
+        assert (home.units / "latchboard-tester@.service").exists(), "one of the five"
+        assert before - links(home) == {one["name"] for one in told["units"] if not one["is_wanted"]}
+        assert home.say("status")["units"] == [one for one in told["units"] if one["is_wanted"]]
+        assert {one["what"] for one in home.say("status", root=other.root)["files"]} == {"as-is"}
+
+
+def test_agents_of_launchd_that_are_not_wanted_any_more_go(home: Home) -> None:
+    home.crew.role("builder", workers=3)
+    home.say("install", "--manager", "launchd")
+    home.crew.role("builder", workers=0)
+
+    told = home.say("status", "--manager", "launchd", status=3)
+    done = home.say("install", "--manager", "launchd")
+
+    assert [one["what"] for one in told["files"]] == ["as-is", "surplus", "surplus", "surplus"]
+    assert [one["what"] for one in done["files"]] == ["as-is", "removed", "removed", "removed"]
+    assert len(list((home.folder / "Library" / "LaunchAgents").iterdir())) == 1
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_where_the_program_lies_elsewhere_no_more_nothing_says_so(home: Home) -> None:
+    """The drop-in would have the units run the one of before."""
+    home.crew.role("builder")
+    home.say("install")
+    drop_in = home.units / "latchboard-builder@.service.d" / "10-path.conf"
+    assert drop_in.exists(), "these tests run from a place where no unit looks"
+    (home.folder / ".local" / "bin").mkdir(parents=True)
+    script = re.search(r"PATH=([^:]+)", drop_in.read_text())
+    assert script is not None
+    os.symlink(f"{script[1]}/latchboard", home.folder / ".local" / "bin" / "latchboard")
+
+    assert "surplus" in {one["what"] for one in home.say("status", status=3)["files"]}
+    home.say("install")
+
+    assert not drop_in.parent.exists() and home.say("status")["files"]
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_who_uninstalls_needs_no_configuration(home: Home) -> None:
+    home.crew.role("builder", workers=2)
+    before = home.files()
+    home.say("install")
+    (home.crew.root / "latchboard.toml").write_text("[")
+
+    home.say("uninstall")
+
+    assert home.files() == before
+    assert home.say("install", status=2)["code"] == "usage"
 
 
 @pytest.mark.needs_tool("systemctl")

@@ -36,6 +36,27 @@ def test_names_of_templates_and_instances() -> None:
     assert rules.instance_name("builder", 2, "/srv/p") == "latchboard-builder.2@srv-p.service"
 
 
+@pytest.mark.parametrize(
+    ("unit", "expect"),
+    [
+        ("latchboard-builder@srv-p.service", ("builder", 1)),
+        ("latchboard-builder-2.22@srv-p.q.service", ("builder-2", 22)),
+        (f"{rules.label('builder', 3, ROOT)}.plist", ("builder", 3)),
+        (f"{rules.label('builder', 1, ROOT)}.plist", ("builder", 1)),
+        (f"{rules.label(rules.BOARD, 1, ROOT)}.plist", None),
+        ("latchboard-board@srv-p.service", None),
+        ("latchboard-builder.2.3@srv-p.service", None),
+        ("latchboard-builder.x@srv-p.service", None),
+        ("latchboard-builder.\u0661@srv-p.service", None),
+        ("latchboard-Builder@srv-p.service", None),
+        ("latchboard.plist", None),
+        ("latchboard.0f0f0f0f.plist", None),
+    ],
+)
+def test_a_unit_says_role_and_number(unit: str, expect: tuple[str, int] | None) -> None:
+    assert rules.worker_of(unit) == expect
+
+
 def test_no_unit_is_that_of_two_roles() -> None:
     """Templates are shared by all projects: one would be replaced by another project's of the same name."""
     places = [(role, number) for role in ("builder", "builder-2", "builder-2-2", "b") for number in (1, 2, 22)]

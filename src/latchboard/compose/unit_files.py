@@ -6,7 +6,7 @@ import os
 import plistlib
 import shutil
 
-from latchboard.errors import UsageError
+from latchboard.errors import CoordinationError, UsageError
 from latchboard.host.configuration import read_tables
 from latchboard.host.installed import Installed
 from latchboard.host.project_file import ProjectFiles
@@ -55,10 +55,16 @@ def workers(board: Latchboard, *, is_lenient: bool = False) -> dict[str, tuple[i
     """Of each configured role: how many workers, and how long one drains, seconds.
 
     Raises:
-        UsageError: A role is wrong, or cannot have a unit; `is_lenient`: that one is left out, for what is installed
-            goes all the same.
+        UsageError: A role is wrong, or cannot have a unit; `is_lenient`: that one is left out, or all of them where
+            the configuration cannot be read, for what is installed goes all the same.
     """
-    tables, found = read_tables(board.root, "roles"), {}
+    found: dict[str, tuple[int, float]] = {}
+    try:
+        tables = read_tables(board.root, "roles")
+    except CoordinationError:
+        if not is_lenient:
+            raise
+        return found
     for name in tables:
         try:
             role = worker_role.read(name, tables)

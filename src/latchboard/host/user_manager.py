@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _CONFIG_VARIABLE = "XDG_CONFIG_HOME"
 _WAIT_S_MAX = 120.0
-"""A stop may take as long as a drain."""
+_STOP_WAIT_S_MAX = 660.0
+"""A stop may take as long as the longest drain, and what a unit is given beyond it."""
 
 
 def home_of(environ: Mapping[str, str]) -> str:
@@ -65,7 +66,7 @@ class Systemd:
 
     def disable(self, units: Sequence[str], *, now: bool) -> None:
         """Not any more; ended at once with `now`. Raises HostError."""
-        _run(["systemctl", "--user", "disable", *(["--now"] if now else []), *units])
+        _run(["systemctl", "--user", "disable", *(["--now"] if now else []), *units], wait_s_max=_STOP_WAIT_S_MAX)
 
     def reload(self) -> None:
         """Read the files anew. Raises HostError."""
@@ -112,7 +113,8 @@ class Launchd:
         """Their files go; ended at once with `now`. Raises HostError."""
         for unit in units if now else ():
             if self.is_active(unit):
-                _run(["launchctl", "bootout", f"{self._domain}/{unit.removesuffix('.plist')}"])
+                name = unit.removesuffix(".plist")
+                _run(["launchctl", "bootout", f"{self._domain}/{name}"], wait_s_max=_STOP_WAIT_S_MAX)
 
     def reload(self) -> None:
         """It reads files when they are loaded."""
@@ -130,7 +132,7 @@ class Launchd:
         return sorted(name for name in names if name.startswith("latchboard.") and name.endswith(".plist"))
 
 
-def _run(words: Sequence[str], *, may_fail: bool = False) -> int:
+def _run(words: Sequence[str], *, may_fail: bool = False, wait_s_max: float = _WAIT_S_MAX) -> int:
     """The status of a command.
 
     Raises:
@@ -145,7 +147,7 @@ def _run(words: Sequence[str], *, may_fail: bool = False) -> int:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_WAIT_S_MAX,
+            timeout=wait_s_max,
             check=False,
             env=environ,
         )

@@ -11,6 +11,7 @@ launchd.plist(5).
 from __future__ import annotations
 
 from latchboard.rules.agent import sha256
+from latchboard.rules.workqueue import is_role
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +95,16 @@ def template_name(role: str, number: int = 1) -> str:
 def instance_name(role: str, number: int, root: str) -> str:
     """The unit of one project."""
     return template_name(role, number).replace("@.", f"@{escape(root)}.")
+
+
+def worker_of(unit: str) -> tuple[str, int] | None:
+    """Role and number of a unit or of an agent of launchd, ours by its name; None: it is none of a worker."""
+    words = unit.partition("@")[0].removeprefix("latchboard-").split(".")
+    if unit.endswith(".plist"):
+        words = unit.split(".")[1:-2]
+    role, number = "".join(words[:1]), "".join(words[1:2]) or "1"
+    is_one = len(words) <= 2 and is_role(role) and role != BOARD and number.isascii() and number.isdecimal()
+    return (role, int(number)) if is_one else None
 
 
 def template(role: str, number: int = 1) -> str:
