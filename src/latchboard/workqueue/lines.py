@@ -37,12 +37,16 @@ class Line:
         at = rules.sheet_of([one["start"] for one in index["sheets"]], place)
         number = index["sheets"][at]["sheet"]
         before = self._sheet(number)
-        sheet, second = rules.added(before, place)
-        if sheet is not before:
-            self._put(number, sheet)
+        sheet, second = rules.added(before["places"], place)
+        if sheet is not before["places"]:
+            self._put(number, sheet, before)
         if second is not None:
             new = {"start": second[0], "sheet": index["next"]}
-            sheets = [*index["sheets"][: at + 1], new, *index["sheets"][at + 1 :]]
+            cut = {
+                **index["sheets"][at],
+                "start": min(index["sheets"][at]["start"], sheet[0]),
+            }  # the first begins before
+            sheets = [*index["sheets"][:at], cut, new, *index["sheets"][at + 1 :]]
             self._view.put(self._key, {**index, "sheets": sheets, "next": index["next"] + 1})
             self._put(new["sheet"], second)
 
@@ -57,11 +61,12 @@ class Line:
             raise malformed(self._key, f"{place[2]} is to be in it, and there is no line")
         at = rules.sheet_of([one["start"] for one in index["sheets"]], place)
         number = index["sheets"][at]["sheet"]
-        sheet = rules.removed(self._sheet(number), place)
+        before = self._sheet(number)
+        sheet = rules.removed(before["places"], place)
         if sheet is None:
             raise malformed(f"{self._key}.{number}", f"{place[2]} is to be in it, and is not")
         if sheet:
-            self._put(number, sheet)
+            self._put(number, sheet, before)
             return
         self._view.delete(f"{self._key}.{number}")
         sheets = [*index["sheets"][:at], *index["sheets"][at + 1 :]]
@@ -74,7 +79,7 @@ class Line:
         """The places from the first on; a sheet is read when it is come to. The line must not be changed meanwhile."""
         index = self._index()
         for one in index["sheets"] if index else ():
-            yield from self._sheet(one["sheet"])
+            yield from self._sheet(one["sheet"])["places"]
 
     def _index(self) -> dict[str, Any] | None:
         value = self._view.get(self._key)
@@ -82,18 +87,17 @@ class Line:
             raise malformed(self._key, wrong)
         return value
 
-    def _sheet(self, number: int) -> list[Place]:
+    def _sheet(self, number: int) -> dict[str, Any]:
         key = f"{self._key}.{number}"
         value = self._view.get(key)
         if value is None:
             raise malformed(key, "the line names it, and it is not there")
         if wrong := rules.check_sheet(value, self._kind):
             raise malformed(key, wrong)
-        places: list[Place] = value["places"]
-        return places
+        return value
 
-    def _put(self, number: int, places: list[Place]) -> None:
-        self._view.put(f"{self._key}.{number}", {"places": places})
+    def _put(self, number: int, places: list[Place], before: dict[str, Any] | None = None) -> None:
+        self._view.put(f"{self._key}.{number}", {**(before or {}), "places": places})
 
 
 def malformed(key: str, wrong: str) -> MalformedRecord:
