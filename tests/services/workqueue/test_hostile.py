@@ -183,10 +183,12 @@ def test_reasons_and_errors_that_are_no_unicode_do_not_lose_the_job(bench: Bench
 def test_payload_and_result_of_the_greatest_size_and_every_error(bench: Bench) -> None:
     """What may be said fits into the record until the job is over."""
     data = "x" * (64 * 1024 - 10)
-    bench.add("a", payload=data, attempts_max=1000, files=[f"{'d' * 80}/{n}" for n in range(1000)])
+    bench.add("a", payload=data, attempts_max=1000)
     for _ in range(25):
         bench.queue.fail(*bench.claim(), error="\u2500" * 5000)
         bench.clock.advance(61)
+    files = [f"{'d' * 80}/{n}" for n in range(1000)]  # not before: each of these claims would take a thousand locks
+    plant(bench, "jobs/a", {**bench.job("a"), "files": files})
 
     done = bench.queue.complete(*bench.claim(), result=data)
 

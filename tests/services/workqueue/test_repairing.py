@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -165,9 +166,15 @@ def test_ten_thousand_faults_are_mended_in_several_commits(bench: Bench, monkeyp
     fill(bench)
     for n in range(10, 20):
         put(bench, f"jobs/j{n}", {**bench.job(f"j{n}"), "priority": 1})
+    put(bench, "queue/numbers", None)
+    told = look(bench).faults
+    watch = bench.store.watch("", after=bench.store.read("jobs/").revision)
 
-    repairing.repair(bench.store, by="doctor")
+    assert told.items() <= repairing.repair(bench.store, by="doctor").faults.items()
 
+    commits = Counter(change.revision for change in watch.poll())
+    watch.close()
+    assert len(commits) > 1 and max(commits.values()) <= 3
     assert look(bench).faults == {}
     assert bench.problems() == []
 
