@@ -120,6 +120,11 @@ class LiveFile:
         """Sync, if somebody else than we changed the file since it was last written; else None. Cheap to ask."""
         return None if self._file.mark() == self._shelf.seen()[0] else self.sync()
 
+    @property
+    def path(self) -> str:
+        """The file, absolute."""
+        return self._file.path
+
     # -- into the queue ----------------------------------------------------------------------------------------------
 
     def _enter(

@@ -131,6 +131,11 @@ def test_the_file_of_the_setting_follows_every_command(cli: Cli) -> None:
     blocked = cli("queue", "add", "builder", "c", "--agent", "lead")
     assert blocked.status == 0
     assert "SPRINT_QUEUE.json was left alone" in blocked.err
+    assert cli("queue", "claim", "tester", "--agent", "b1").err.count("SPRINT_QUEUE.json was left alone") == 1
+    for words in ((), (str(path),)):
+        assert cli("queue", "sync", *words, "--agent", "lead").err.count("is no queue file") == 1
+    elsewhere = cli("queue", "sync", str(path.with_name("other.json")), "--agent", "lead")
+    assert "SPRINT_QUEUE.json was left alone" in elsewhere.err
     assert path.read_text() == "{"
 
 

@@ -39,17 +39,20 @@ class Call:
         compose: Makes the services for a root.
         check_signals: Raises when a signal came meanwhile.
         anywhere: Any folder will do, also one in which nobody ever made a project.
+        follows: The file of the setting `queue_file` is to be brought up to date at the end.
     """
 
     __slots__ = (
         "_agent",
         "_board",
         "_root",
+        "_said",
         "anywhere",
         "as_json",
         "check_signals",
         "commits",
         "compose",
+        "follows",
         "verb",
         "words",
     )
@@ -62,6 +65,8 @@ class Call:
         self.words = list(words)
         self.anywhere = False
         self.commits = verb.changes
+        self.follows = verb.name.startswith("queue ")
+        self._said = ""
         self.as_json: bool = values.pop("as_json")
         self._agent: str | None = values.pop("agent")
         self._root: str | None = values.pop("root")
@@ -249,7 +254,7 @@ class Call:
             board.publish() if now else board.publish_if_due()
         except CoordinationError as exc:
             answer.warn(f"latchboard: status_board.json could not be written: {answer.printable(exc.message)}")
-        if self.verb.name.startswith("queue "):
+        if self.follows:
             self._follow(lambda found: found.live_file().publish_if_due(found.settings.board_age_s_max))
 
     def pick_up_edits(self) -> None:
@@ -264,10 +269,17 @@ class Call:
         try:
             report = do(self.board)
         except CoordinationError as exc:
-            answer.warn(f"latchboard: {name} was left alone: {answer.printable(exc.message)}")
+            self._say_once(f"latchboard: {name} was left alone: {answer.printable(exc.message)}")
             return
         if report is not None and report["conflicts"]:
-            answer.warn(f"latchboard: {name} and the queue say different things; `latchboard queue sync` tells which")
+            told = "`latchboard queue sync` tells which"
+            self._say_once(f"latchboard: {name} and the queue say different things; {told}")
+
+    def _say_once(self, text: str) -> None:
+        """What is so before a claim is so behind it."""
+        if text != self._said:
+            self._said = text
+            answer.warn(text)
 
     # -- when, and what to do next ------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ def sync(call: Call, *, file: tuple[str, ...], prefer: str | None) -> Answer:
     """Merge a file with the queue."""
     path = _one(file)
     live = call.board.live_file(os.path.abspath(path) if path is not None else None)
+    call.follows = live.path != f"{call.board.root}/{call.board.settings.queue_file}"  # or it would be told twice
     with Progress(call, "importing") as progress:
         facts = live.sync(by=call.agent, prefer=_side(prefer), progress=progress)
     name = printable(path or call.board.settings.queue_file)
