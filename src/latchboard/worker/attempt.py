@@ -111,7 +111,7 @@ class Attempt:
             self._end(command, "stop")
         if self.state == "working":
             self._look_at_claim(command)
-        if now_s >= self._deadline_s and self.state != "ending":
+        if now_s >= self._deadline_s:  # it has none any more while it ends
             self._end(command, "timeout")
         if now_s >= self._patience_s:
             command.end_keeper()

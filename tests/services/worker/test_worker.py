@@ -2,158 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.errors import CommandNotFound, MalformedRecord, StoreFull, StoreUnavailable
-from latchboard.host.tree import WorkTree
-from latchboard.locks import Locks
-from latchboard.rules.worker_role import Role
-from latchboard.settings import Settings
-from latchboard.store.memory import MemoryStore
-from latchboard.store.wakeup import Wakeup
-from latchboard.store.wrap import FAIL_AFTER, FAIL_BEFORE, FaultyStore
-from latchboard.testing import FakeHost
-from latchboard.worker import Worker
-from latchboard.worker.port import Ports
-from latchboard.workqueue import WorkQueue
-
-NAME = "worker.builder.1"
-SETTINGS = Settings(queue_backoff_s=0.001, queue_backoff_s_max=0.001, wait_poll_s=0.05)
-
-
-class Log:
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, object]]] = []
-
-    def say(self, event: str, **facts: object) -> None:
-        self.lines.append((event.removeprefix("worker."), facts))
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _ in self.lines]
-
-
-class Manager:
-    watchdog_s: float | None = None
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def tell(self, *lines: str) -> None:
-        self.told += lines
-
-
-class Stop:
-    def __init__(self) -> None:
-        self.count = 0
-        self.why = ""
-        self.wakeup = Wakeup()
-
-    def ask(self) -> None:
-        self.count += 1
-        self.why = "SIGTERM"
-        self.wakeup.ring()
-
-
-class Command:
-    """Has ended when it is looked at, after it did something else."""
-
-    def __init__(self, exit_code: int, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self.exit_code: int | None = exit_code
-        self.signal: int | None = None
-        self.output = b"said"
-        self.output_bytes = 4
-        self.was_told: list[str] = []
-        self._meanwhile = meanwhile
-
-    def readables(self) -> Sequence[Any]:
-        return ()
-
-    def look(self) -> bool:
-        self._meanwhile()
-        return True
-
-    def end(self) -> None:
-        self.was_told.append("end")
-
-    def end_now(self) -> None:
-        self.was_told.append("kill")
-
-    def end_keeper(self) -> None:
-        self.was_told.append("kill keeper")
-
-
-class Running(Command):
-    """Runs until it is told to end."""
-
-    def look(self) -> bool:
-        self._meanwhile()
-        return bool(self.was_told)
-
-
-class Shaky(FaultyStore):
-    """Commits have faults; whoever only looks has none."""
-
-    def read(self, *wanted: str, at: int | None = None) -> Any:
-        return self.inner.read(*wanted, at=at)
-
-    def watch(self, prefix: str, *, after: int) -> Any:
-        return self.inner.watch(prefix, after=after)
-
-
-class Site:
-    def __init__(self, root: str) -> None:
-        self.faults: list[str | None] = []
-        self.clock = SystemClock()
-        self.store = Shaky(MemoryStore(clock=self.clock), faults=self._faults())
-        locks = Locks(self.store, self.clock, FakeHost(), WorkTree(root), SETTINGS)
-        self.queue = WorkQueue(self.store, SETTINGS, locks, lambda: 0.0)
-        self.log, self.manager, self.stop = Log(), Manager(), Stop()
-        self.commands: list[Any] = []
-        self.started: list[Any] = []
-        self.shown: list[str] = []
-        self.before_claim: Callable[[], object] = lambda: None
-        self.is_seated: Callable[[], bool] = lambda: True
-
-    def _faults(self) -> Iterator[str | None]:
-        while True:
-            yield self.faults.pop(0) if self.faults else None
-
-    def _start(self, environment: Any, text: bytes) -> Any:
-        found = self.commands.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        self.started.append(found)
-        return found
-
-    def worker(self, interval_s: float = 0.01, **table: Any) -> Worker:
-        ports = Ports(
-            clock=self.clock,
-            log=self.log,
-            manager=self.manager,
-            stop=self.stop,
-            start=self._start,
-            make_wakeup=Wakeup,
-            environment={},
-            show=lambda text, _: self.shown.append(text),
-            before_claim=self.before_claim,
-            is_seated=self.is_seated,
-        )
-        role = Role("builder", {"command": ["x"], **table})
-        return Worker(NAME, role, "/", queue=self.queue, ports=ports, interval_s=interval_s)
-
-    def add(self, *ids: str, **draft: Any) -> None:
-        self.queue.submit([{"id": i, "title": i, "role": "builder", **draft} for i in ids], by="test")
-
-    def status(self, job_id: str) -> str:
-        return str(self.queue.show(job_id)["job"]["status"])
-
-    def outcomes(self, job_id: str) -> list[str]:
-        return [one["outcome"] for one in self.queue.show(job_id)["job"]["attempts"]]
+from latchboard.store.wrap import FAIL_AFTER, FAIL_BEFORE
+from tests.services.worker.support import NAME, Command, Running, Site
 
 
 @pytest.fixture
@@ -307,6 +164,42 @@ def test_a_command_that_takes_too_long_is_ended_and_has_failed(site: Site) -> No
     assert site.started[0].was_told == ["end"]
     assert site.outcomes("a") == ["failed"]
     assert "too long" in site.queue.show("a")["job"]["attempts"][0]["error"]
+
+
+def test_a_command_that_has_reported_by_itself_and_does_not_end_is_ended_after_its_grace(site: Site) -> None:
+    """It has an hour left by its timeout, and nothing more to do: the worker has other jobs."""
+    site.add("a")
+    command = Running(0)
+
+    def settle() -> None:
+        if site.status("a") == "in_progress":
+            site.queue.complete("a", site.queue.show("a")["job"]["token"])
+
+    command._meanwhile = settle
+    site.commands = [command]
+    worker = site.worker(grace_s=0.02)
+
+    worker.run(once=True)
+
+    assert command.was_told == ["end"]
+    assert (worker.counts, site.outcomes("a")) == ({"settled": 1}, ["completed"])
+    assert "ending" not in site.log.events, "its job is done"
+
+
+def test_a_command_that_nobody_would_look_after_any_more_is_killed(site: Site) -> None:
+    site.add("a")
+
+    class Broken(Running):
+        def look(self) -> bool:
+            raise RuntimeError("a mistake of ours")
+
+    command = Broken(0)
+    site.commands = [command]
+
+    with pytest.raises(RuntimeError):
+        site.worker().run(once=True)
+
+    assert command.was_told == ["kill"]
 
 
 def test_a_second_word_kills(site: Site) -> None:
@@ -482,6 +375,18 @@ def test_who_waits_for_the_end_of_a_command_whose_claim_has_ended_does_not_spin(
     worker.run(once=True)
 
     assert worker.counts == {"lost": 1} if how == "cancelled" else {"settled": 1}
+    assert clock.waits_count < 60
+
+
+def test_who_waits_for_the_end_of_a_command_that_took_too_long_does_not_spin(site: Site) -> None:
+    site.add("a")
+    clock = site.clock = Counting()
+    command = Slow(site, lambda: None)
+    site.commands = [command]
+
+    site.worker(timeout_s=0.02).run(once=True)
+
+    assert (command.was_told, site.outcomes("a")) == (["end"], ["failed"])
     assert clock.waits_count < 60
 
 

@@ -37,7 +37,7 @@ def install(call: Call, *, role: tuple[str, ...], now: bool, manager: str | None
     units, workers = unit_files.build(call.board, manager), unit_files.workers(call.board)
     roles = unit_files.roles(call.board, role)
     report = units.install(workers, roles, is_all=not role, now=now, dry_run=dry_run)
-    what = "would end, for it is not wanted any more:" if dry_run else "ended, for it is not wanted any more:"
+    what = "would take away, for it is not wanted any more:" if dry_run else "took away, for it is not wanted any more:"
     lines = _lines(report, dry_run=dry_run, surplus=what)
     if not report.is_reachable and not dry_run:
         lines.append("the service manager does not run here: they start with the next log-in")
