@@ -155,7 +155,7 @@ def wait_until_gone(pid: int, timeout_s: float = PATIENCE_S) -> None:
 
 def ask(port: int, path: str = "/api/health", **headers: str) -> Any:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 

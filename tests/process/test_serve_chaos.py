@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,51 +29,61 @@ def meddler(channel: Channel, root: str, seed: int) -> None:
         told = []
         for _ in range(ACTIONS):
             what = dice.choice(("start", "start", "start", "stop", "restart", "kill", "wipe the record", "sweep"))
+            began_s, code = time.monotonic(), ""
             try:
-                told.append(act(board, what))
+                came = act(board, what)
             except CoordinationError as exc:
-                told.append(f"{what}: {exc.code}: {exc.message}")
+                came, code = exc.message, exc.code
+            told.append({"what": what, "code": code, "came": came, "took_s": round(time.monotonic() - began_s, 2)})
         channel.send(told=told)
 
 
 def act(board: Latchboard, what: str) -> str:
     if what == "start":
-        return f"start: {board.daemon.ensure_running().state.pid}"
+        return str(board.daemon.ensure_running().state.pid)
     if what == "restart":
-        return f"restart: {board.daemon.restart().state.pid}"
+        return str(board.daemon.restart().state.pid)
     if what == "stop":
-        return f"stop: {board.daemon.stop().to_json()}"
+        return str(board.daemon.stop().to_json())
     if what == "sweep":
-        return f"sweep: {board.daemon.sweep().to_json()}"
+        return str(board.daemon.sweep().to_json())
     if what == "wipe the record":
         Path(f"{board.root}/data/.agent_pids/serve.state").unlink(missing_ok=True)
-        return what
+        return "done"
     found = board.daemons.verify()
     if found.state == "running" and found.pid is not None:
         try:
             os.kill(found.pid, signal.SIGKILL)
         except ProcessLookupError:
-            return "kill: nobody"
-    return f"kill: {found.pid}"
+            return "nobody"
+    return str(found.pid)
 
 
-@pytest.mark.timeout(300)
+def may_come(one: dict[str, Any]) -> bool:
+    """Whether force and a busy machine explain an error: it is told, and whoever asks again gets his daemon."""
+    return (
+        not one["code"]
+        or (one["code"] == "daemon-failed" and "signal 9" in one["came"])  # killed while its starter waited for it
+        or (one["code"] == "daemon-error" and "come and go" in one["came"])  # and so was each other for 20 s
+        or one["code"] == "daemon-busy"  # the turns of the others took longer together than anybody waits
+    )
+
+
+@pytest.mark.timeout(600)
 def test_whatever_they_do_at_once_there_is_one_daemon_at_the_end(project: Project, nursery: Nursery) -> None:
     seeds = random.SystemRandom().sample(range(10**6), CROWD)
     crowd = [nursery.start(meddler, root=project.board.root, seed=seed) for seed in seeds]
     for _ in range(ROUNDS):
         for one in crowd:
             one.channel.send(go=True)
-        told = [one.receive(120)["told"] for one in crowd]
+        told = [one.receive(300)["told"] for one in crowd]
 
-        until(lambda: len(project.pids()) <= 1, f"two daemons, seeds {seeds}: {told}", 10)
+        until(lambda: len(project.pids()) <= 1, f"no second daemon, seeds {seeds}: {told}")
         running = project.daemon.ensure_running()
         assert project.pids() == [running.state.pid], (seeds, told)
         assert ask(running.state.port)["pid"] == running.state.pid
         assert project.daemon.orphans() == []
-        failures = [line for one in told for line in one if ": daemon-" in line or ": store-" in line]
-        # A daemon may be killed while its starter waits for it; that is told, and nothing else may go wrong.
-        assert all("signal 9" in line or "come and go" in line for line in failures), (seeds, failures)
+        assert [one for line in told for one in line if not may_come(one)] == [], (seeds, told)
 
 
 @pytest.mark.timeout(300)
@@ -89,14 +101,15 @@ def test_starters_and_daemons_that_are_killed_at_any_moment_are_in_nobodys_way(
         if number % 2:
             time.sleep(dice.uniform(0, 0.3))
             for pid in project.pids():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it gave way to another one, and has ended
+                    os.kill(pid, signal.SIGKILL)
 
         running = project.daemon.ensure_running()
 
         until(lambda expected=[running.state.pid]: project.pids() == expected, f"one daemon, seed {seed}, {number}")
         assert ask(running.state.port)["pid"] == running.state.pid, (seed, number)
         assert project.board.daemons.verify().pid == running.state.pid, (seed, number)
-        assert project.daemon.look().is_running, (seed, number)
+        until(lambda: project.daemon.look().is_running, f"it answers, seed {seed}, {number}")
         if number % 3 == 0:
             assert project.daemon.stop().is_gone
             assert project.pids() == [] and not project.record.exists()

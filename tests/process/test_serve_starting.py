@@ -19,7 +19,7 @@ import pytest
 from latchboard.errors import AlreadyRunning, DaemonFailed, DaemonSilent, NoFreePort
 from latchboard.host.system import SystemHost
 from tests.process import serving
-from tests.process.nursery import Nursery, process_state, until
+from tests.process.nursery import PATIENCE_S, Nursery, process_state, until
 from tests.process.serving import Project, ask, is_there, listens, wait_until_gone
 
 pytestmark = pytest.mark.process
@@ -267,7 +267,7 @@ def test_a_start_that_is_given_up_takes_its_daemon_back(project: Project, number
         starter = subprocess.Popen(command, env=project.environment, stderr=subprocess.PIPE, text=True)
         pid = project.wait_for_place()
         starter.send_signal(number)
-        starter.communicate(timeout=20)
+        starter.communicate(timeout=PATIENCE_S)
 
     assert starter.returncode == 128 + number
     wait_until_gone(pid)
@@ -389,7 +389,7 @@ def test_a_second_one_by_hand_is_refused_and_says_who_is_there(project: Project)
     state = project.daemon.ensure_running().state
 
     second = project.serve("--json")
-    out, _ = second.communicate(timeout=20)
+    out, _ = second.communicate(timeout=PATIENCE_S)
 
     assert second.returncode == AlreadyRunning.exit_status
     assert json.loads(out)["pid"] == state.pid
@@ -412,7 +412,7 @@ def test_the_console_script_becomes_a_process_with_a_daemons_command_line(projec
     look = SystemHost().look(typed.pid)
     assert look is not None and look["argv"][-2:] == ["--idle-s-max", "1000"]
     typed.send_signal(signal.SIGINT)
-    assert typed.wait(10) == 0
+    assert typed.wait(PATIENCE_S) == 0
 
 
 # -- versions ---------------------------------------------------------------------------------------------------------
