@@ -100,6 +100,34 @@ def test_a_plan_that_was_cancelled_is_planned_anew() -> None:
     assert not {"reason", "aside_from"} & after.keys()
 
 
+@pytest.mark.parametrize(
+    ("role", "then", "goes_to", "left"),
+    [
+        ("planner", ["builder", "tester"], "builder", ["tester"]),
+        ("planner", ["tester"], "builder", ["tester"]),
+        ("painter", ["builder"], "painter", ["builder"]),
+    ],
+)
+def test_a_plan_that_is_accepted_is_the_builders_and_what_comes_after_stays(
+    role: str, then: list[str], goes_to: str, left: list[str]
+) -> None:
+    plan = {**compose(role=role, then=then), "status": "planning_complete"}
+
+    after = jobs.returned(plan, "accept", at=AT)
+
+    assert (after["status"], after["role"], after["then"]) == ("ready", goes_to, left)
+
+
+def test_what_comes_back_has_not_been_where_it_goes_afterwards_and_waits_for_no_time() -> None:
+    job = compose(then=["builder", "tester"], ready_at=LATER)
+
+    aside = jobs.set_aside(job, None, "block", at=AT, reason="")
+    after = jobs.returned({**aside, "ready_at": LATER}, "unblock", at=AT)
+
+    assert aside["ready_at"] is None
+    assert (after["then"], after["ready_at"]) == (["builder", "tester"], None)
+
+
 def test_a_claim_that_was_lost_before_it_counted_is_not_uncounted() -> None:
     job = {**jobs.claimed(compose(), 7, AT), "attempts_count": 0}
 

@@ -172,9 +172,8 @@ class Files:
 
     def renew(self, lease: Lease) -> None:
         """Start the lease of the owner's locks anew."""
-        if lease.get("locks"):
-            owner, me = lease["owner"], self._locks.host.me()
-            renew(self._table, owner, lease["ttl_seconds"], owner, "agent", me)
+        owner, me = lease["owner"], self._locks.host.me()
+        renew(self._table, owner, lease["ttl_seconds"], owner, "agent", me)
 
 
 def _has_one(claims: Iterable[Lease], owner: str, request: Request) -> bool:

@@ -74,7 +74,6 @@ class WorkQueue:
         """
         from latchboard.workqueue.submitting import submit
 
-        check_agent(by)
         named = [self._named(draft) for draft in drafts]
         return self._transact(by, lambda desk: submit(desk, named, by), durable=durable)
 
@@ -158,7 +157,7 @@ class WorkQueue:
                 desk.files.renew(after)
             return after
 
-        return self._transact(self._who(job, token), decide, durable=durable)
+        return self._transact(self._who(job), decide, durable=durable)
 
     def renew_all(self, owner: str) -> list[str]:
         """Start the lease of every claim of an agent anew; which jobs they are of. That of its locks is its own."""
@@ -205,7 +204,7 @@ class WorkQueue:
                 desk.finished(after)
             return after
 
-        return self._transact(self._who(job, token), decide, durable=durable)
+        return self._transact(self._who(job), decide, durable=durable)
 
     def fail(self, job: str, token: int, *, error: str, is_final: bool = False, durable: bool = True) -> Job:
         """An attempt failed: the job comes back into line after a pause, or is dead where no attempt is left.
@@ -229,7 +228,7 @@ class WorkQueue:
             before, lease = self._mine(desk, job, token)
             return self._returning(desk).end(before, lease, "fail", error=error, is_final=is_final)
 
-        return self._transact(self._who(job, token), decide, durable=durable)
+        return self._transact(self._who(job), decide, durable=durable)
 
     def release(self, job: str, token: int, *, durable: bool = True) -> Job:
         """Give a job back undone; the attempt does not count. Raises HoldLost: the claim has ended."""
@@ -244,7 +243,7 @@ class WorkQueue:
             desk.end_claim(lease)
             return after
 
-        return self._transact(self._who(job, token), decide, durable=durable)
+        return self._transact(self._who(job), decide, durable=durable)
 
     def _mine(self, desk: Desk, job: str, token: int) -> tuple[Job, Lease]:
         """The claim of this token, if its owner may still finish: one that took locks must still have them."""
@@ -358,13 +357,13 @@ class WorkQueue:
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
-    def _who(self, job: str, token: int) -> str:
-        """On whose behalf a claim's owner acts, for the history; the transaction checks the token."""
+    def _who(self, job: str) -> str:
+        """On whose behalf a claim's owner acts, for the history; by any other token the transaction changes nothing."""
         value = self.store.read(ACTIVE).get(ACTIVE) or {}
         if leases.check_active(value):
             return "unknown_agent"  # and the transaction refuses
         lease = value["claims"].get(job)
-        return lease["owner"] if lease is not None and lease["token"] == token else "unknown_agent"
+        return lease["owner"] if lease is not None else "unknown_agent"
 
     def _transact(self, who: str, decide: Callable[[Desk], T], *, durable: bool) -> T:
         def run(view: View) -> T:
