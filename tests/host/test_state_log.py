@@ -35,6 +35,18 @@ def test_a_log_stays_small(tmp_path: Path) -> None:
     assert (tmp_path / "log.1").stat().st_size == state_log.BYTES_MAX - 10
 
 
+def test_a_log_that_begins_anew_keeps_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = StateLog(str(path), ManualClock())
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    for _ in range(3):
+        path.write_bytes(b"x" * state_log.BYTES_MAX)
+        log.say("worker.ready")
+
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
 def test_who_cannot_write_it_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     StateLog(str(tmp_path / "no" / "log"), ManualClock()).say("worker.ready")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")

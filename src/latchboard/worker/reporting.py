@@ -44,7 +44,7 @@ class Reporting:
             `completed`, `failed`, `released`, `lost`; `settled` where the command had reported by itself; `unknown`
             where the worker has to end and the store cannot be used.
         """
-        why, pause_s, tries = "", _PAUSE_S, 0
+        why, pause_s = "", _PAUSE_S
         give_up_s = float("inf")
         while True:
             if self._ports.stop.count:  # from before the try: one that waits for the store's guard takes its time
@@ -57,7 +57,7 @@ class Reporting:
             except NotReady as exc:  # it has sub-tasks: it comes back when they are done
                 report, why = rules.Report("release"), exc.message
             except HoldLost as exc:
-                return self._refused(attempt, job_id, exc, tries)
+                return self._refused(attempt, job_id, exc)
             except (WrongStatus, UsageError) as exc:
                 if report.is_final:
                     return self._lost(job_id, exc)
@@ -66,7 +66,6 @@ class Reporting:
                 self._trouble.told(exc)
                 if self._ports.mono_s() >= give_up_s:
                     return "unknown"
-                tries += 1
                 self._ports.wait([], min(self._ports.mono_s() + pause_s, give_up_s))
                 pause_s = min(2 * pause_s, _PAUSE_S_MAX)
             else:
@@ -84,15 +83,12 @@ class Reporting:
             return self._queue.fail(job_id, token, error=error, is_final=report.is_final)
         return self._queue.release(job_id, token)
 
-    def _refused(self, attempt: Attempt, job_id: str, exc: HoldLost, tries: int) -> str:
-        """The claim has ended: by an earlier try of ours, by the command itself, or by somebody else."""
+    def _refused(self, attempt: Attempt, job_id: str, exc: HoldLost) -> str:
+        """The claim has ended: by the command itself, or by somebody else; an earlier try of ours would be heard."""
+        self._trouble.over()
         outcome = attempt.outcome()
         if outcome not in rules.SETTLED:
             return self._lost(job_id, exc)
-        if tries:
-            self._trouble.over()
-            self._ports.log.say(f"worker.{outcome}", job=job_id, how="by an earlier try")
-            return outcome
         self._ports.log.say("worker.settled", job=job_id, outcome=outcome)
         return "settled"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from latchboard.clock import SystemClock
-from latchboard.errors import CommandNotFound, MalformedRecord, StoreFull, StoreUnavailable
+from latchboard.errors import CommandNotFound, MalformedRecord, StoreFull, StoreUnavailable, WrongStatus
 from latchboard.store.wrap import FAIL_AFTER, FAIL_BEFORE
 from tests.services.worker.support import NAME, Command, Running, Site
 
@@ -488,3 +488,29 @@ def test_a_job_whose_claim_was_lost_is_not_claimed_again_at_once(site: Site) -> 
 
     assert site.clock.now().mono_s - started_s >= 0.3
     assert worker.counts == {"lost": 1, "completed": 1}
+
+
+def test_a_report_that_cannot_be_made_at_all_is_given_up(site: Site) -> None:
+    """Neither as configured, nor as a failure: nobody would ever take it."""
+    site.add("a")
+    site.commands = [Command(0)]
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise WrongStatus("not from there", job="a", status="ready", event="x")
+
+    site.queue.complete = site.queue.fail = refuse  # type: ignore[method-assign]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert worker.counts == {"lost": 1} and site.log.events[-1] == "lost"
+
+
+def test_a_report_about_a_job_that_was_taken_away_is_no_settlement(site: Site) -> None:
+    site.add("a")
+    site.commands = [Command(0, lambda: site.queue.cancel("a", by="lead"))]
+    worker = site.worker()
+
+    worker.run(once=True)
+
+    assert worker.counts == {"lost": 1} and "settled" not in site.log.events
