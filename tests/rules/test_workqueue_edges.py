@@ -9,7 +9,9 @@ import pytest
 from latchboard.errors import UsageError
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
+from latchboard.rules import workqueue_lease as leases
 from latchboard.rules import workqueue_repair as repairs
+from latchboard.testing import ManualClock
 from tests.rules.test_workqueue import AT, claim_of, compose
 
 LATER = "2026-11-21T07:00:00.000000Z"
@@ -135,3 +137,92 @@ def test_a_claim_that_was_lost_before_it_counted_is_not_uncounted() -> None:
 
     assert (made.jobs["a"]["attempts_count"], made.jobs["a"]["changed_at"]) == (0, LATER)
     assert made.jobs["a"]["attempts"][0]["ended_at"] == LATER
+
+
+def test_what_was_said_to_be_done_before_what_it_depends_on_is_no_damage() -> None:
+    """A file of jobs that is read in may say so."""
+    needed = compose()
+    done = {**compose(dependencies=["b"]), "status": "done"}
+    done, needed = {**done, "id": "a"}, {**needed, "id": "b", "number": 2}
+    line = {"start": [50, 2, "b"], "sheet": 0}
+    records: dict[str, Any] = {
+        "queue/numbers": {"submitted": 2},
+        "queue/ready.builder": {"sheets": [line], "next": 1},
+        "queue/ready.builder.0": {"places": [[50, 2, "b"]]},
+    }
+
+    assert repairs.plan({"a": done, "b": needed}, records, at=LATER).faults == {}
+
+
+def test_a_renewal_counts_after_a_restart_too() -> None:
+    clock = ManualClock()
+    lease = leases.new("a", role="builder", owner="b", token=7, ttl_s=60.0, now=clock.now())
+    clock.advance(50)
+    lease = leases.renewed(lease, clock.now())
+    clock.reboot(off_s=20)
+
+    assert leases.remaining_s(lease, clock.now()) == 40
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task_id": "b"},
+        {"task_id": "-"},
+        {"role": "A"},
+        {"owner": ""},
+        {"token": "7"},
+        {"ttl_seconds": 0},
+        {"started_at": 7},
+        {"heartbeat_at": None},
+        {"heartbeat_boot": 7},
+        {"heartbeat_mono_s": "7"},
+    ],
+    ids=str,
+)
+def test_a_claim_with_one_part_that_is_wrong_cannot_be_read(change: dict[str, Any]) -> None:
+    assert leases.check_active({"claims": {"a": claim_of()}}) == ""
+    assert "'a' cannot be read" in leases.check_active({"claims": {"a": {**claim_of(), **change}}})
+
+
+def test_a_claim_under_an_id_that_is_none_cannot_be_read() -> None:
+    assert leases.check_active({"claims": {"../a": claim_of("../a")}})
+
+
+@pytest.mark.parametrize("submitted", ["7", True, 7.5, None, -1])
+def test_a_number_that_is_none_is_told_and_mended(submitted: Any) -> None:
+    made = repairs.plan({}, {"queue/numbers": {"submitted": submitted, "colour": "red"}}, at=LATER)
+
+    assert made.faults.keys() == {"queue/numbers"}
+    assert made.records["queue/numbers"] == {"submitted": 0, "colour": "red"}
+
+
+@pytest.mark.parametrize("last", [3, 5])
+def test_a_sheet_that_begins_before_the_one_in_front_ends_is_the_one_that_is_told(last: int) -> None:
+    found: Any = {one: {**compose(priority=n), "id": one, "number": n} for n, one in ((1, "a"), (3, "b"), (5, "c"))}
+    places = {n: [n, n, one] for n, one in ((1, "a"), (3, "b"), (5, "c"))}
+    records: dict[str, Any] = {
+        "queue/numbers": {"submitted": 5},
+        "queue/ready.builder": {
+            "sheets": [{"start": places[1], "sheet": 0}, {"start": places[3], "sheet": 1}],
+            "next": 2,
+        },
+        "queue/ready.builder.0": {"places": [places[1], places[last]]},
+        "queue/ready.builder.1": {"places": [places[3], places[5]]},
+    }
+
+    assert repairs.plan(found, records, at=LATER).faults == {"queue/ready.builder.1": "it has places of another sheet"}
+
+
+@pytest.mark.parametrize("record", ["queue/later", "queue/later.1"])
+def test_a_line_of_times_with_priorities_in_it_cannot_be_read(record: str) -> None:
+    found: Any = {one: {**compose(ready_at=LATER), "id": one, "number": n} for n, one in ((1, "a"), (2, "b"))}
+    starts = [[1, 1, "a"], [2, 2, "b"]] if record == "queue/later" else [[LATER, 1, "a"], [LATER, 2, "b"]]
+    records: dict[str, Any] = {
+        "queue/numbers": {"submitted": 2},
+        "queue/later": {"sheets": [{"start": start, "sheet": n} for n, start in enumerate(starts)], "next": 2},
+        "queue/later.0": {"places": [[LATER, 1, "a"]]},
+        "queue/later.1": {"places": [[LATER, 2, "b"] if record == "queue/later" else [2, 2, "b"]]},
+    }
+
+    assert repairs.plan(found, records, at=LATER).faults == {record: "it cannot be read"}
