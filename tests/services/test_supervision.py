@@ -201,6 +201,68 @@ def test_a_system_that_starts_nothing_is_told_and_asked_later(scene: Scene) -> N
     assert scene.live() == [("builder", 1)] and scene.slots()["builder", 1]["why"] == ""
 
 
+def test_a_start_that_fails_is_not_tried_at_every_turn_because_somebody_asked(scene: Scene) -> None:
+    scene.want(builder=1)
+    scene.turn()
+    scene.machine.kill(scene.children[0][2].identity)
+    scene.turn()
+    scene.refusal = "no process left"
+    scene.want(builder=1)
+
+    for _ in range(5):
+        scene.turn()
+
+    assert scene.slots()["builder", 1]["deaths"] == 2
+
+
+def test_a_record_that_says_nothing_changes_nothing(scene: Scene) -> None:
+    scene.want(builder=1, tester=1)
+    scene.turn()
+    (Path(scene.root) / "data" / ".agent_pids" / "agents.wanted").write_text("{")
+    scene.machine.kill(scene.children[0][2].identity)
+    scene.turn()
+    scene.clock.advance(1.0)
+
+    scene.turn()
+
+    assert scene.live() == [("builder", 1), ("tester", 1)]
+
+
+def test_a_worker_that_was_gone_before_anybody_looked_is_waited_for_and_not_signalled(scene: Scene) -> None:
+    """Its number may be another's by then; what it ended with comes from the system."""
+
+    class Unknown(Child):
+        def status(self, wait_s: float) -> int | None:
+            return self.exit_status
+
+    child = Unknown(scene.machine, None)
+    scene.launch = lambda *_: child  # type: ignore[method-assign]
+    scene.close()
+    scene.keeper = scene.make()
+    scene.want(builder=1)
+    scene.turn()
+    scene.want(builder=0)
+
+    turns = [scene.turn(), scene.turn()]
+    child.exit_status = 3
+    turns.append(scene.turn())
+
+    assert (turns, scene.machine.signals) == (["", "", "done"], [])
+
+
+def test_with_its_project_a_supervisor_ends_and_its_workers(scene: Scene) -> None:
+    """Its place is gone as well: nobody took it, who would keep them."""
+    scene.want(builder=2)
+    scene.turn()
+    Path(scene.root).rename(f"{scene.root}.gone")
+    scene.place.is_mine = False
+
+    turns = [scene.turn() for _ in range(2)]
+
+    assert (turns, scene.live()) == (["", "homeless"], [])
+    Path(f"{scene.root}.gone").rename(scene.root)
+
+
 def test_a_full_disk_ends_nothing_and_is_told_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.want(builder=1)
     scene.turn()
