@@ -162,3 +162,25 @@ def test_the_queue_is_accessible(
     assert violations(page) == []
     if size == PHONE:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_id_is_shown_whole_beside_a_long_role(board: Latchboard, served: Served, window: Windows) -> None:
+    jobs.fill(board)  # so many columns that each is as narrow as it may be
+    board.queue.submit([{"id": "job-1234", "role": "integrator", "title": "Merge", "priority": 50}], by="lead")
+    page = opened(served, window)
+    card = column(page, "ready_for_integrator").locator(".card", has_text="job-1234")
+
+    assert card.locator(".card-id").evaluate("one => one.scrollWidth <= one.clientWidth")
+    expect(card.locator(".card-role")).to_have_text("priority 50, integrator")
+
+
+def test_on_a_phone_many_roles_leave_room_for_jobs(board: Latchboard, served: Served, window: Windows) -> None:
+    drafts = [{"id": f"j{at}", "role": f"role-{at}", "title": f"Part {at}"} for at in range(40)]
+    board.queue.submit(drafts, by="lead", durable=False)
+    page = opened(served, window, PHONE)
+
+    page.locator(".card").last.scroll_into_view_if_needed()
+
+    expect(page.locator(".card").last).to_be_in_viewport()
+    assert page.evaluate("document.elementFromPoint(innerWidth / 2, innerHeight / 2).closest('.kanban') !== null")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -147,7 +147,7 @@ function card(job, ticking) {
   }
   if (job.attempts_count > 1 || job.error) notes.push([job.status === "dead" ? "alert" : "wait", attempts(job)]);
   return h("li", { class: "card", data: { dead: job.status === "dead" ? "yes" : "no" } },
-    h("p", { class: "card-line" }, h("span", { class: "card-id" }, shown(job.id)), h("span", { class: "card-role" }, `${shown(job.role)}, priority ${number(job.priority)}`)),
+    h("p", { class: "card-line" }, h("span", { class: "card-id" }, shown(job.id)), h("span", { class: "card-role" }, `priority ${number(job.priority)}, ${shown(job.role)}`)),
     h("p", { class: "card-title", title: shown(job.title) }, shown(job.title)), facts,
     notes.map((note) => (Array.isArray(note) ? h("p", { class: "card-note", data: { kind: note[0] } }, note[1]) : note)));
 }
