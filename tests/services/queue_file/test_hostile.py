@@ -31,6 +31,16 @@ def test_a_record_of_limits_without_a_total_is_one(desk: Desk) -> None:
     assert desk.export()["wip_limits"] == {"planner": 1, "builder": 5, "tester": 3, "refiner": 1, "integrator": 1}
 
 
+def test_limits_that_no_file_speaks_of_stay_as_they_are(desk: Desk) -> None:
+    store = desk.bench.store
+    store.transact(lambda view: view.put("queue/limits", {"roles": {"builder": 4}}), who="x")
+
+    desk.bring(sprint=3)
+
+    assert desk.export()["sprint"] == 3
+    assert store.read("queue/limits").get("queue/limits") == {"roles": {"builder": 4}}
+
+
 def test_what_a_file_says_beside_is_told_where_it_cannot_be_read_and_comes_back_from_the_file(desk: Desk) -> None:
     desk.write({"sprint": 3, "tasks": []})
     desk.live.sync()
