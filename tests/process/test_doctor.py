@@ -29,12 +29,13 @@ from latchboard.store.files.mount import network_mount
 from tests.process import test_doctor_findings as scenes
 from tests.process.nursery import Channel, Nursery
 from tests.process.test_doctor_findings import SCENES, configured
-from tests.process.ward import Ward
+from tests.process.ward import UNHURRIED_S, Ward
 from tests.surface.cli.harness import validate
 
 pytestmark = pytest.mark.process
 
-IN_TIME_S = 3.0
+IN_TIME_S = 10.0
+"""The deadline is 2.5 s; what hangs here does so for 12 s, and a busy machine has its own ideas."""
 WRITING = ("O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND")
 NEVER = {
     *("chmod", "chown", "fallocate", "fchmod", "fchmodat", "fchown", "fchownat", "fdatasync", "fsync", "ftruncate"),
@@ -302,7 +303,7 @@ def _beside_a_hang(ward: Ward, path: Path) -> tuple[Any, int]:
         status = process.wait(60)
     validate("doctor", report)
     assert report["took_ms"] < IN_TIME_S * 1000
-    assert took_s < 10, "it does not wait for what hangs"
+    assert took_s < IN_TIME_S, "it does not wait for what hangs"
     return report, status
 
 
@@ -453,7 +454,7 @@ def test_what_others_do_meanwhile_is_no_finding(ward: Ward, nursery: Nursery) ->
 
     assert [one.traces for one in reports] == [[]] * len(reports)
     assert [one.findings for one in reports] == [[]] * len(reports)
-    assert all(one.took_s < 2.6 for one in reports)
+    assert all(one.took_s < UNHURRIED_S / 2 for one in reports), "others who never rest keep nobody"
     stores = [one.facts for report in reports for one in report.standings if one.name == "store"]
     assert any(one["is_compared"] for one in stores)
     for one in others:
@@ -477,8 +478,8 @@ def test_the_report_is_a_function_of_the_library(ward: Ward, monkeypatch: pytest
     scenes.lost_lock(ward)
     monkeypatch.chdir(ward.root / ".git")
 
-    report = assemble_report()
-    named = assemble_report(ward.root, stuck_threshold_s=1.0)
+    report = assemble_report(deadline_s=UNHURRIED_S)
+    named = assemble_report(ward.root, stuck_threshold_s=1.0, deadline_s=UNHURRIED_S)
 
     assert [one.id for one in report.findings] == [one.id for one in named.findings] == ["F-104"]
     assert (report.exit_status, report.root) == (1, str(ward.root))

@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import pytest
 
 from latchboard.compose import doctoring
 from tests.process import test_doctor_findings as scenes
-from tests.process.ward import Ward
+from tests.process.ward import UNHURRIED_S, Ward
 
 pytestmark = pytest.mark.process
 
@@ -137,11 +138,13 @@ def test_what_blocks_or_never_ends_is_not_waited_for(ward: Ward, name: str, make
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     make(place)
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
 
     report = ward.look()
 
     assert [one.name for one in report.standings if one.state != "done"] == []
-    assert report.took_s < 2.0
+    assert report.took_s < UNHURRIED_S / 2
+    assert getrusage(RUSAGE_SELF).ru_maxrss - peak < 2**20, "in KiB: half of what is there"
     assert doctoring.mend(ward.board(), "fix", dry_run=True) is not None
 
 

@@ -19,7 +19,7 @@ from latchboard.store.files.health import Inspector
 from latchboard.store.memory import MemoryStore
 from tests.process import test_doctor_findings as scenes
 from tests.process.queue_scenes import claims_that_are_gone
-from tests.process.ward import Ward
+from tests.process.ward import UNHURRIED_S, Ward
 
 pytestmark = pytest.mark.process
 
@@ -189,7 +189,7 @@ def test_a_look_that_comes_to_its_end_says_that_it_saw_a_part(ward: Ward) -> Non
 def test_another_engine_is_looked_at_without_a_folder(ward: Ward) -> None:
     board = Latchboard(ward.root, store=MemoryStore(clock=SystemClock()), publishes=False)
 
-    report = doctoring.report(board)
+    report = doctoring.report(board, deadline_s=UNHURRIED_S)
 
     assert [one.name for one in report.standings if one.section == "storage"] == ["mount"]
     assert (report.findings, doctoring.mend(board, "fix", dry_run=False)) == ([], [])
