@@ -268,15 +268,16 @@ def test_one_that_cannot_be_read_any_more_gets_no_signal_and_is_waited_for(at: i
     assert [signal for _, signal in machine.signals] == ["TERM"] * (at - 1)
 
 
-def test_one_that_cannot_be_read_and_stays_is_left_after_two_seconds() -> None:
+@pytest.mark.parametrize(("why", "waited_s"), [("unreadable", DYING_WAIT_S), ("other-program", 0.0)])
+def test_one_that_stays_is_left_and_only_what_cannot_be_read_is_waited_for(why: str, waited_s: float) -> None:
     machine, clock = FakeHost(), ManualClock()
     victim = machine.spawn()
     before_s = clock.now().mono_s
 
-    ending = end_process(machine, clock, victim, why_not=lambda: "unreadable")
+    ending = end_process(machine, clock, victim, why_not=lambda: why)
 
-    assert (ending.is_gone, ending.by, ending.why) == (False, None, "unreadable")
-    assert clock.now().mono_s - before_s == pytest.approx(DYING_WAIT_S, abs=0.1)
+    assert (ending.is_gone, ending.by, ending.why) == (False, None, why)
+    assert clock.now().mono_s - before_s == pytest.approx(waited_s, abs=0.1)
     assert (machine.signals, machine.verdict(victim)) == ([], "live")
 
 

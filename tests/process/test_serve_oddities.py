@@ -198,9 +198,10 @@ class Rival(SystemHost):
 class Dying(SystemHost):
     """Somebody else has killed the daemon: for some looks it is there, and what it was cannot be read any more."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, kills_at: int | None = 5) -> None:
         super().__init__()
         self.pid = pid
+        self.kills_at = kills_at
         self.looks_count = 0
 
     def look(self, pid: int) -> Process | None:
@@ -208,7 +209,7 @@ class Dying(SystemHost):
         if found is None or pid != self.pid:
             return found
         self.looks_count += 1
-        if self.looks_count == 5:
+        if self.looks_count == self.kills_at:
             os.kill(pid, signal.SIGKILL)
         return {**found, "argv": [], "exe": ""}
 
@@ -224,6 +225,16 @@ def test_a_restart_succeeds_though_somebody_else_kills_the_daemon_meanwhile(proj
         assert not is_there(state.pid)
     finally:
         board.close()
+
+
+def test_one_that_cannot_be_read_and_stays_is_left_and_waited_for_no_longer(project: Project) -> None:
+    state = project.daemon.ensure_running().state
+    board = Latchboard(project.root, host=Dying(state.pid, kills_at=None), publishes=False)
+    try:
+        assert board.daemon.stop().why == "elsewhere"
+    finally:
+        board.close()
+    assert is_there(state.pid) and project.record.exists()
 
 
 @pytest.mark.parametrize("what", ["stop", "restart"])
