@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 from pathlib import Path
@@ -179,3 +180,18 @@ def test_a_child_whose_process_is_another_ones_by_now_has_not_ended_before_the_s
     scene.turn()
 
     assert scene.slots()["builder", 1]["last"]["status"] == 7
+
+
+def test_who_is_told_to_end_says_no_more_than_it_has_read(scene: Scene) -> None:
+    """Whoever starts workers next waits for the revision that he writes: it must not have been told before."""
+    scene.want(builder=1)
+    scene.turn()
+    path = Path(scene.root) / "data" / ".agent_pids" / "agents.state"
+
+    said = []
+    for _ in range(3):
+        scene.turn(end=True)
+        said.append(json.loads(path.read_text())["revision"])
+
+    assert said == [scene.wanted.revision] * 3
+    assert scene.live() == []
