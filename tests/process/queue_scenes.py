@@ -24,3 +24,15 @@ def claims_that_are_gone(ward: Ward) -> None:
     board = _queue(ward)
     board.store.transact(lambda view: view.delete("queue/active"), who="other")
     board.close()
+
+
+def job_of_a_lost_commit(ward: Ward) -> None:
+    """A power cut has left the name of its file, and nothing of its commit."""
+    _queue(ward).close()
+    (ward.store / "jobs" / "job-4.json").write_bytes(b"")
+
+
+def line_of_a_lost_commit(ward: Ward) -> None:
+    """The same, where nothing stands in that line."""
+    _queue(ward).close()
+    (ward.store / "queue" / "ready.painter.json").write_bytes(b"\0" * 100)

@@ -68,5 +68,11 @@ def _plan(seen: View | Snapshot, at: str) -> Plan:
         if not jobs.check_job(job, key[len("jobs/") :]):
             found[job["id"]] = job
     records: dict[str, Any] = dict(seen.scan("queue/", damaged=damaged))
-    records |= {exc.fields["key"]: None for exc in damaged if str(exc.fields["key"]).startswith("queue/")}
+    unreadable = (_key(exc) for exc in damaged)
+    records |= {key: None for key in unreadable if key.startswith("queue/")}
     return rules.plan(found, records, at=at)
+
+
+def _key(exc: MalformedRecord) -> str:
+    """The record that cannot be read. A file that does not say which it is has the name of its key, and an ending."""
+    return str(exc.fields["key"]).removesuffix(".json")

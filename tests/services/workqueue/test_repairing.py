@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from latchboard.clock import iso
 from latchboard.errors import MalformedRecord, NothingReady, StaleToken
+from latchboard.store.files.store import FileStore
+from latchboard.testing import ManualClock
 from latchboard.workqueue import repairing
-from tests.services.workqueue.support import Bench
+from tests.services.workqueue.support import SETTINGS, Bench
 
 KEYS = [
     "queue/active",
@@ -191,3 +194,23 @@ def test_nobody_claims_by_a_damaged_line_before_it_is_mended(bench: Bench) -> No
     assert bench.claim()[0] == "j1"
     with pytest.raises(NothingReady):
         bench.claim("tester")
+
+
+@pytest.mark.parametrize("key", [*KEYS, "queue/file", "queue/ready.painter"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 50], ids=["empty", "zeros"])
+def test_a_file_that_a_power_cut_left_without_its_content_is_told_and_made_anew(
+    key: str, content: bytes, tmp_path: Path
+) -> None:
+    """Also where nothing stands in it: whoever claims would meet it for ever."""
+    clock = ManualClock()
+    bench = Bench(FileStore(str(tmp_path), clock=clock, settings=SETTINGS), clock, str(tmp_path))
+    fill(bench)
+    Path(bench.store.path, f"{key}.json").write_bytes(content)
+
+    assert key in look(bench).faults
+    repairing.repair(bench.store, by="doctor")
+
+    assert look(bench).faults == {}
+    assert bench.problems() == []
+    assert bench.claim()[0] in ("j0", "j1")
+    bench.store.close()

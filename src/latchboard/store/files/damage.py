@@ -19,11 +19,12 @@ COLLECTIONS = (
     "conflicts",
     "cursors",
     "images",
+    "jobs",
     "leases",
     "messages",
     "waiters",
 )
-"""Where records lie, besides the locks."""
+"""Where records lie, besides the locks; those of `queue/` follow from the jobs, and are looked at with them."""
 DECIDING = ("locks/", "leases/", "waiters/", "calls/", "images/")
 """Records that decide who may write: one that cannot be read counts as held, and nobody moves it away unasked."""
 
