@@ -154,8 +154,10 @@ def test_what_somebody_made_or_changed_is_left_and_told(home: Home) -> None:
     foreign.write_text("[Service]\nExecStart=/usr/bin/true\n")
     (home.units / "latchboard-refiner@.service").unlink()
     os.symlink("/etc/passwd", home.units / "latchboard-refiner@.service")
+    home.crew.role("tester")
 
     told = home.say("install", status=3)
+    assert {name.partition("@")[0] for name in links(home)} == {"latchboard-board", "latchboard-builder"}
     gone = home.say("uninstall", status=3)
 
     for answer in (told, gone):
