@@ -61,6 +61,6 @@ def test_a_mistake_of_ours_leaves_no_command_without_a_lease(site: Site) -> None
     def renewing(job: str, token: int) -> Any:
         raise RuntimeError("a mistake of ours")
 
-    site.queue.renew = renewing  # type: ignore[method-assign]
+    site.queue.renew = renewing  # type: ignore[assignment, method-assign]
 
     assert beaten(site, ttl_s=30) == ("RuntimeError: a mistake of ours", 10.0)
