@@ -20,6 +20,7 @@ from latchboard.daemon.state import StateFile
 from latchboard.daemon.ticks import Retirement, every
 from latchboard.errors import StoreBusy
 from latchboard.rules.serving import State
+from latchboard.surface.web.running import _FILE_SHARE_MAX, _FILE_TICK_S
 from latchboard.testing import FakeHost, ManualClock
 
 PYTHON = "/usr/bin/python3.11"
@@ -262,3 +263,24 @@ def test_what_takes_long_is_done_less_often() -> None:
     asyncio.run(every(30.0, "cleanup", lambda: clock.advance(next(took_s)), wait=wait, clock=clock, share_max=0.0025))
 
     assert pauses == pytest.approx([30, 30, 200, 600, 30])
+
+
+def test_an_edit_of_the_queue_file_is_seen_within_two_seconds_also_behind_a_slow_look() -> None:
+    clock, pauses = ManualClock(), []
+    took_s = iter([0.0, 0.2, 1.0])
+
+    async def wait(tick_s: float) -> bool:
+        pauses.append(tick_s)
+        return len(pauses) > 3
+
+    follow = every(
+        _FILE_TICK_S,
+        "queue_file",
+        lambda: clock.advance(next(took_s)),
+        wait=wait,
+        clock=clock,
+        share_max=_FILE_SHARE_MAX,
+    )
+    asyncio.run(follow)
+
+    assert pauses == pytest.approx([1, 1, 2, 10])

@@ -48,6 +48,8 @@ log = logging.getLogger("latchboard.daemon")
 
 _FILE_TICK_S = 1.0
 """How soon an edit of the queue file is seen; a look at its times costs some microseconds."""
+_FILE_SHARE_MAX = 0.1
+"""Of a core, for syncing it: some milliseconds, of 10,000 tasks a second; the first one loads what it needs."""
 _CLEANUP_SHARE_MAX = 0.0025
 """Of a core. To look at 10,000 locks takes half a second, which each 30 s would be six times as much."""
 _FILES_COUNT = 65536
@@ -168,7 +170,7 @@ class _Daemon:
         ]
         if self._board.settings.queue_file:
             follow = partial(every, _FILE_TICK_S, wait=self._stop.wait, clock=self._board.clock)
-            ticks.append(asyncio.create_task(follow("queue_file", self._follow_file, share_max=_CLEANUP_SHARE_MAX)))
+            ticks.append(asyncio.create_task(follow("queue_file", self._follow_file, share_max=_FILE_SHARE_MAX)))
         manager = ServiceManager(os.environ)
         if manager.watchdog_s is not None:
             ticks.append(asyncio.create_task(self._feed(manager, manager.watchdog_s)))
