@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -235,3 +236,18 @@ def test_what_nests_deeper_than_a_reader_may_stand_is_refused(name: str) -> None
     assert task("a", **{name: nested(200)})[name] == nested(200)
     with pytest.raises(UsageError, match="more than 200 levels"):
         task("a", **{name: nested(201)})
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"Big Role": 1}, "wip_limits: 'Big Role' is no role"),
+        ({"builder": -1}, "wip_limits: builder: -1 is no limit"),
+        ({"total": True}, "wip_limits: total: True is no limit"),
+    ],
+)
+def test_a_limit_that_is_wrong_is_told_by_its_role(limits: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as refused:
+        files.read(json.dumps({"wip_limits": limits, "tasks": []}).encode())
+
+    assert refused.value.hint == "a limit is a whole number from 0 to 100000"

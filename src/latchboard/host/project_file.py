@@ -32,6 +32,7 @@ SHELF = "installed"
 TURN_WAIT_S_MAX = 20.0
 """Setting up takes a second at the most; who takes longer is stopped."""
 _POLL_S = 0.01
+_PLAIN_HINT = "put a plain file of a sensible size in its place; nothing was changed"
 _RECORD = "files.json"
 _SAFE = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -52,9 +53,10 @@ class ProjectFiles:
             return None
         path = f"{self._root}/{name}"
         if not S_ISREG(status.st_mode):
-            raise UsageError(f"{name} is a {'folder' if S_ISDIR(status.st_mode) else 'device or a pipe'}")
+            what = "folder" if S_ISDIR(status.st_mode) else "device or a pipe"
+            raise UsageError(f"{name} is a {what}", hint=_PLAIN_HINT)
         if status.st_size > self._bytes_max:
-            raise UsageError(f"{name} is larger than {self._bytes_max:,} bytes")
+            raise UsageError(f"{name} is larger than {self._bytes_max:,} bytes", hint=_PLAIN_HINT)
         try:
             fd = os.open(path, os.O_RDONLY | _SAFE)
             with open(fd, "rb") as file:
@@ -64,7 +66,7 @@ class ProjectFiles:
         except OSError as exc:
             raise from_os_error(exc, "read", path) from exc
         if not status.st_mode & 0o222 or not (os.access(path, os.W_OK) or not os.path.lexists(path)):
-            raise UsageError(f"{name} is read-only")
+            raise UsageError(f"{name} is read-only", hint="make it writable; nothing was changed")
         return data
 
     def write(self, name: str, data: bytes, *, instead_of: bytes | None) -> None:
@@ -146,7 +148,7 @@ class ProjectFiles:
                 raise UsageError(f"{folder} is no folder")
         found = self._lstat(name)
         if found is not None and S_ISLNK(found.st_mode):
-            raise UsageError(f"{name} is a symbolic link")
+            raise UsageError(f"{name} is a symbolic link", hint=_PLAIN_HINT)
         return found
 
     def _lstat(self, name: str) -> os.stat_result | None:

@@ -65,10 +65,12 @@ def read(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"it is no JSON object: {exc}") from exc
     tasks = document.get("tasks")
-    if not isinstance(tasks, list) or len(tasks) > TASKS_COUNT_MAX:
-        raise UsageError(f"tasks is no list of at most {TASKS_COUNT_MAX:,}")
+    if not isinstance(tasks, list):
+        raise UsageError("it has no list of tasks" if tasks is None else "its tasks are no list")
+    if len(tasks) > TASKS_COUNT_MAX:
+        raise UsageError(f"it has {len(tasks):,} tasks; at most {TASKS_COUNT_MAX:,}")
     if wrong := queue.check_limits(limits_of(document)):
-        raise UsageError(f"wip_limits: {wrong}")
+        raise UsageError(f"wip_limits: {wrong}", hint=f"a limit is a whole number from 0 to {queue.WIP_LIMIT_MAX}")
     jobs.check_data("rest of the file", rest_of(document))
     return document
 
@@ -126,7 +128,7 @@ def task(raw: Raw, names: Callable[[list[str]], list[str]]) -> Task:
     if not isinstance(lease, dict | None) or not isinstance(reason, str | None):
         raise UsageError("its lease is no object, or its reason no text")
     extra = {name: value for name, value in raw.items() if name not in FIELDS}
-    jobs.check_data("fields that are not known", [extra, raw.get("agent")])
+    jobs.check_data("part that is not known", [extra, raw.get("agent")])
     return {
         **{name: job[name] for name in jobs.FIELDS},  # type: ignore[literal-required]
         "files": names(job["files"]) if job["files"] else [],

@@ -255,11 +255,15 @@ def full(limits: dict[str, Any] | None, active: dict[str, Lease], role: str) -> 
 
 def check_limits(value: Any) -> str:
     """What is wrong with a record of limits; empty: nothing."""
-    roles = value.get("roles")
-    if not isinstance(roles, dict) or not all(is_role(r) and _is_limit(n) for r, n in roles.items()):
+    roles, total = value.get("roles"), value.get("total")
+    if not isinstance(roles, dict):
         return "roles is no map of roles to limits"
-    total = value.get("total")
-    return "" if total is None or _is_limit(total) else "total is no limit"
+    for role, n in roles.items():
+        if not is_role(role):
+            return f"{role!r:.80} is no role"
+        if not _is_limit(n):
+            return f"{role}: {n!r:.80} is no limit"
+    return "" if total is None or _is_limit(total) else f"total: {total!r:.80} is no limit"
 
 
 def _is_limit(value: object) -> bool:
