@@ -9,6 +9,7 @@ import pytest
 
 from latchboard.errors import LeaseExpired, LockHeld
 from latchboard.locks.breaking import break_lock
+from latchboard.rules import holding
 from tests.services.workqueue.support import Bench
 from tests.services.workqueue.test_hostile import plant
 from tests.services.workqueue.test_standing import PLACE_S, hold, holders, nothing, places, stand
@@ -75,6 +76,26 @@ def test_what_its_owner_locked_again_is_not_what_the_claim_took(bench: Bench) ->
     bench.queue.release(job, token)
 
     assert holders(bench, "x") == ["w"]
+
+
+def test_what_its_owner_held_for_long_already_lasts_as_long_as_the_claim(bench: Bench) -> None:
+    bench.add("a", files=["x"])
+    bench.locks.acquire(bench.locks.request("w", ["x"], bound="agent", ttl_s=100))
+    bench.clock.advance(90)
+    job, token = bench.claim(owner="w", ttl_s=100)
+    bench.clock.advance(90)
+
+    assert bench.queue.complete(job, token)["status"] == "done"
+
+
+def test_what_its_owner_held_already_is_afterwards_by_its_own_request_alone(bench: Bench) -> None:
+    bench.add("a", files=["x"])
+    hold(bench, "w", "x")
+    before = [holding.claims(one) for one in record(bench, "x")["holders"]]
+
+    bench.queue.complete(*bench.claim(owner="w"))
+
+    assert [holding.claims(one) for one in record(bench, "x")["holders"]] == before
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -197,3 +218,15 @@ def test_a_job_whose_file_became_a_link_stands_where_the_link_leads(bench: Bench
     after = places(bench)["a"]
     assert (before["wants"][0]["name"], after["wants"][0]["name"]) == ("x", "y")
     assert ([len(record(bench, name)["waiters"]) for name in "xy"], list(places(bench))) == ([0, 1], ["a"])
+
+
+def test_a_place_in_line_is_the_jobs_own(bench: Bench) -> None:
+    """Not that of the agent or the process that came with the claim: it outlives both."""
+    bench.add("a", files=["x"])
+    hold(bench, "person", "x")
+    nothing(bench, owner="w")
+
+    place = places(bench)["a"]
+
+    assert (place["agent"], place["lease"], place["bound"], place["process"]) == ("job.a", "job.a", "agent", {})
+    assert (place["attended"], place["wait_s_max"], place["ttl_s"]) == (False, PLACE_S, PLACE_S)

@@ -78,6 +78,8 @@ def test_an_expired_claim_by_another_token_is_damage(bench: Bench) -> None:
     [
         ("ready.builder", [0, 0, "gone"]),
         ("ready.builder", [0, 0, "../a"]),
+        ("ready.builder", [0, 0, "a\0b"]),
+        ("ready.builder", [0, 0, "x" * 5000]),
         ("ready.builder", [0, 0, "tested"]),
         ("ready.builder", ["0", 0, "a"]),
         ("later", ["0", 0, "gone"]),
