@@ -207,6 +207,33 @@ def test_a_full_sheet_in_the_middle_of_a_line_goes_on_behind_itself(bench: Bench
     assert (line[0], line[1], line[-2:]) == ("front", "a0", ["behind", "last"])
 
 
+@pytest.mark.parametrize("part", ["index", "sheet"])
+def test_a_time_among_priorities_is_damage_in_either_record_of_a_line(bench: Bench, part: str) -> None:
+    """Else nobody could tell which comes first, and whoever claims would crash."""
+    bench.add("a")
+    index, sheet = (bench.store.read(key).get(key) for key in ("queue/ready.builder", "queue/ready.builder.0"))
+    if part == "index":
+        plant(bench, "queue/ready.builder", {**index, "sheets": [{"start": ["0", 0, "a"], "sheet": 0}]})
+    else:
+        plant(bench, "queue/ready.builder.0", {"places": [["0", 0, "a"]]})
+
+    with pytest.raises(MalformedRecord, match=r"queue/ready\.builder"):
+        bench.claim()
+
+    plant(bench, "queue/ready.builder", index)
+    plant(bench, "queue/ready.builder.0", sheet)
+
+
+def test_of_a_line_that_is_empty_nothing_is_left(bench: Bench) -> None:
+    bench.add("a")
+    bench.add("b", ready_at=at(bench, 10))
+    bench.clock.advance(10)
+    for _ in range(2):
+        bench.queue.complete(*bench.claim())
+
+    assert [key for key, _ in bench.store.read("queue/").scan("queue/")] == ["queue/active", "queue/numbers"]
+
+
 # -- submitting ----------------------------------------------------------------------------------------------------
 
 
