@@ -17,7 +17,7 @@ from latchboard.errors import (
     WipLimitReached,
     WrongStatus,
 )
-from latchboard.workqueue import WorkQueue, submitting
+from latchboard.workqueue import WorkQueue, repairing, submitting
 from tests.machines.test_mailbox import Shaky
 from tests.services.workqueue.support import SETTINGS, Bench
 from tests.services.workqueue.test_hostile import plant
@@ -391,6 +391,16 @@ def test_every_change_is_durable_but_for_renewals_and_where_less_is_asked(bench:
     bench.queue.renew_all("w")
 
     assert heard.durable == [False] * 16
+
+
+def test_a_repair_is_durable(bench: Bench) -> None:
+    bench.add("a")
+    plant(bench, "queue/ready.builder", None)
+    heard: Any = Heard(bench.store)
+
+    assert repairing.repair(heard, by="doctor").faults
+
+    assert heard.durable == [True]
 
 
 def test_where_the_store_fails_and_cannot_be_read_the_first_fault_is_told(bench: Bench) -> None:
