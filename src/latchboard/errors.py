@@ -146,7 +146,10 @@ class NotReady(Refused):
 
 
 class NothingReady(Refused):
-    """No job of this role is ready. Fields: role, held (whose files are not free), ready_at (of the next one)."""
+    """No job of this role is ready.
+
+    Fields: role, held (whose files are not free), no_room (for whose claims there is none), ready_at (of the next one).
+    """
 
     code = "nothing-ready"
 

@@ -13,6 +13,7 @@ from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
 from latchboard.rules import workqueue_line as lines
+from latchboard.rules import workqueue_size as sizes
 from latchboard.testing import ManualClock
 
 AT = "2026-11-21T06:00:00.000000Z"
@@ -137,7 +138,7 @@ def test_the_end_of_a_long_error_is_kept() -> None:
     after = jobs.failed(job, claim_of(), "fail", at=AT, error="x" * 9000 + "END", ready_at=AT)
 
     error = after["attempts"][0]["error"]
-    assert error.startswith("...x") and error.endswith("END") and len(error) == jobs.ERROR_CHARS_MAX
+    assert error.startswith("...x") and error.endswith("END") and len(error) == sizes.ERROR_CHARS_MAX
 
 
 def test_the_newest_attempts_are_kept() -> None:
@@ -203,4 +204,4 @@ def test_a_line_has_places_of_its_own_kind(place: Any, kind: type) -> None:
     assert (lines.check_sheet({"places": [place]}), lines.check_index(index)) == ("", "")
     assert "order" in lines.check_sheet({"places": [place]}, kind)
     assert "order" in lines.check_index(index, kind)
-    assert (lines.kind_of("later"), lines.kind_of("ready.builder")) == (str, int)
+    assert [lines.kind_of(line) for line in ("later", "paused", "ready.builder")] == [str, str, int]

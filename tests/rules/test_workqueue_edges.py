@@ -11,6 +11,7 @@ from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
 from latchboard.rules import workqueue_repair as repairs
+from latchboard.rules import workqueue_size as sizes
 from latchboard.testing import ManualClock
 from tests.rules.test_workqueue import AT, claim_of, compose
 
@@ -73,11 +74,11 @@ def test_what_is_ready_again_stays_with_a_role_of_ones_own_and_else_is_the_build
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_an_error_of_the_greatest_length_is_kept_whole(more: int) -> None:
-    said = "x" * jobs.ERROR_CHARS_MAX + "y" * more
+    said = "x" * sizes.ERROR_CHARS_MAX + "y" * more
 
     error = jobs.ended(compose(), claim_of(), "failed", at=AT, error=said)["attempts"][0]["error"]
 
-    assert len(error) == jobs.ERROR_CHARS_MAX
+    assert len(error) == sizes.ERROR_CHARS_MAX
     assert (error == said) is (more == 0)
 
 

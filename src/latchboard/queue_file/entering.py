@@ -16,6 +16,7 @@ from latchboard.rules import queue_file_merge as merging
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_graph as graph
 from latchboard.rules import workqueue_job as jobs
+from latchboard.workqueue.claiming import secure
 from latchboard.workqueue.desk import LIMITS, NUMBERS, Desk
 
 TYPE_CHECKING = False
@@ -142,7 +143,7 @@ def _put(desk: Desk, *, batch: list[Job], leases: Mapping[str, Task]) -> None:
             raise UsageError(f"there is a job {job['id']} by now", hint="import the file again", job=job["id"])
     for job in batch:
         job["waits_for"] = [one for one in job["waits_for"] if not _is_done(desk, mine, one)]
-        desk.put(None, job)
+        desk.put_own(None, job)
         if job["id"] in leases:
             _claim(desk, job, leases[job["id"]])
     for job in batch:
@@ -166,11 +167,8 @@ def _claim(desk: Desk, job: Job, task: Task) -> None:
     ttl_s, token = float(said["ttl_seconds"]), desk.view.revision
     lease: Any = {name: said[name] for name in files.LEASE_FIELDS if name in said and name != "token"}
     lease |= {"task_id": job["id"], "role": job["role"], "ttl_seconds": ttl_s, "token": token}
-    taken = desk.files.take(job, said["owner"], ttl_s, desk.active) if job["files"] else {}
-    if taken is None:
-        raise UsageError(f"{job['id']} is being worked on, and its files are locked by others", job=job["id"])
-    if taken:
-        lease["locks"], lease["lock_request"] = taken, rules.place_id(job)
+    if why := secure(desk, job, lease):
+        raise UsageError(f"{job['id']} is being worked on, and {why}", job=job["id"])
     claimed: Job = {**job, "token": token}
     desk.put(job, claimed)
     desk.put_claim(lease)
@@ -181,7 +179,7 @@ def _tell(desk: Desk, mine: Mapping[str, Job], job: Job) -> None:
     for needed in job["waits_for"]:
         other = None if needed in mine else desk.find(needed)
         if other is not None and job["id"] not in other["dependents"]:
-            desk.put(other, {**other, "dependents": [*other["dependents"], job["id"]]})
+            desk.put_own(other, {**other, "dependents": [*other["dependents"], job["id"]]})
     for waiting in job["dependents"]:
         other = None if waiting in mine else desk.find(waiting)
         if other is None:
@@ -191,7 +189,7 @@ def _tell(desk: Desk, mine: Mapping[str, Job], job: Job) -> None:
         elif other["status"] in rules.FINAL and job["parent"] == waiting:
             raise UsageError(f"{waiting} is {other['status']} by now: it gets no more jobs", job=waiting)
         elif job["id"] not in other["waits_for"] and job["parent"] == waiting:
-            desk.put(other, {**other, "waits_for": [*other["waits_for"], job["id"]]})
+            desk.put_own(other, {**other, "waits_for": [*other["waits_for"], job["id"]]})
 
 
 def _amend_all(
@@ -237,10 +235,14 @@ def _amend(desk: Desk, job: Job, lease: Lease | None, edits: dict[str, Any]) -> 
     tied = _tied(desk, job, edits["dependencies"]) if "dependencies" in edits else {}
     before_dependencies = {**job, "waits_for": tied.get("", job["waits_for"])}
     after = merging.amended(before_dependencies, edits, at=desk.at)  # type: ignore[arg-type]
+    changes: list[tuple[Job, Job]] = [(job, after)]
     for other, dependents in tied.items():
         if other and (one := desk.find(other)) is not None:
-            desk.put(one, {**one, "dependents": dependents})
-    desk.put(job, after)
+            changes.append((one, {**one, "dependents": dependents}))
+    for _, changed in changes:
+        desk.check_own(changed)
+    for one, changed in changes:
+        desk.put(one, changed)
     if after["status"] == "done":
         desk.finished(after)
 

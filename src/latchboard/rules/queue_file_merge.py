@@ -220,6 +220,8 @@ def amended(job: Job, edits: dict[str, Any], *, at: str) -> Job:
         after = _moved(job, after, edits)
     if after["status"] not in queue.WORK_STATUS:
         after["ready_at"] = None
+    if "ready_at" in edits or after["ready_at"] is None:
+        after.pop("is_paused", None)
     return with_extra(after, _extra(job, edits))
 
 

@@ -42,7 +42,7 @@ def tell(change: Change) -> Told:
     if job["status"] in ("blocked", "cancelled"):
         return [(f"job.{job['status']}", _aside(job, facts, change, None))]
     line = rules.place(job)
-    if line is not None and line[0] != "later":
+    if line is not None and line[0] not in rules.WAITING_LINES:
         return [("job.ready", {**facts, "agent": change.who, "token": None})]
     return []
 

@@ -102,7 +102,7 @@ def wakes(refusal: Mapping[str, Any], role: str, key: str, value: Mapping[str, A
         return False
     if key.startswith("waiters/"):
         return value.get("is_next") is True and value.get("job") in refusal.get("held", ())
-    return "places" in value and key.startswith((f"queue/ready.{role}.", "queue/later."))
+    return "places" in value and key.startswith((f"queue/ready.{role}.", "queue/later.", "queue/paused."))
 
 
 def _has_room(refusal: Mapping[str, Any], active: Mapping[str, Any] | None) -> bool:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         created_by: str
         changed_at: str
         ready_at: str | None
+        is_paused: NotRequired[bool]
         reason: NotRequired[str]
         aside_from: NotRequired[str]
         already: NotRequired[bool]  # in answers alone
@@ -227,8 +228,13 @@ def place(job: Job) -> tuple[str, list[Any]] | None:
     if job["status"] not in WORK_STATUS or job["waits_for"]:
         return None
     if job["ready_at"] is not None:
-        return "later", [job["ready_at"], job["number"], job["id"]]
+        return "paused" if job.get("is_paused") else "later", [job["ready_at"], job["number"], job["id"]]
     return f"ready.{job['role']}", [job["priority"], job["number"], job["id"]]
+
+
+WAITING_LINES = ("later", "paused")
+"""The lines of jobs that have a `ready_at`: what somebody said, and what a pause after an attempt makes. They are two
+so that whoever looks at the end of the second finds what a wrong clock put there."""
 
 
 def place_id(job: Job) -> str:

@@ -13,6 +13,7 @@ from latchboard.clock import iso, parse_iso
 from latchboard.codec import encode
 from latchboard.errors import UsageError, WrongStatus
 from latchboard.rules import workqueue as rules
+from latchboard.rules import workqueue_size as sizes
 from latchboard.rules.agent import check_agent, is_agent
 from latchboard.rules.digest import sha256
 
@@ -30,8 +31,6 @@ LIST_COUNT_MAX = 1000
 DATA_BYTES_MAX = 64 * 1024
 DATA_NESTED_MAX = 200
 """Levels; who reads a record stands deeper on his stack than who wrote it, and must not be the first who cannot."""
-ERROR_CHARS_MAX = 4000
-ATTEMPTS_KEPT_COUNT = 20
 ATTEMPTS_MAX_DEFAULT = 3
 FIELDS = (
     "id",
@@ -78,7 +77,7 @@ def compose(draft: dict[str, Any], *, job_id: str, number: int, by: str, at: str
         "waits_for": [],
         "dependents": [],
         "parent": None if draft.get("parent") is None else rules.check_id(draft["parent"]),
-        "files": _list(draft, "files"),
+        "files": sizes.check_names(_list(draft, "files")),
         "then": [rules.check_role(one) for one in _list(draft, "then")],
         "attempts_max": check_count("attempts_max", draft.get("attempts_max", ATTEMPTS_MAX_DEFAULT), 1, 1000),
         "attempts_count": 0,
@@ -247,7 +246,7 @@ def failed(
     else:
         before = ended(job, lease, "expired", at=at, error=error)
     after = step(before, event, to=to, at=at)
-    return {**after, "ready_at": None if is_dead else ready_at}
+    return after if is_dead else {**after, "ready_at": ready_at, "is_paused": True}
 
 
 def released(job: Job, lease: Lease, *, at: str) -> Job:
@@ -262,7 +261,7 @@ def set_aside(job: Job, lease: Lease | None, event: str, *, at: str, reason: str
     after = step(job, event, at=at)
     if lease is not None:
         after = ended(after, lease, after["status"], at=at, error=reason)
-    return {**after, "reason": reason, "aside_from": job["status"], "ready_at": None}
+    return {**rested(after), "reason": reason[: sizes.ERROR_CHARS_MAX], "aside_from": job["status"]}
 
 
 def returned(job: Job, event: str, *, at: str) -> Job:
@@ -273,7 +272,14 @@ def returned(job: Job, event: str, *, at: str) -> Job:
     after = step(job, event, to="planning_complete" if was_planned else rules.ready_status(role), at=at)
     after.pop("reason", None)
     after.pop("aside_from", None)
-    return {**after, "role": role, "then": then, "attempts_count": 0, "ready_at": None}
+    return {**rested(after), "role": role, "then": then, "attempts_count": 0}
+
+
+def rested(job: Job) -> Job:
+    """The job with nothing to wait for but others: its time has come, or does not matter any more."""
+    after: Job = {**job, "ready_at": None}
+    after.pop("is_paused", None)
+    return after
 
 
 def digest(*words: Any) -> str:
@@ -298,10 +304,10 @@ def ended(job: Job, lease: Lease, outcome: str, *, at: str, error: str = "", sai
         "outcome": outcome,
     }
     if error:
-        attempt["error"] = error if len(error) <= ERROR_CHARS_MAX else f"...{error[3 - ERROR_CHARS_MAX :]}"
+        attempt["error"] = sizes.end_of(error, sizes.ERROR_CHARS_MAX)
     if said:
         attempt["said"], attempt["became"] = said, became
-    return {**job, "token": None, "attempts": [*job["attempts"], attempt][-ATTEMPTS_KEPT_COUNT:]}
+    return {**job, "token": None, "attempts": sizes.kept([*job["attempts"], attempt])}
 
 
 def backoff_s(attempts_count: int, *, first_s: float, max_s: float, jitter: float) -> float:
@@ -347,8 +353,8 @@ def check_job(value: dict[str, Any], job_id: str) -> str:
         return "created_by or attempts is wrong"
     if not _is_time(value.get("ready_at")) or not isinstance(value.get("parent"), str | None):
         return "ready_at is no time, or parent no text"
-    if not isinstance(value.get("extra", {}), dict):
-        return "extra is no object"
+    if not isinstance(value.get("extra", {}), dict) or type(value.get("is_paused", False)) is not bool:
+        return "extra is no object, or is_paused neither true nor false"
     has_token = type(value.get("token")) is int
     return "" if has_token == (value["status"] in rules.WORK_STATUS.values()) else "its token is not that of its status"
 

@@ -76,7 +76,7 @@ def check_sheet(value: dict[str, Any], kind: type | None = None) -> str:
 
 def kind_of(line: str) -> type:
     """What the first part of each place of a line is: a time of those that wait for one, else a priority."""
-    return str if line == "later" else int
+    return str if line in ("later", "paused") else int
 
 
 def _is_place(place: object) -> bool:

@@ -162,7 +162,7 @@ def _line_of(key: str) -> str | None:
     name = key[len("queue/") :]
     stem, _, number = name.rpartition(".")
     stem = stem if number.isdecimal() else name
-    return stem if stem == "later" or stem.startswith("ready.") else None
+    return stem if stem in rules.WAITING_LINES or stem.startswith("ready.") else None
 
 
 def _wrong_line(name: str, places: list[Any], own: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.errors import CoordinationError
-    from latchboard.rules.workqueue import Job
+    from latchboard.rules.workqueue import Job, Lease
     from latchboard.workqueue.desk import Desk
 
     Claimed = dict[str, Any]
+
+HELD = "its files are locked by others"
+NO_ROOM = "the record of claims has no room for it"
 
 _TRIED_COUNT_MAX = 32
 _PASSED_COUNT_MAX = 128
@@ -43,19 +46,27 @@ def claim(
         return why
     in_line = islice(desk.line(f"ready.{role}").places(), _PASSED_COUNT_MAX)  # a sheet is read when it is come to
     ids: Iterable[str] = [job_id] if job_id is not None else (place[2] for place in in_line)
-    held: list[str] = []
+    refused: dict[str, list[str]] = {HELD: [], NO_ROOM: []}
     taken_names: set[str] = set()  # files that a job in front stands in line for: whoever names one is behind it
     for one in ids:
         job = desk.standing(one, f"ready.{role}")
-        if job["files"] and _is_passed(desk, job, taken_names, is_enough=len(held) >= _TRIED_COUNT_MAX):
+        is_enough = sum(map(len, refused.values())) >= _TRIED_COUNT_MAX
+        if job["files"] and _is_passed(desk, job, taken_names, is_enough=is_enough):
             continue
-        taken = _take(desk, job, owner, ttl_s, request)
-        if taken is not None:
-            return taken
-        held.append(one)
+        lease = leases.new(one, role=role, owner=owner, token=desk.view.revision, ttl_s=ttl_s, now=desk.now)
+        lease["request"] = request
+        missing = secure(desk, job, lease)
+        if not missing:
+            after = jobs.claimed(job, lease["token"], desk.at)
+            desk.put(job, after)
+            desk.put_claim(lease)
+            return {"job": after, "lease": lease}
+        refused[missing].append(one)
+        if not job["files"]:
+            break  # there is no room for the smallest claim there is
         if desk.files.place(job) is not None:
             taken_names.update(job["files"])
-    return refusing.nothing_ready(desk, role, held)
+    return refusing.nothing_ready(desk, role, refused[HELD], refused[NO_ROOM])
 
 
 def _is_passed(desk: Desk, job: Job, taken_names: set[str], *, is_enough: bool) -> bool:
@@ -66,17 +77,22 @@ def _is_passed(desk: Desk, job: Job, taken_names: set[str], *, is_enough: bool) 
     return place is None or (is_enough and "is_next" not in place)
 
 
-def _take(desk: Desk, job: Job, owner: str, ttl_s: float, request: str) -> Claimed | None:
-    """Claim a job that is in line; None: its files are not free."""
-    taken = desk.files.take(job, owner, ttl_s, desk.active) if job["files"] else {}
+def secure(desk: Desk, job: Job, lease: Lease) -> str:
+    """Make sure of what a claim needs, and enter it into its lease: room in the record of claims, and its files.
+
+    Returns:
+        Why it cannot be made: `HELD`, `NO_ROOM`; empty: it can.
+    """
+    if not job["files"]:
+        return "" if desk.has_room(lease) else NO_ROOM
+    asked = desk.files.request(job, lease["owner"], lease["ttl_seconds"])
+    if asked is None:
+        return HELD
+    lease["locks"], lease["lock_request"] = {want["name"]: lease["token"] for want in asked.wants}, asked.request
+    if not desk.has_room(lease):
+        return NO_ROOM
+    taken = desk.files.take(job, asked, desk.active)
     if taken is None:
-        return None
-    token = desk.view.revision
-    lease = leases.new(job["id"], role=job["role"], owner=owner, token=token, ttl_s=ttl_s, now=desk.now)
-    lease["request"] = request
-    if taken:
-        lease["locks"], lease["lock_request"] = taken, rules.place_id(job)
-    after = jobs.claimed(job, token, desk.at)
-    desk.put(job, after)
-    desk.put_claim(lease)
-    return {"job": after, "lease": lease}
+        return HELD
+    lease["locks"] = taken
+    return ""

@@ -14,6 +14,7 @@ from latchboard.errors import StaleToken, UsageError
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
+from latchboard.rules import workqueue_size as sizes
 from latchboard.workqueue.files import Files
 from latchboard.workqueue.lines import Line, malformed
 
@@ -46,6 +47,7 @@ class Desk:
         self._locks = locks
         self._files: Files | None = None
         self._active: dict[str, Lease] | None = None
+        self._active_bytes: int | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -138,6 +140,16 @@ class Desk:
         """The first places of a line."""
         return [*islice(self.line(line).places(), count)]
 
+    def last(self, line: str, count: int) -> list[Any]:
+        """The last places of a line, the last one first."""
+        return [*islice(self.line(line).backwards(), count)]
+
+    def has_room(self, lease: Lease) -> bool:
+        """Whether one more claim can be recorded, so that all there are by then can go on and end."""
+        if self._active_bytes is None:
+            self._active_bytes = sizes.size({**(self.view.get(ACTIVE) or {}), "claims": self.active})
+        return sizes.has_room(self._active_bytes, lease, self._locks.settings.value_bytes_max)
+
     # -- changing ----------------------------------------------------------------------------------------------------
 
     def put(self, before: Job | None, after: Job) -> None:
@@ -153,6 +165,17 @@ class Desk:
                 self.line(entered[0]).add(entered[1])
         self.view.put(f"jobs/{after['id']}", {**after})
 
+    def put_own(self, before: Job | None, after: Job) -> None:
+        """As `put`, for what somebody says of a job. Raises UsageError: what works would find no room for its end."""
+        self.check_own(after)
+        if before is None and (entered := rules.place(after)) is not None:
+            self.line(entered[0]).check_growth()
+        self.put(before, after)
+
+    def check_own(self, job: Job) -> None:
+        """Refuse a job that would leave no room for its attempts. Raises UsageError."""
+        sizes.check_own(job, self._locks.settings.value_bytes_max)
+
     def put_claim(self, lease: Lease) -> None:
         """Write a claim, new or renewed."""
         self._put_active({**self.active, lease["task_id"]: lease})
@@ -164,7 +187,7 @@ class Desk:
             self.files.give_back(lease)
 
     def _put_active(self, active: dict[str, Lease]) -> None:
-        self._active = active
+        self._active, self._active_bytes = active, None
         before = self.view.get(ACTIVE) or {}
         self.view.put(ACTIVE, {**before, "claims": active})
 

@@ -21,6 +21,7 @@ from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock, pattern
 from latchboard.rules import workqueue as rules
+from latchboard.rules import workqueue_size as sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from latchboard.rules.lock import Holding, Request, Waiter
     from latchboard.rules.workqueue import Job, Lease
     from latchboard.store.port import View
+
+
+_BLOCKED_COUNT_MAX = 20
+"""So many of those who are in the way are written into a place: a job's files may have a thousand holders."""
 
 
 class Files:
@@ -48,35 +53,46 @@ class Files:
         self._table = Table(view, view.now, locks.host.verdict, locks.host.me())
         self.blocked_by: dict[str, list[dict[str, Any]]] = {}
 
-    def take(self, job: Job, owner: str, ttl_s: float, claims: dict[str, Lease]) -> dict[str, int] | None:
-        """Make the owner the holder of every file of a job: name to token; None: one is not free, and it has a place.
+    def request(self, job: Job, owner: str, ttl_s: float) -> Request | None:
+        """What a claim asks for; None: that cannot be named by now (a circle of links, a file where a folder was).
 
         Args:
             job: Which.
             owner: Who claims it.
             ttl_s: Lease time of the claim.
-            claims: Those that have not ended.
         """
-        table = self._table
         try:
             request = self._locks.request(owner, job["files"], bound="agent", ttl_s=ttl_s, reason=f"job {job['id']}")
+            sizes.check_names([want["name"] for want in request.wants])
         except UsageError:
-            return None  # a path that cannot be named by now (a circle of links, a file where a folder was) is not free
+            return None
         request.request = rules.place_id(job)
+        return request
+
+    def take(self, job: Job, request: Request, claims: dict[str, Lease]) -> dict[str, int] | None:
+        """Make the owner the holder of every file of a job: name to token; None: one is not free, and it has a place.
+
+        Args:
+            job: Which.
+            request: What its claim asks for.
+            claims: Those that have not ended.
+        """
+        table, owner = self._table, request.agent
         try:
             place = table.waiter(request.request)
             holders, waiters = table.blockers(request, place["seq"] if place is not None else None)
         except MalformedRecord:
             return None  # it counts as held: another job may be claimed, and whoever looks at this one is told
         if holders or waiters or _has_one(claims.values(), owner, request):
-            self.blocked_by[job["id"]] = facts = table.refusal(request, holders, waiters).facts()
+            facts = table.refusal(request, holders, waiters).facts()[:_BLOCKED_COUNT_MAX]
+            self.blocked_by[job["id"]] = facts
             self._stand(job, request, place, facts)
             table.settle([want["name"] for want in request.wants])
             return None
         if place is not None:
             table.dequeue(place)
         tokens = table.grant(request)
-        renew(table, request.lease, ttl_s, owner, "agent", request.process)
+        renew(table, request.lease, request.ttl_s, owner, "agent", request.process)
         table.advance([*table.cleared])
         return tokens
 

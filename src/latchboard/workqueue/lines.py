@@ -5,8 +5,9 @@ Protocol: protocol/workqueue.md, "Lines".
 
 from __future__ import annotations
 
-from latchboard.errors import MalformedRecord
+from latchboard.errors import MalformedRecord, UsageError
 from latchboard.rules import workqueue_line as rules
+from latchboard.rules import workqueue_size as sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,15 @@ class Line:
             self._view.put(self._key, {**index, "sheets": sheets, "next": index["next"] + 1})
             self._put(new["sheet"], second)
 
+    def check_growth(self) -> None:
+        """Refuse a line that may take no new job: who is at work must find a place in it. Raises UsageError."""
+        index = self._index()
+        if index is not None and len(index["sheets"]) >= sizes.SHEETS_COUNT_MAX:
+            raise UsageError(
+                f"{self._key[len('queue/') :]} has {len(index['sheets'])} sheets of jobs: it takes no new ones",
+                hint="submit them when some of those are done",
+            )
+
     def remove(self, place: Place) -> None:
         """Take a place out of the line.
 
@@ -80,6 +90,12 @@ class Line:
         index = self._index()
         for one in index["sheets"] if index else ():
             yield from self._sheet(one["sheet"])["places"]
+
+    def backwards(self) -> Iterator[Place]:
+        """The places from the last on, as `places`."""
+        index = self._index()
+        for one in reversed(index["sheets"]) if index else ():
+            yield from reversed(self._sheet(one["sheet"])["places"])
 
     def _index(self) -> dict[str, Any] | None:
         value = self._view.get(self._key)

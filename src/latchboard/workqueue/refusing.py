@@ -41,19 +41,24 @@ def full(desk: Desk, role: str) -> WipLimitReached | None:
     )
 
 
-def nothing_ready(desk: Desk, role: str, held: list[str]) -> NothingReady:
+def nothing_ready(desk: Desk, role: str, held: list[str], no_room: list[str]) -> NothingReady:
     """No job could be claimed; says when to look again, if only time is missing."""
-    later = desk.first("later", 1)
+    waiting = [(line, place) for line in rules.WAITING_LINES for place in desk.first(line, 1)]
+    times = [ready_at for line, place in waiting if (ready_at := desk.standing(place[2], line)["ready_at"])]
     blocked = [{**one, "job": job_id} for job_id in held for one in desk.files.blocked_by.get(job_id, [])]
     why = f": the files of {', '.join(held[:_SAID_COUNT])} are not free" if held else ""
+    if no_room:
+        names = ", ".join(no_room[:_SAID_COUNT])
+        why += f"{' and' if held else ':'} the record of claims is too full for {names} until one ends"
     said = [f"{one['agent']} {_doing(one)} since {one['since']}" for one in blocked[:_SAID_COUNT]]
     return NothingReady(
         f"no job is ready for {rules.with_article(role)}{why}{': ' if said else ''}{', '.join(said)}",
         hint="`latchboard queue list` shows what there is, `latchboard queue graph` what it waits for",
         role=role,
         held=held,
+        no_room=no_room,
         holders=blocked[:_HOLDERS_COUNT_MAX],
-        ready_at=desk.standing(later[0][2], "later")["ready_at"] if later else None,
+        ready_at=min(times, default=None),
     )
 
 

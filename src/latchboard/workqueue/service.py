@@ -113,7 +113,7 @@ class WorkQueue:
         request = f"{holder_tag('', 'process', self.locks.host.me())}.{next(_serials)}"
 
         def decide(desk: Desk) -> Claimed | CoordinationError:
-            self._returning(desk).reclaim()
+            self._returning(desk).reclaim(job)
             return claim(desk, role, owner, ttl_s=lease_s, request=request, job_id=job)
 
         try:

@@ -40,9 +40,9 @@ def submit(desk: Desk, drafts: Sequence[dict[str, Any]], by: str) -> list[Job]:
     _refuse_cycle(desk, {**others, **new}, new)
     desk.view.put(NUMBERS, {**(desk.view.get(NUMBERS) or {}), "submitted": number})
     for job_id, other in others.items():
-        desk.put(desk.job(job_id), other)
+        desk.put_own(desk.job(job_id), other)
     for job in new.values():
-        desk.put(None, job)
+        desk.put_own(None, job)
     return list(new.values())
 
 

@@ -19,12 +19,14 @@ SETTINGS = Settings(queue_backoff_s=10, queue_backoff_s_max=60)
 class Bench:
     """A queue, its clock, and other processes on the same store."""
 
-    def __init__(self, store: Any, clock: ManualClock, root: str, *, jitter: float = 0.0) -> None:
+    def __init__(
+        self, store: Any, clock: ManualClock, root: str, *, jitter: float = 0.0, settings: Settings = SETTINGS
+    ) -> None:
         self.store = store
         self.clock = clock
         self.host = FakeHost()
-        self.locks = Locks(store, clock, self.host, WorkTree(root), SETTINGS)
-        self.queue = WorkQueue(store, SETTINGS, self.locks, lambda: jitter)
+        self.locks = Locks(store, clock, self.host, WorkTree(root), settings)
+        self.queue = WorkQueue(store, settings, self.locks, lambda: jitter)
 
     def add(self, *ids: str, role: str = "builder", **draft: Any) -> list[Any]:
         drafts = [{"id": i, "title": i, "role": role, **draft} for i in ids]

@@ -1,0 +1,223 @@
+"""However much is submitted, who works can go on and finish: what cannot be recorded is refused before it is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latchboard.errors import NothingReady, UsageError
+from latchboard.rules import workqueue_job as jobs
+from latchboard.rules import workqueue_lease as leases
+from latchboard.rules import workqueue_size as sizes
+from latchboard.settings import Settings
+from latchboard.store.files.store import FileStore
+from latchboard.store.memory import MemoryStore
+from latchboard.testing import ManualClock
+from latchboard.workqueue import repairing
+from tests.services.workqueue.support import Bench
+
+SMALL = Settings(value_bytes_max=32 * 1024, queue_backoff_s=10, queue_backoff_s_max=60)
+LIMITS = {"builder": 1000}
+
+
+@pytest.fixture(params=["memory", "files"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Records of 32 KiB at most: what needs thousands of names else needs dozens here."""
+    clock = ManualClock()
+    store: Any
+    if request.param == "memory":
+        store = MemoryStore(clock=clock, settings=SMALL)
+    else:
+        store = FileStore(str(tmp_path), clock=clock, settings=SMALL)
+    made = Bench(store, clock, str(tmp_path), settings=SMALL)
+    made.queue.set_limits(by="s", roles=LIMITS)
+    yield made
+    assert made.problems() == []
+    store.close()
+
+
+def names(job: str) -> list[str]:
+    """Files of 5 KB of names."""
+    return [f"{'d' * 100}/{'e' * 100}/{'f' * 100}/{job}-{n}" for n in range(15)]
+
+
+def fill(bench: Bench) -> list[tuple[str, int]]:
+    """Claim jobs with long names until no more of them can be recorded."""
+    bench.add("small")
+    for n in range(9):
+        bench.add(f"big-{n}", files=names(str(n)), priority=0)
+    claims = []
+    for _ in range(9):
+        claims.append(bench.claim())
+        if claims[-1][0] == "small":
+            return claims[:-1]
+    raise AssertionError("the record of claims never filled")
+
+
+FINISH: dict[str, Callable[[Bench, str, int], Any]] = {
+    "complete": lambda bench, job, token: bench.queue.complete(job, token, result="r" * 1000),
+    "fail": lambda bench, job, token: bench.queue.fail(job, token, error="e" * 5000),
+    "release": lambda bench, job, token: bench.queue.release(job, token),
+    "cancel": lambda bench, job, token: bench.queue.cancel(job, by="lead", reason="r" * 5000),
+    "renew": lambda bench, job, token: bench.queue.renew(job, token),
+}
+
+
+def test_a_claim_that_cannot_be_recorded_is_refused_by_name_and_the_next_job_is_claimed(small: Bench) -> None:
+    """Else one long list of files behind another kept every role from every job."""
+    claims = fill(small)
+
+    refused = f"big-{len(claims)}"
+    for named in ({}, {"job": refused}):
+        with pytest.raises(NothingReady, match=rf"the record of claims is too full for {refused}\b") as found:
+            small.claim(**named)
+        assert found.value.fields["no_room"][0] == refused
+    assert "small" in small.active()
+
+
+@pytest.mark.parametrize("how", FINISH)
+def test_where_the_record_of_claims_is_full_every_claim_can_go_on_and_end(small: Bench, how: str) -> None:
+    claims = fill(small)
+    small.clock.advance(100.123456)  # numbers of heartbeats grow
+
+    for job, token in claims:
+        FINISH[how](small, job, token)
+
+
+def test_where_the_record_of_claims_is_full_what_expires_comes_back_and_makes_room(small: Bench) -> None:
+    claims = fill(small)
+    small.clock.advance(5401)
+
+    again = small.claim()
+
+    assert again[0] == f"big-{len(claims)}"
+    assert [*small.active()] == [again[0]]
+
+
+def test_claims_that_name_no_file_fill_the_record_and_can_end(small: Bench) -> None:
+    small.add(*[f"j{n}" for n in range(200)])
+    claims = []
+    with pytest.raises(NothingReady, match="the record of claims is too full for j"):
+        for _ in range(200):
+            claims.append(small.claim(owner="w" * 200))
+
+    for job, token in claims:
+        small.queue.renew(job, token)
+    small.queue.complete(*claims[0])
+    assert small.claim()[0] == f"j{len(claims)}"
+
+
+def test_names_of_one_job_fit_into_the_record_of_claims_beside_those_of_others(bench: Bench) -> None:
+    most = [f"{'d' * 50}/{n:012}" for n in range(1000)]
+    assert sizes.size(most) > sizes.NAMES_BYTES_MAX
+    fits = most[: 1000 * sizes.NAMES_BYTES_MAX // sizes.size(most)]
+
+    with pytest.raises(UsageError, match="bytes; at most 65536"):
+        bench.add("a", files=most)
+    bench.add("b", files=fits)
+
+    assert len(bench.job("b")["files"]) == len(fits)
+
+
+def test_names_that_links_make_longer_stop_their_job_and_no_other(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a", files=[f"out/{n}" for n in range(100)])
+    bench.add("b")
+    deep = tmp_path
+    for _ in range(15):
+        deep = deep / ("d" * 60)
+        deep.mkdir()
+    (tmp_path / "out").symlink_to(deep)
+
+    assert bench.claim()[0] == "b"
+    with pytest.raises(NothingReady) as refused:
+        bench.claim()
+    assert refused.value.fields["held"] == ["a"]
+
+
+def test_a_line_that_is_very_long_takes_no_new_job_and_every_one_that_comes_back(bench: Bench) -> None:
+    bench.add("a")
+    claim = bench.claim()
+    sheets = [{"start": [0, n, "x"], "sheet": n} for n in range(sizes.SHEETS_COUNT_MAX)]
+
+    def plant(view: Any) -> None:
+        view.put("queue/ready.builder", {"sheets": sheets, "next": len(sheets)})
+        view.put(f"queue/ready.builder.{len(sheets) - 1}", {"places": [sheets[-1]["start"]]})
+
+    bench.store.transact(plant, who="vandal")
+    with pytest.raises(UsageError, match=r"ready\.builder has 3000 sheets"):
+        bench.add("b")
+
+    assert bench.queue.release(*claim)["status"] == "ready"
+    repairing.repair(bench.store, by="doctor")
+    bench.add("b")
+
+
+# -- the record of a job ----------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_waited_for_by_too_many_is_refused_to_them_and_can_be_done(small: Bench) -> None:
+    """Its record names all of them. Else it could be claimed, and neither expire nor be completed."""
+    small.add("needed")
+    waiting = 0
+    with pytest.raises(UsageError, match=r"needed would have .* jobs that wait for it"):
+        for waiting in range(300):
+            small.add(f"{'w' * 90}-{waiting}", dependencies=["needed"])
+    assert small.claim(ttl_s=10)[0] == "needed"
+    small.clock.advance(11)
+    with pytest.raises(NothingReady):
+        small.claim()  # it expires
+
+    small.clock.advance(11)
+    done = small.queue.complete(*small.claim(), result="r" * 8000)
+
+    assert (done["status"], len(done["dependents"]), small.job(done["dependents"][0])["waits_for"]) == (
+        "done",
+        waiting,
+        [],
+    )
+
+
+def test_a_parent_gets_no_more_sub_tasks_than_its_record_can_name(small: Bench) -> None:
+    small.add("parent", role="painter")
+    claimed = small.claim("painter")
+    with pytest.raises(UsageError, match=r"parent would have .* that it waits for"):
+        for n in range(300):
+            small.add(f"{'s' * 90}-{n}", parent="parent")
+
+    assert small.queue.release(*claimed)["status"] == "ready"
+
+
+def test_the_greatest_job_has_room_for_all_that_attempts_can_add(bench: Bench) -> None:
+    """By its record, without a thousand files: what the rules keep fits in what they leave."""
+    value_bytes_max = Settings().value_bytes_max
+    draft = {"title": "t" * 500, "role": "builder", "payload": "p" * 65_000, "then": ["r" * 32] * 1000}
+    job = jobs.compose(draft, job_id="a", number=1, by="s", at="t")
+    job["dependents"] = [f"{'x' * 90}{n:06}" for n in range(4000)]
+    sizes.check_own(job, value_bytes_max)
+    lease: Any = leases.new(
+        "a", role="builder", owner="\U0001f600" * 200, token=1 << 52, ttl_s=1, now=bench.clock.now()
+    )
+    for _ in range(30):
+        job = jobs.failed({**job, "status": "in_progress"}, lease, "fail", at="t", error="\1" * 5000, ready_at="t")
+    job = jobs.completed({**job, "status": "in_progress"}, lease, at="t", result="r" * 65_000, to=None)
+    job = jobs.set_aside({**job, "status": "ready"}, None, "block", at="t", reason="\1" * 100_000)
+
+    size = sizes.size(job)
+    assert value_bytes_max // 2 < size < value_bytes_max * 0.9
+    with pytest.raises(UsageError, match="put a job between them"):
+        sizes.check_own({**job, "dependents": job["dependents"] * 2}, value_bytes_max)
+
+
+def test_of_the_errors_of_old_attempts_the_end_is_kept(bench: Bench) -> None:
+    bench.add("a", attempts_max=100)
+    for n in range(7):
+        bench.queue.fail(*bench.claim(), error=f"{n}" * 5000)
+        bench.clock.advance(61)
+
+    kept = [attempt["error"] for attempt in bench.job("a")["attempts"]]
+
+    assert [len(error) for error in kept] == [500, 500, 4000, 4000, 4000, 4000, 4000]
+    assert kept[0] == "..." + "0" * 497
