@@ -207,6 +207,8 @@ def test_a_file_that_a_power_cut_left_without_its_content_is_told_and_made_anew(
     fill(bench)
     Path(bench.store.path, f"{key}.json").write_bytes(content)
 
+    with pytest.raises(MalformedRecord, match="`latchboard doctor` tells what mends it"):
+        bench.store.read(key).get(key)
     assert key in look(bench).faults
     repairing.repair(bench.store, by="doctor")
 

@@ -162,6 +162,7 @@ def test_behind_a_gap_everything_can_be_read(tmp_path: Path) -> None:
 
 def test_a_journal_that_another_one_does_not_go_on_from_is_a_gap(tmp_path: Path) -> None:
     for damage in ("first line", "cut", "gone"):
+        (tmp_path / damage).mkdir()
         store = open_store(tmp_path / damage, journal_bytes_max=2000, journals_kept_count=5)
         revisions = [commit(store) for _ in range(30)]
         path = sorted((Path(store.path) / "journal").glob("*.jsonl"))[-2]

@@ -69,7 +69,7 @@ def malformed(key: str, path: str, reason: str) -> MalformedRecord:
     which = path if key == path else f"{key} in {path}"
     return MalformedRecord(
         f"the record {which} cannot be read: {reason}",
-        hint="it counts as held, never as free: look at the file, then `latchboard break` the lock or restore the file",
+        hint="it counts as held, never as free: `latchboard doctor` tells what mends it",
         key=key,
         path=path,
         reason=reason,
