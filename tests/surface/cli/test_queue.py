@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from latchboard.surface.cli import table
 from tests.surface.cli.harness import Cli
 
 
@@ -151,3 +152,18 @@ def test_a_claim_whose_lease_is_over_says_so(cli: Cli) -> None:
     cli.clock.advance(6)
 
     assert "its lease is over: the next claim ends it" in cli("queue", "show", "job-1").out
+
+
+@pytest.mark.parametrize(("columns", "id_chars", "has_title"), [(60, 12, True), (60, 100, False), (40, 100, False)])
+def test_a_list_fits_a_narrow_terminal(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int, id_chars: int, has_title: bool
+) -> None:
+    add(cli, "integrator", "Bring the lighthouse and the light in", "--id", "x" * id_chars)
+    add(cli, "builder", "Build it", "--after", "x" * id_chars)
+    monkeypatch.setattr(table, "is_terminal", lambda: True)
+
+    said = cli("queue", "list", TERM="dumb", COLUMNS=str(columns)).out.split("\n\ncut to fit; all of it: ")
+
+    assert len(said) == 2
+    assert max(table.cells(line) for line in said[0].splitlines()) <= columns
+    assert ("Bring the l" in said[0]) is has_title

@@ -11,7 +11,7 @@ from latchboard.rules.workqueue_lease import remaining_s
 from latchboard.surface.cli import kind, wording
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, argument, option, options
-from latchboard.surface.cli.table import table
+from latchboard.surface.cli.table import Tables
 from latchboard.surface.cli.verb.queue_work import read_json, told
 
 TYPE_CHECKING = False
@@ -50,8 +50,11 @@ def listed(call: Call, *, status: str | None, role: str | None) -> Answer:
         with_whom = printable(lease["owner"]) if lease else ", ".join(job["waits_for"]) or job["ready_at"] or ""
         rows.append((job["id"], job["status"], job["role"], str(job["priority"]), printable(job["title"]), with_whom))
     headings = ("job", "status", "role", "priority", "title", "owner, or waits for")
-    lines = table("Jobs", headings, rows, gives=("title", "owner, or waits for"))
-    lines += [f"cannot be read: {printable(key)}" for key in damaged]
+    shown = Tables()  # a title says more than a role, which the status says mostly
+    shown.add("Jobs", headings, rows, gives=("role", "priority", "owner, or waits for", "title"), cuts=("job",))
+    lines = shown.lines + [f"cannot be read: {printable(key)}" for key in damaged]
+    if shown.is_cut:
+        lines += ["", f"cut to fit; all of it: {call.command('queue list', as_agent=False)} | less -S"]
     return Answer(facts, lines or ["no such job is in the queue"])
 
 
