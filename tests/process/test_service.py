@@ -178,6 +178,8 @@ def test_a_unit_of_somebody_that_is_called_like_ours_goes_on(home: Home) -> None
     (home.units / "latchboard-backup@.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
     os.symlink(home.units / "latchboard-backup@.service", home.units / "default.target.wants" / name)
 
+    assert all(one["is_wanted"] for one in home.say("install")["units"])
+    assert name in links(home)
     home.say("uninstall")
 
     assert [path.name for path in (home.units / "default.target.wants").iterdir()] == [name]
@@ -275,6 +277,24 @@ def test_units_that_are_not_wanted_any_more_are_told_and_go(home: Home, tmp_path
         assert before - links(home) == {one["name"] for one in told["units"] if not one["is_wanted"]}
         assert home.say("status")["units"] == [one for one in told["units"] if one["is_wanted"]]
         assert {one["what"] for one in home.say("status", root=other.root)["files"]} == {"as-is"}
+
+
+@pytest.mark.needs_tool("systemctl")
+def test_who_installs_one_role_leaves_the_others_and_a_unit_alone_may_be_too_much(home: Home) -> None:
+    home.crew.role("builder")
+    home.crew.role("tester", grace_s=600)
+    home.crew.role("planner")
+    home.say("install")
+    before = home.files(), links(home)
+    del home.crew.roles["planner"]
+    home.crew.role("builder")
+
+    home.say("install", "builder")
+    told = home.say("status", status=3)
+
+    assert (home.files(), links(home)) == before
+    assert {one["what"] for one in told["files"]} == {"as-is"}
+    assert [one["role"] for one in told["units"] if not one["is_wanted"]] == ["planner"]
 
 
 def test_agents_of_launchd_that_are_not_wanted_any_more_go(home: Home) -> None:

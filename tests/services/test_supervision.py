@@ -336,6 +336,18 @@ def test_a_child_that_a_worker_forked_is_nobody(scene: Scene) -> None:
     assert [identity["pid"] for identity, _ in scene.machine.signals] == [worker["pid"]]
 
 
+def test_two_of_one_number_are_taken_over_as_one(scene: Scene) -> None:
+    """The second one finds that the number is taken, and ends by itself."""
+    scene.want(builder=1)
+    workers = [scene.worker("builder", 1), scene.worker("builder", 1)]
+
+    scene.keeper.take_over()
+    scene.turn()
+
+    assert scene.slots()["builder", 1]["process"] in workers
+    assert (scene.children, scene.machine.signals) == ([], [])
+
+
 @pytest.mark.parametrize("number", range(12))
 def test_a_worker_that_becomes_another_program_while_it_is_judged_is_left(scene: Scene, number: int) -> None:
     """Whether it is ours is asked last before the signal, and of nothing else after that."""

@@ -142,6 +142,8 @@ def test_a_start_is_over_when_each_is_registered_has_died_or_is_refused(scene: W
     assert not scene.is_settled(builder=2), "the entry is another's"
     scene.register("builder", 2, two.identity)
     assert scene.is_settled(builder=2)
+    scene.want(builder=2)
+    assert not scene.is_settled(builder=2), "nobody has read that"
 
     scene.restart("builder")
     assert not scene.is_settled(builder=2), "that was the round before"
