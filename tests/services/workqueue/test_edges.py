@@ -271,6 +271,37 @@ def test_parts_of_one_job_that_come_together_are_all_waited_for(bench: Bench) ->
     assert bench.job("top")["dependents"] == ["r"]
 
 
+def test_what_goes_on_to_the_next_role_is_waited_for_still(bench: Bench) -> None:
+    bench.add("a", then=["tester"])
+    bench.add("b", dependencies=["a"])
+
+    bench.queue.complete(*bench.claim())
+    assert bench.job("b")["waits_for"] == ["a"]
+
+    bench.queue.complete(*bench.claim("tester"))
+    assert bench.job("b")["waits_for"] == []
+
+
+def test_files_are_kept_by_the_names_of_their_locks(bench: Bench) -> None:
+    bench.add("a", files=["./src//x.py", "src/x.py", "src/../y.py"])
+    assert bench.job("a")["files"] == ["src/x.py", "y.py"]
+
+    with pytest.raises(UsageError):
+        bench.add("b", files=["a\0b"])
+
+
+def test_what_is_blocked_gets_parts_and_waits_for_them(bench: Bench) -> None:
+    bench.add("top")
+    bench.queue.block("top", by="lead")
+
+    bench.add("part", parent="top")
+    bench.queue.unblock("top", by="lead")
+
+    assert bench.claim()[0] == "part"
+    with pytest.raises(NothingReady):
+        bench.claim()
+
+
 @pytest.mark.parametrize("how", ["cancelled", "dead"])
 def test_what_is_over_gets_no_more_parts(bench: Bench, how: str) -> None:
     bench.add("top")
