@@ -27,6 +27,19 @@ time.sleep(300)
 """
 
 
+LAST_WORDS = """
+import os, signal, sys
+def say(*_):
+    os.write(1, b"x" * 1_000_000)  # more than a pipe takes
+    open("finished", "w").close()
+    os._exit(0)
+signal.signal(signal.SIGTERM, say)
+with open("told", "a") as file:
+    print("begin", os.environ["LATCHBOARD_JOB_ID"], os.environ["LATCHBOARD_TOKEN"], os.getpid(), file=file)
+signal.pause()
+"""
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
@@ -108,6 +121,30 @@ def test_each_status_and_each_signal_is_told_as_it_was(site: Site) -> None:
             assert expect in job["attempts"][0]["error"], how
         else:
             assert {key: job["result"][key] for key in expect} == expect
+
+
+def test_a_command_that_somebody_has_stopped_hears_that_it_is_over(site: Site) -> None:
+    site.role("builder", shell(HOLDS), grace_s=300)
+    site.add("a")
+    worker = site.worker()
+    os.kill(pid := site.wait_for_begin(), signal.SIGSTOP)
+
+    status, took_s = stop(worker)
+
+    assert status == 0 and took_s < 150
+    assert not is_there(pid)
+
+
+def test_a_command_whose_worker_was_killed_may_say_its_last_words(site: Site) -> None:
+    """Nobody wants to hear them; but who is kept from saying them cannot end well."""
+    site.role("builder", [sys.executable, "-c", LAST_WORDS], grace_s=300)
+    site.add("a")
+    worker = site.worker()
+    site.wait_for_begin()
+
+    worker.kill()
+
+    until((site.root / "finished").exists, "it ends as it wants to")
 
 
 def test_a_person_is_told_why_a_job_failed_and_where_the_rest_is(site: Site) -> None:
