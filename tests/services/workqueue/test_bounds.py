@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from latchboard.errors import NothingReady, UsageError
-from latchboard.rules import workqueue_job as jobs
-from latchboard.rules import workqueue_lease as leases
 from latchboard.rules import workqueue_size as sizes
 from latchboard.settings import Settings
 from latchboard.store.files.store import FileStore
@@ -188,27 +186,6 @@ def test_a_parent_gets_no_more_sub_tasks_than_its_record_can_name(small: Bench) 
             small.add(f"{'s' * 90}-{n}", parent="parent")
 
     assert small.queue.release(*claimed)["status"] == "ready"
-
-
-def test_the_greatest_job_has_room_for_all_that_attempts_can_add(bench: Bench) -> None:
-    """By its record, without a thousand files: what the rules keep fits in what they leave."""
-    value_bytes_max = Settings().value_bytes_max
-    draft = {"title": "t" * 500, "role": "builder", "payload": "p" * 65_000, "then": ["r" * 32] * 1000}
-    job = jobs.compose(draft, job_id="a", number=1, by="s", at="t")
-    job["dependents"] = [f"{'x' * 90}{n:06}" for n in range(4000)]
-    sizes.check_own(job, value_bytes_max)
-    lease: Any = leases.new(
-        "a", role="builder", owner="\U0001f600" * 200, token=1 << 52, ttl_s=1, now=bench.clock.now()
-    )
-    for _ in range(30):
-        job = jobs.failed({**job, "status": "in_progress"}, lease, "fail", at="t", error="\1" * 5000, ready_at="t")
-    job = jobs.completed({**job, "status": "in_progress"}, lease, at="t", result="r" * 65_000, to=None)
-    job = jobs.set_aside({**job, "status": "ready"}, None, "block", at="t", reason="\1" * 100_000)
-
-    size = sizes.size(job)
-    assert value_bytes_max // 2 < size < value_bytes_max * 0.9
-    with pytest.raises(UsageError, match="put a job between them"):
-        sizes.check_own({**job, "dependents": job["dependents"] * 2}, value_bytes_max)
 
 
 def test_of_the_errors_of_old_attempts_the_end_is_kept(bench: Bench) -> None:
