@@ -33,6 +33,7 @@ def test_who_waits_in_a_circle_or_for_one_that_does_is_told_and_nobody_else() ->
     asked: list[str] = []
 
     def waits_for(job: str) -> list[str]:
+        assert job not in asked  # and a circle is not followed for ever
         asked.append(job)
         return WAITS[job]
 
