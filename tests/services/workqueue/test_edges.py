@@ -238,7 +238,7 @@ def test_of_a_line_that_is_empty_nothing_is_left(bench: Bench) -> None:
 
 
 def submit(bench: Bench, *drafts: dict[str, Any]) -> list[Any]:
-    return bench.queue.submit([{"title": "t", "role": "builder", **draft} for draft in drafts], by="s")
+    return bench.queue.submit([{"title": "t", "role": "builder", **draft} for draft in drafts], by="s", durable=False)
 
 
 def test_a_batch_of_the_greatest_size_is_taken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,6 +365,22 @@ def test_a_part_of_a_job_that_is_gone_is_shown_and_waited_for_by_nobody(bench: B
     plant(bench, "jobs/top", None)
 
     assert bench.queue.look().graph()["edges"] == [closed]
+
+
+def test_a_refusal_names_twenty_who_are_in_the_way_and_counts_the_others(bench: Bench) -> None:
+    bench.queue.set_limits(by="s", roles={"builder": 21})
+    for n in range(21):
+        submit(bench, {"files": [f"d/{n}"], "role": "tester"}, {})
+        bench.claim()
+    bench.locks.acquire(bench.locks.request("person", ["d/"], bound="agent"))
+
+    with pytest.raises(WipLimitReached, match="18 more") as full:
+        bench.claim()
+    with pytest.raises(NothingReady) as held:
+        bench.claim("tester")
+
+    assert (len(full.value.fields["holders"]), len(held.value.fields["holders"])) == (20, 20)
+    assert (full.value.fields["in_progress"], len(held.value.fields["held"])) == (21, 21)
 
 
 # -- the store -----------------------------------------------------------------------------------------------------
