@@ -15,7 +15,10 @@ from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import ManualClock
 from latchboard.workqueue import repairing
+from tests.services.queue_file.support import Desk, task
 from tests.services.workqueue.support import Bench
+from tests.services.workqueue.test_graph import Counted
+from tests.services.workqueue.test_standing import hold, nothing, places
 
 SMALL = Settings(value_bytes_max=32 * 1024, queue_backoff_s=10, queue_backoff_s_max=60)
 LIMITS = {"builder": 1000}
@@ -98,9 +101,10 @@ def test_where_the_record_of_claims_is_full_what_expires_comes_back_and_makes_ro
 def test_claims_that_name_no_file_fill_the_record_and_can_end(small: Bench) -> None:
     small.add(*[f"j{n}" for n in range(200)])
     claims = []
-    with pytest.raises(NothingReady, match="the record of claims is too full for j"):
+    with pytest.raises(NothingReady, match="the record of claims is too full for j") as refused:
         for _ in range(200):
             claims.append(small.claim(owner="w" * 200))
+    assert refused.value.fields["no_room"] == [f"j{len(claims)}"]  # and no other is looked at
 
     for job, token in claims:
         small.queue.renew(job, token)
@@ -109,9 +113,9 @@ def test_claims_that_name_no_file_fill_the_record_and_can_end(small: Bench) -> N
 
 
 def test_names_of_one_job_fit_into_the_record_of_claims_beside_those_of_others(bench: Bench) -> None:
-    most = [f"{'d' * 50}/{n:012}" for n in range(1000)]
-    assert sizes.size(most) > sizes.NAMES_BYTES_MAX
-    fits = most[: 1000 * sizes.NAMES_BYTES_MAX // sizes.size(most)]
+    most = [f"{'/'.join(['d' * 200] * 19)}/{n:02}" for n in range(18)]
+    fits = most[:-1]
+    assert sizes.size(fits) <= sizes.NAMES_BYTES_MAX < sizes.size(most)
 
     with pytest.raises(UsageError, match="bytes; at most 65536"):
         bench.add("a", files=most)
@@ -153,6 +157,24 @@ def test_a_line_that_is_very_long_takes_no_new_job_and_every_one_that_comes_back
     bench.add("b")
 
 
+def test_a_claim_that_finds_nothing_commits_nothing_and_reads_no_more_of_a_longer_line(bench: Bench) -> None:
+    hold(bench, "person", "d/")
+    counted: Any = Counted(bench.store)
+    read = []
+    for count in (130, 60):
+        drafts = [{"title": "t", "role": "builder", "files": [f"d/{n}"]} for n in range(count)]
+        bench.queue.submit(drafts, by="s", durable=False)
+        nothing(bench)  # places are taken, once
+        before = bench.store.read("queue/active").revision
+        bench.queue.store, counted.jobs_count = counted, 0
+        nothing(bench)
+        bench.queue.store = bench.store
+        assert bench.store.read("queue/active").revision == before
+        read.append(counted.jobs_count)
+
+    assert read == [128, 128]
+
+
 # -- the record of a job ----------------------------------------------------------------------------------------------
 
 
@@ -186,6 +208,51 @@ def test_a_parent_gets_no_more_sub_tasks_than_its_record_can_name(small: Bench) 
             small.add(f"{'s' * 90}-{n}", parent="parent")
 
     assert small.queue.release(*claimed)["status"] == "ready"
+
+
+def crowd(bench: Bench) -> None:
+    """As many wait for `needed` as may."""
+    bench.add("needed")
+    with pytest.raises(UsageError):
+        for n in range(300):
+            bench.add(f"{'w' * 90}-{n}", dependencies=["needed"])
+
+
+def test_what_a_file_says_leaves_the_same_room(small: Bench, tmp_path: Path) -> None:
+    desk = Desk(small, tmp_path)
+    crowd(small)
+    late, new = "l" * 100, "n" * 100
+    small.add(late)
+
+    with pytest.raises(UsageError, match="needed would have"):
+        desk.bring(task(new, dependencies=["needed"]))
+    desk.live.sync()
+    desk.edit(late, dependencies=["needed"])
+    report = desk.live.sync()
+
+    assert [(one["task"], "needed would have" in one["why"]) for one in report["conflicts"]] == [(late, True)]
+    assert (small.job(new), small.job(late)["dependencies"]) == (None, [])
+
+
+def test_a_file_gives_a_parent_no_more_sub_tasks_than_its_record_can_name(small: Bench, tmp_path: Path) -> None:
+    desk = Desk(small, tmp_path)
+    small.add("parent", role="painter")
+
+    with pytest.raises(UsageError, match="parent would have"):
+        desk.bring(*[task(f"{'s' * 90}-{n}", parent="parent") for n in range(200)])
+
+    assert small.job("parent")["waits_for"] == []
+
+
+def test_a_place_names_some_of_those_who_are_in_its_way(bench: Bench) -> None:
+    """All of them would not fit into a record, where a job has a thousand files."""
+    bench.add("a", files=[f"f{n}" for n in range(30)])
+    for n in range(30):
+        hold(bench, f"p{n}", f"f{n}")
+
+    assert nothing(bench).fields["held"] == ["a"]
+
+    assert len(places(bench)["a"]["blocked_by"]) == 20
 
 
 def test_of_the_errors_of_old_attempts_the_end_is_kept(bench: Bench) -> None:

@@ -91,6 +91,23 @@ def test_the_next_time_is_the_sooner_one_of_both_lines(bench: Bench) -> None:
     assert refused.value.fields["ready_at"] == bench.job("a")["ready_at"]
 
 
+def test_the_longest_pause_of_a_host_whose_clock_is_ahead_is_kept(bench: Bench) -> None:
+    bench.add("a", attempts_max=9)
+    for _ in range(3):
+        bench.queue.fail(*bench.claim(), error="e")
+        bench.clock.advance(60)
+    claim = bench.claim()
+    bench.clock.jump_wall(50)
+    bench.queue.fail(*claim, error="e")
+    bench.clock.jump_wall(-50)
+
+    with pytest.raises(NothingReady):
+        bench.claim()
+
+    bench.clock.advance(110)
+    assert bench.claim()[0] == "a"
+
+
 @pytest.mark.parametrize("event", ["cancel", "block"])
 def test_what_is_set_aside_does_not_pause_any_more(bench: Bench, event: str) -> None:
     bench.add("a")
