@@ -263,7 +263,7 @@ class Slot:
         """
         was_told, is_steady = self.state == "stopping", now.mono_s - self.since_s >= pace.steady_s
         self.goes("ended" if was_told else "refused" if status == REFUSED_STATUS else "died", now)
-        self.process, self.due_s, self.again_at, self.why = None, now.mono_s, None, ""
+        self.process, self.again_at, self.why = None, None, ""
         is_signal = status is not None and status < 0
         self.last = {"status": None if is_signal else status, "signal": -(status or 0) if is_signal else None}
         self.last["at"] = self.since
