@@ -196,16 +196,17 @@ def test_nobody_claims_by_a_damaged_line_before_it_is_mended(bench: Bench) -> No
         bench.claim("tester")
 
 
-@pytest.mark.parametrize("key", [*KEYS, "queue/file", "queue/ready.painter"])
-@pytest.mark.parametrize("content", [b"", b"\0" * 50], ids=["empty", "zeros"])
+@pytest.mark.parametrize(
+    ("key", "zeros_count"), [(key, n % 2 * 50) for n, key in enumerate([*KEYS, "queue/file", "queue/ready.painter"])]
+)
 def test_a_file_that_a_power_cut_left_without_its_content_is_told_and_made_anew(
-    key: str, content: bytes, tmp_path: Path
+    key: str, zeros_count: int, tmp_path: Path
 ) -> None:
     """Also where nothing stands in it: whoever claims would meet it for ever."""
     clock = ManualClock()
     bench = Bench(FileStore(str(tmp_path), clock=clock, settings=SETTINGS), clock, str(tmp_path))
     fill(bench)
-    Path(bench.store.path, f"{key}.json").write_bytes(content)
+    Path(bench.store.path, f"{key}.json").write_bytes(b"\0" * zeros_count)
 
     with pytest.raises(MalformedRecord, match="`latchboard doctor` tells what mends it"):
         bench.store.read(key).get(key)
