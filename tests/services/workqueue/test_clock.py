@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from latchboard.clock import iso
 from latchboard.errors import NothingReady
 from latchboard.settings import Settings
 from latchboard.workqueue import repairing
@@ -78,6 +81,22 @@ def test_what_somebody_put_off_until_a_day_waits_for_it_however_clocks_jump(benc
     with pytest.raises(NothingReady) as refused:
         bench.claim()
     assert refused.value.fields["ready_at"] == "2099-01-01T00:00:00.000000Z"
+
+
+def test_what_a_wrong_clock_wrote_is_found_behind_however_many_that_pause(bench: Bench) -> None:
+    now_s = bench.clock.now().wall_s
+    bench.add(*[f"j{n}" for n in range(70)], ready_at=iso(now_s + 50))
+    bench.add("wrong", ready_at=iso(now_s + DAY_S))
+
+    def pause(view: Any) -> None:
+        for key, job in view.scan("jobs/"):
+            view.put(key, {**job, "is_paused": True})
+
+    bench.store.transact(pause, who="vandal")
+    repairing.repair(bench.store, by="doctor")
+
+    assert bench.claim()[0] == "wrong"
+    assert len(bench.lines()["paused"]) == 70
 
 
 def test_the_next_time_is_the_sooner_one_of_both_lines(bench: Bench) -> None:
