@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latchboard.errors import MalformedRecord
+from latchboard.errors import MalformedRecord, UsageError
 from latchboard.workqueue import repairing
 from tests.services.queue_file.support import Desk, task
 
@@ -71,3 +71,12 @@ def test_what_is_no_lease_of_a_job_at_work_claims_nothing(desk: Desk, fields: di
 
     assert desk.bench.active() == {}
     assert desk.bench.job("a")["status"] == fields.get("status", "ready")
+
+
+def test_what_the_queue_refuses_of_a_preferred_file_is_told(desk: Desk) -> None:
+    desk.bring(task("a"), task("b", dependencies=["a"]))
+
+    with pytest.raises(UsageError, match="a was left as it is: they would wait for each other for ever: a -> b -> a"):
+        desk.bring(task("a", dependencies=["b"]), task("b", dependencies=["a"]), prefer="file")
+
+    assert desk.bench.job("a")["dependencies"] == []
