@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from latchboard.clock import iso
 from latchboard.errors import NothingReady, UsageError
 from latchboard.rules import workqueue_size as sizes
 from latchboard.settings import Settings
@@ -232,6 +233,24 @@ def test_what_a_file_says_leaves_the_same_room(small: Bench, tmp_path: Path) -> 
 
     assert [(one["task"], "needed would have" in one["why"]) for one in report["conflicts"]] == [(late, True)]
     assert (small.job(new), small.job(late)["dependencies"]) == (None, [])
+
+
+def test_a_file_brings_no_more_claims_than_can_be_recorded(small: Bench, tmp_path: Path) -> None:
+    at = iso(small.clock.now().wall_s)
+    lease = {
+        "role": "builder",
+        "owner": "w" * 200,
+        "started_at": at,
+        "heartbeat_at": at,
+        "ttl_seconds": 5400,
+        "token": 3,
+    }
+    tasks = [task(f"t{n}", status="in_progress", lease={**lease, "task_id": f"t{n}"}) for n in range(100)]
+
+    with pytest.raises(UsageError, match=r"t\d+ is being worked on, and the record of claims has no room for it"):
+        Desk(small, tmp_path).bring(*tasks)
+
+    assert small.active() == {}
 
 
 def test_a_file_gives_a_parent_no_more_sub_tasks_than_its_record_can_name(small: Bench, tmp_path: Path) -> None:
