@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from latchboard.host.system import SystemHost
 from tests.process.nursery import PATIENCE_S, Nursery, until
 from tests.process.serving import is_there
 from tests.process.working import HOLDS, TREE, Site, holding, shell, stop
@@ -162,6 +163,23 @@ def test_a_command_whose_worker_was_killed_may_say_its_last_words(site: Site) ->
     worker.kill()
 
     until((site.root / "finished").exists, "it ends as it wants to")
+
+
+def test_a_command_whose_keeper_was_killed_is_gone_before_its_job_is_anybodys(site: Site) -> None:
+    """It would work on, without a claim, beside whoever has the job next."""
+    site.role("builder", shell("trap '' TERM; " + HOLDS), grace_s=300)
+    site.add("a", attempts_max=1)
+    worker = site.worker("--once")
+    pid = site.wait_for_begin()
+    seen = SystemHost().look(pid)
+    assert seen is not None
+
+    os.kill(seen["parent"], signal.SIGKILL)
+    site.wait_for_log("worker.failed")
+
+    assert not is_there(pid)
+    assert worker.wait(PATIENCE_S) == 0
+    assert site.job("a")["attempts"][0]["error"].startswith("was ended with its keeper")
 
 
 def test_a_dead_child_that_nobody_reaps_holds_up_nobody(site: Site) -> None:
