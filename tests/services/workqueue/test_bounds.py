@@ -235,6 +235,15 @@ def test_what_a_file_says_leaves_the_same_room(small: Bench, tmp_path: Path) -> 
     assert (small.job(new), small.job(late)["dependencies"]) == (None, [])
 
 
+def test_a_file_brings_no_job_that_too_many_of_it_wait_for(small: Bench, tmp_path: Path) -> None:
+    waiting = [task(f"{'w' * 90}-{n}", dependencies=["needed"]) for n in range(200)]
+
+    with pytest.raises(UsageError, match="needed would have"):
+        Desk(small, tmp_path).bring(task("needed"), *waiting)
+
+    assert small.job("needed") is None
+
+
 def test_a_file_brings_no_more_claims_than_can_be_recorded(small: Bench, tmp_path: Path) -> None:
     at = iso(small.clock.now().wall_s)
     lease = {

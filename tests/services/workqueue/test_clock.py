@@ -8,7 +8,9 @@ import pytest
 
 from latchboard.clock import iso
 from latchboard.errors import NothingReady
+from latchboard.rules import watch_job
 from latchboard.settings import Settings
+from latchboard.store.port import Change
 from latchboard.workqueue import repairing
 from tests.services.workqueue.support import SETTINGS, Bench
 
@@ -159,3 +161,29 @@ def test_the_line_of_pauses_is_mended_like_every_other(bench: Bench) -> None:
     repairing.repair(bench.store, by="doctor")
 
     assert bench.lines() == {"paused": ["a", "b"]}
+
+
+def test_a_line_of_pauses_that_no_job_stands_in_is_taken_away(bench: Bench) -> None:
+    place = ["2026-11-21T00:00:00.000000Z", 1, "gone"]
+
+    def plant(view: Any) -> None:
+        view.put("queue/paused", {"sheets": [{"start": place, "sheet": 0}], "next": 1})
+        view.put("queue/paused.0", {"places": [place]})
+
+    bench.store.transact(plant, who="vandal")
+
+    repairing.repair(bench.store, by="doctor")
+
+    assert bench.store.read("queue/").scan("queue/") == []
+
+
+def test_a_job_that_pauses_is_not_told_as_ready_when_something_of_it_changes(bench: Bench) -> None:
+    at = iso(bench.clock.now().wall_s)
+    (job,) = bench.add("a")
+    job = {**job, "created_at": "2026-11-20T00:00:00.000000Z", "changed_at": at}
+
+    def told(**fields: Any) -> list[str]:
+        return [event for event, _ in watch_job.tell(Change(7, at, "lead", "jobs/a", {**job, **fields}))]
+
+    assert told() == ["job.ready"]
+    assert told(ready_at=at) == told(ready_at=at, is_paused=True) == []
