@@ -209,3 +209,7 @@ def test_a_line_has_places_of_its_own_kind(place: Any, kind: type) -> None:
     assert "order" in lines.check_sheet({"places": [place]}, kind)
     assert "order" in lines.check_index(index, kind)
     assert [lines.kind_of(line) for line in ("later", "paused", "ready.builder")] == [str, str, int]
+
+
+def test_a_role_is_spoken_of_with_its_article() -> None:
+    assert [rules.with_article(role) for role in ("builder", "integrator")] == ["a builder", "an integrator"]
