@@ -7,12 +7,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from latchboard.host.daemon_entry import DaemonEntry
+from latchboard.host.kernel_lock import kernel_lock
+from latchboard.host.lock_file import LockFile
 from tests.conftest import SOAK
 from tests.process.nursery import PATIENCE_S, Nursery, until
 from tests.process.serving import is_there
@@ -460,16 +464,25 @@ def test_a_killed_workers_command_ends_and_its_successor_begins_anew(site: Site)
 
 def test_a_successor_waits_for_the_end_of_the_command_before_it(site: Site) -> None:
     """The first command takes its time to end: never do two work on one job."""
-    site.role("builder", shell("trap 'sleep 1; echo over >> told; exit' TERM; " + HOLDS), grace_s=30)
+    ends = "while [ ! -e may-end ]; do sleep 0.02; done; echo over >> told; exit"
+    site.role("builder", shell(f"trap '{ends}' TERM; " + HOLDS), grace_s=300)
     site.add("a")
     worker = site.worker()
     site.wait_for_begin()
+    entry = DaemonEntry(str(site.root), "worker.builder.1")
 
     worker.kill()
     worker.wait()
+    with closing(LockFile(f"{site.registry}/worker.builder.1.keeper", kernel_lock())) as lock:
+        assert not lock.try_lock(), "the command's keeper has it"
+    second = site.worker()
+    until(lambda: (entry.read().facts() or {}).get("process", {}).get("pid") == second.pid, "it has the number")
+    status, _ = stop(second)  # who waits may be told to end, too
     site.worker()
+    (site.root / "may-end").touch()
 
     site.wait_for_begin(2)
+    assert status == 0
     assert [words[0] for words in site.told()] == ["begin", "over", "begin"]
 
 
