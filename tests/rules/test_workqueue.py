@@ -196,10 +196,6 @@ def test_a_place_in_line_for_files_is_another_one_for_each_attempt() -> None:
     assert (rules.place_id(job), rules.place_id(after)) == ("job.a.0", "job.a.7")
 
 
-def test_a_role_is_told_with_the_article_that_it_has() -> None:
-    assert [rules.with_article(role) for role in ("builder", "integrator")] == ["a builder", "an integrator"]
-
-
 @pytest.mark.parametrize(("place", "kind"), [([1, 1, "a"], str), (["1", 1, "a"], int)])
 def test_a_line_has_places_of_its_own_kind(place: Any, kind: type) -> None:
     """Priorities in one line, times in the other: between the two there is no order."""
