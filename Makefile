@@ -8,7 +8,8 @@
 .PHONY: agents-start agents-stop agents-restart agents-status
 
 UV_VERSION := 0.13.8
-WORKERS ?= 2
+# One more than there are cores: half of the time of the rest is waiting.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 
 # The first Python that is new enough; looked for only when something must be set up. An activated .venv stands aside for the
 # Python it was made from: it has no pip, and must not be made from itself.

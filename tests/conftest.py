@@ -19,12 +19,15 @@ import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
 FAST = ("rules/", "services/", "tidy/", "vectors/", "store/test_memory")
+TOGETHER = {"tests/surface/web/test_page": "a browser", "tests/surface/mcp/test_inspector": "the inspector"}
+"""Tests of one worker, by how their names begin: what they need is costly to start, or measures its own speed."""
 BOARD = "data/.agent_locks"
 NOT_APPLICABLE = "not applicable: "
 REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
@@ -87,6 +90,20 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays: collecting garbage, and each fork of a test, need not go through it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups by name: the marks of pytest-xdist 3.8 do nothing with pytest 9.2, and say nothing of it."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for start, group in TOGETHER.items() if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers

@@ -15,7 +15,6 @@ import pytest
 from tests.surface.mcp.harness import SOURCES
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("node", "npm")]
-pytestmark += [pytest.mark.xdist_group("inspector")]  # one worker fetches it, not each
 
 PACKAGE = "@modelcontextprotocol/inspector"
 VERSION = "2.12.0"

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.needs_tool("chromium"),
-    pytest.mark.xdist_group("page"),
 ]
 
 Windows = Callable[..., Window]

@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.needs_tool("chromium"),
-    pytest.mark.xdist_group("page"),
 ]
 
 expect.set_options(timeout=SEEN_MS_MAX)

@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.needs_tool("chromium"),
-    pytest.mark.xdist_group("page"),
 ]
 
 Windows = Callable[..., Window]
