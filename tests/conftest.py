@@ -1,7 +1,7 @@
 """What all tests share: the lanes, the profiles of hypothesis, and what a test may require of the machine.
 
-Lanes. A test is `fast` by its folder (see `FAST`), unless it is marked slow, process or soak. Soak tests are
-deselected unless LATCHBOARD_SOAK=1.
+Lanes. A test is `fast` by its folder (see `FAST`), unless it is marked slow, process or soak, or is one of those that
+run on every store and has the one in files. Soak tests are deselected unless LATCHBOARD_SOAK=1.
 
 Skips. A test says what it needs with `@pytest.mark.needs_tool("strace")` or the fixtures `require_tool` and `require`.
 Where that is missing it is skipped by name; with LATCHBOARD_REQUIRE_ALL=1 it fails, and so does every other skip
@@ -111,13 +111,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
-        heavy = any(item.get_closest_marker(name) for name in ("slow", "process", "soak"))
+        heavy = any(item.get_closest_marker(name) for name in ("slow", "process", "soak")) or _is_on_files(item)
         if not heavy and os.path.relpath(item.path, TESTS).startswith(FAST):
             item.add_marker(pytest.mark.fast)
         (dropped if item.get_closest_marker("soak") and not SOAK else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def _is_on_files(item: pytest.Item) -> bool:
+    """Whether a test that is run on several stores is to be run on files: `params=["memory", "files"]`."""
+    return isinstance(item, pytest.Function) and hasattr(item, "callspec") and "files" in item.callspec.params.values()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

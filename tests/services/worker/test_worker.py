@@ -66,6 +66,7 @@ def test_a_claim_that_meets_trouble_is_told_once_and_tried_again(site: Site) -> 
     assert [event for event in site.log.events if event in ("troubled", "well")] == ["troubled", "well"]
 
 
+@pytest.mark.slow  # the worker gives the store four seconds
 def test_an_end_that_cannot_be_told_is_left_to_the_lease(site: Site) -> None:
     """The store is gone for good, and the worker has to end: it ends."""
     site.add("a")
