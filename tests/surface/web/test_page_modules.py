@@ -99,11 +99,55 @@ def test_folding_a_commit_twice_changes_nothing(served: Served, board: Latchboar
     before = served.ask("GET", "/api/board").json
     board.agent("A").lock("a.py", bound="agent")
     board.board.update("A", "here")
+    assert not board.agent("B").try_lock("a.py")
     commits = served.ask("GET", f"/api/history?after={before['revision']}").json["commits"]
 
     once, twice = (page.evaluate(FOLD, [before, commits * times]) for times in (1, 2))
 
     assert once == twice
+    assert len(once["conflicts"]) == 1
+
+
+def test_a_wait_is_over_when_all_is_held_or_its_own_agent_gives_up(page: Page) -> None:
+    found = page.evaluate("""async () => {
+      const { fold, model } = await import("/fold.js");
+      const waiter = (request, agent) => ({ request, agent, names: ["a.py", "b.py"], handoff: null });
+      const waiters = [waiter("1", "B"), waiter("2", "C"), waiter("3", "D")];
+      const known = model({ revision: 1, agents: {}, waiters, active_locks: [], ended_locks: [] });
+      const after = (...events) => {
+        fold(known, { revision: known.revision + 1, at: "", events });
+        return [...known.waiters.values()].map((one) => `${one.agent} ${one.handoff}`);
+      };
+      const taken = (agent, name) => ({ event: "lock.acquired", agent, name, waited_s: 1 });
+      return [
+        after({ event: "lock.wait_ended", agent: "C", names: ["a.py", "b.py"], held_by: [] }),
+        after({ event: "handoff.asked", request: "3" }),
+        after({ event: "handoff.declined", request: "3" }),
+        after(taken("B", "a.py")),
+        after(taken("B", "b.py")),
+      ];
+    }""")
+    assert found == [["B null", "D null"], ["B null", "D asked"], *[["B null", "D declined"]] * 2, ["D declined"]]
+
+
+def test_what_is_over_goes_when_it_is_taken_anew_and_who_leaves_is_gone(page: Page) -> None:
+    found = page.evaluate("""async () => {
+      const { fold, model } = await import("/fold.js");
+      const over = ["a.py", "b.py", "c.py"].map((name) => ({ name, agent: "A", why: "dead" }));
+      const held = { name: "d.py", agent: "A", mode: "shared", token: 3 };
+      const agents = { A: {}, B: {} };
+      const known = model({ revision: 1, agents, waiters: [], active_locks: [held], ended_locks: over });
+      fold(known, { revision: 2, at: "", events: [
+        { event: "lock.acquired", agent: "A", name: "a.py", waited_s: null },
+        { event: "lock.ended", agent: "A", name: "b.py" },
+        { event: "lock.upgraded", agent: "A", name: "d.py", mode: "exclusive", token: 9 },
+        { event: "agent.left", agent: "B" },
+        { event: "of.later.versions", agent: "C" },
+      ] });
+      const lock = [...known.locks.values()].find((one) => one.name === "d.py");
+      return [[...known.ended.values()].map((one) => one.name), [...known.agents.keys()], lock.mode, lock.token];
+    }""")
+    assert found == [["c.py"], ["A"], "exclusive", 9]
 
 
 def rows_of(page: Page, names: list[str], opened: dict[str, bool] | None = None) -> Any:
@@ -160,6 +204,18 @@ def test_tree_of_many_names_opens_as_much_as_can_be_looked_through(page: Page) -
     assert len(rows_of(page, names, {"package00/": False})) < len(found)
 
 
+def test_closed_folders_count_all_that_is_in_them(page: Page) -> None:
+    found = page.evaluate("""async () => {
+      const { build } = await import("/tree.js");
+      const locks = ["src/a.py", "src/deep/b.py", "src/deep/c.py"].map((name, i) => [name, { name, agent: "AAB"[i] }]);
+      const waiter = { agent: "C", names: ["src/deep/b.py", "docs/d.md"] };
+      const ended = new Map([["x", { name: "old/x.py", agent: "B" }]]);
+      const tree = build({ locks: new Map(locks), ended, waiters: new Map([["r", waiter]]) });
+      return tree.children.map((one) => [one.id, one.count, one.waits, [...one.holders]]);
+    }""")
+    assert found == [["docs/", 0, 1, []], ["old/", 0, 0, []], ["src/", 3, 1, [["A", 2], ["B", 1]]]]
+
+
 def test_tree_survives_names_that_mean_something_to_javascript(page: Page) -> None:
     names = [
         "__proto__",
@@ -185,12 +241,30 @@ def test_tree_survives_names_that_mean_something_to_javascript(page: Page) -> No
         ("zero\u200bwidth", "zero\\u{200b}width"),
         ("\u2066x\u2069", "\\u{2066}x\\u{2069}"),
         ("grüße 漢字 👩‍🔧", "grüße 漢字 👩\\u{200d}🔧"),
+        ("\u200eleft\u200fright\u061c", "\\u{200e}left\\u{200f}right\\u{61c}"),
+        ("soft\u00adhyphen\ufeff\ufffa", "soft\\u{ad}hyphen\\u{feff}\\u{fffa}"),
+        ("\x1b[31m\x7f\x85\x9b\u2028", "\\u{1b}[31m\\u{7f}\\u{85}\\u{9b}\\u{2028}"),
         ("<b>&amp;", "<b>&amp;"),
         ("", ""),
     ],
 )
 def test_text_that_hides_or_reorders_is_spelt_out(page: Page, text: str, shown: str) -> None:
     assert page.evaluate("async (text) => (await import('/text.js')).shown(text)", text) == shown
+
+
+def test_a_block_keeps_its_lines_and_nothing_else_that_hides(page: Page) -> None:
+    found = page.evaluate("async (text) => (await import('/text.js')).shownBlock(text)", "a\tb\r\nc\u202ed\re")
+    assert found == "a\tb\nc\\u{202e}d\\u{d}e"
+
+
+def test_what_is_left_out_is_counted_and_another_day_is_named(page: Page) -> None:
+    found = page.evaluate("""async () => {
+      const { listing, moment, number } = await import("/text.js");
+      const now = new Date(2026, 0, 2, 12).getTime();
+      const days = [now, now - 864e5].map((at) => moment(at, now).includes("Jan"));
+      return [listing(["a", "b", "c", "d"], 3), listing(["a"], 3), number(1234567), ...days, moment(NaN, now)];
+    }""")
+    assert found == ["a, b, c and 1 more", "a", "1\u202f234\u202f567", False, True, "?"]
 
 
 def test_half_a_character_is_spelt_out(page: Page) -> None:
@@ -244,6 +318,28 @@ def test_in_a_lane_no_two_bars_of_a_row_overlap_and_none_is_lost(page: Page) -> 
         for row in range(3):
             bars = sorted((one["start"], one["end"] or 1000) for one in lane["placed"] if one["row"] == row)
             assert all(first[1] <= second[0] for first, second in pairwise(bars))
+
+
+def test_what_is_over_is_drawn_once_from_when_it_began_with_who_was_in_the_way(page: Page) -> None:
+    found = page.evaluate("""async () => {
+      const { Past } = await import("/spans.js");
+      const past = new Past();
+      const at = "2026-01-01T10:00:00Z", end = Date.parse(at);
+      const events = [
+        { event: "lock.waiting", revision: 1, at, agent: "B", names: ["a.py"], blocked_by: ["A"] },
+        { event: "lock.released", revision: 2, at, agent: "A", name: "a.py", held_s: 60 },
+        { event: "lock.acquired", revision: 2, at, agent: "B", name: "a.py", waited_s: 5 },
+        { event: "lock.wait_ended", revision: 3, at, agent: "C", names: ["a.py"], waited_s: 7 },
+      ];
+      for (const event of [...events, ...events]) past.hear(event);
+      const said = (one) => [(end - one.start) / 1000, one.end - end, one.how, one.blockedBy ?? null];
+      return past.closed.map((one) => [one.kind, one.agent, ...said(one)]);
+    }""")
+    assert found == [
+        ["hold", "A", 60, 0, "released", None],
+        ["wait", "B", 5, 0, "granted", ["A"]],
+        ["wait", "C", 7, 0, "in vain", []],
+    ]
 
 
 def test_filter_takes_words_and_one_agent(page: Page) -> None:
