@@ -150,6 +150,22 @@ def test_what_is_heard_while_the_board_is_read_is_kept_and_an_older_answer_is_no
     assert found == {"names": ["7.py"], "revision": 7, "log": [4, 7]}
 
 
+def test_behind_a_gap_what_is_read_counts_though_it_is_older(bare: Page) -> None:
+    found = bare.evaluate("""async () => {
+      const { Board } = await import("/board.js");
+      const { model } = await import("/fold.js");
+      const asked = [];
+      window.fetch = async (address) => { asked.push(address); return Response.json(answer(3)); };
+      const board = new Board();
+      board.live = model(answer(9));
+      board.recent = [{ revision: 9, events: [] }];
+      board.stream.take('event: compacted\\ndata: {"revision": 3}');
+      await until(() => board.lastRead);
+      return [asked, board.live.revision, board.stream.revision, board.state];
+    }""")
+    assert found == [["/api/board"], 3, 3, "live"]
+
+
 def test_time_is_the_daemons_not_that_of_whoever_looks(bare: Page) -> None:
     ahead_ms = bare.evaluate("""async () => {
       const { Board } = await import("/board.js");

@@ -1,6 +1,7 @@
 // Text: what others wrote, made safe to look at, and times in words. Nothing here touches the page.
 
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+// Signs that are not seen, or that move what stands beside them; but for what makes a picture of a sign: ⚠️, 1️⃣.
+const HIDDEN = /(?<!\p{Extended_Pictographic})[\ufe00-\ufe0f](?!\u20e3)|(?![\ufe00-\ufe0f])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
 /** A text with every character spelt out that would hide, reorder or break what stands beside it. */
 export function shown(text) {
