@@ -1,6 +1,6 @@
 """Repair: what is damaged in a store made whole again, as its own rules say, with a copy of what was there before.
 
-Law 1. The copy comes first. Where it cannot be made, nothing is repaired.
+Law 1. The copy comes first, and is there whole or not at all. Where it cannot be made, nothing is repaired.
 Law 2. Nothing is invented: a record is made what its last commit says, under the guard, after it was looked at again;
 the rest is the store's own recovery, which any commit would bring about.
 Law 3. A record that decides who may write, and that no journal has, is left alone: to take it away would free it.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from latchboard.store.files.store import FileStore
 
 BACKUPS = "backups"
+PART = ".part"
+"""Ends the name of a copy until it is whole: who is ended meanwhile leaves none that looks like one."""
 WHO = "doctor"
 _RECOVERED = ("torn", "unapplied", "journal", "copy")
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
@@ -68,12 +70,8 @@ def plan(damage: Iterable[Damage]) -> list[Step]:
         steps.append(Step("recover"))
     steps += [Step("rotate", one.where) for one in damage if one.kind == "line"]
     steps += [Step("restore", one.where, one.key) for one in damage if one.kind == "record"]
-    steps += [Step("aside", one.where) for one in damage if one.kind == "unreadable" and _may_go(one.where, one.key)]
+    steps += [Step("aside", one.where) for one in damage if one.kind == "unreadable" and one.key not in DECIDING]
     return steps
-
-
-def _may_go(where: str, collection: str) -> bool:
-    return "/" in where and collection not in DECIDING
 
 
 class Repairer:
@@ -246,15 +244,35 @@ def _copy_all(folder: int, steps: list[Step], backup: str, mode: int) -> None:
         finally:
             os.close(fd)
     names = list(dict.fromkeys(names))
-    needed = 2 * sum(_size(folder, name) for name in names)
     space = os.fstatvfs(folder)
-    if space.f_bavail * space.f_frsize < needed:
+    block = max(space.f_frsize, 1)
+    needed = 2 * sum(-(-_size(folder, name) // block) for name in names)  # however small, each takes a block
+    if space.f_bavail < needed:
         raise StoreFull(
-            f"a copy of what would be repaired needs {needed / 1e6:.1f} MB", hint="free some space; nothing was changed"
+            f"a copy of what would be repaired needs {needed * block / 1000:.0f} kB",
+            hint="free some space; nothing was changed",
         )
-    records.make_folders(folder, f"{backup}/x", mode)
-    for name in names:
-        _copy(folder, name, f"{backup}/{name}", mode)
+    part, made = f"{backup}{PART}", list[str]()
+    try:
+        records.make_folders(folder, f"{part}/x", mode)
+        for name in names:
+            _copy(folder, name, f"{part}/{name}", mode, made)
+        os.rename(part, backup, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _take_back(folder, made, [f"{part}/x", *(f"{part}/{name}" for name in names)])
+        raise
+
+
+def _take_back(folder: int, made: list[str], paths: list[str]) -> None:
+    """Remove what was made of a copy that will not be whole, and the folders of its `paths`."""
+    for path in made:
+        records.discard(folder, path)
+    above = {path[:end] for path in paths for end, one in enumerate(path) if one == "/"} - {BACKUPS}
+    for path in sorted(above, reverse=True):
+        try:
+            os.rmdir(path, dir_fd=folder)
+        except OSError:
+            continue  # not ours, or not to be had: by its name it is a part
 
 
 def _is_of_a_journal(name: str) -> bool:
@@ -268,7 +286,7 @@ def _size(folder: int, name: str) -> int:
         return 0
 
 
-def _copy(folder: int, name: str, to: str, mode: int) -> None:
+def _copy(folder: int, name: str, to: str, mode: int, made: list[str]) -> None:
     """One file; what is none (a link, a folder, what never ends) is moved, not lost, where it must go."""
     try:
         data = records.read(folder, name, bytes_max=records.JOURNAL_BYTES_MAX)
@@ -278,6 +296,7 @@ def _copy(folder: int, name: str, to: str, mode: int) -> None:
         return
     records.make_folders(folder, to, mode)
     fd = os.open(to, _NEW, mode, dir_fd=folder)
+    made.append(to)
     try:
         records.write_all(fd, data)
         os.fsync(fd)
