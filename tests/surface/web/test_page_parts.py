@@ -138,16 +138,16 @@ def test_what_is_heard_while_the_board_is_read_is_kept_and_an_older_answer_is_no
       let reading = board.read();
       board.hear(commit(7));
       clearTimeout(board.settling);
-      give(answer(6, { now: new Date(Date.now() + 3600e3).toISOString() }));
+      give(answer(6, { agents: { B: {} } }));
       await reading;
-      const names = [...board.live.locks.values()].map((lock) => lock.name);
+      const names = [...board.live.agents.keys(), ...[...board.live.locks.values()].map((lock) => lock.name)];
       reading = board.read();
       give(answer(4));
       await reading;
       board.hearPast([commit(4), commit(7)]);
       return { names, revision: board.live.revision, log: board.log.map((event) => event.revision) };
     }""")
-    assert found == {"names": ["7.py"], "revision": 7, "log": [4, 7]}
+    assert found == {"names": ["B", "A", "7.py"], "revision": 7, "log": [4, 7]}
 
 
 def test_behind_a_gap_what_is_read_counts_though_it_is_older(bare: Page) -> None:
@@ -446,3 +446,95 @@ def test_a_change_that_nobody_saw_being_made_is_told_as_a_guess(bare: Page) -> N
       return found.draw()[0].textContent;
     }""")
     assert "bo (not certain) changed" in said
+
+
+SENTENCES = {
+    "lock.taken_over": ({"by": "bo", "agent": "ada", "why": "dead"}, "bo took f over from ada: its process had ended"),
+    "lock.broken": ({"by": "bo", "agent": "ada", "why": "late"}, "bo broke the hold of ada on f: late"),
+    "lock.ended": ({"agent": "ada", "why": "expired"}, "the hold of ada on f is over: its lease had ended"),
+    "lock.waiting": ({"agent": "bo", "blocked_by": ["ada", "cy"]}, "bo waits for f, behind ada, cy"),
+    "lock.refused": ({"agent": "bo", "held_by": [{"agent": "ada"}]}, "bo was refused f: ada has it"),
+    "lock.deadlock": (
+        {"agent": "bo", "held_by": [{"agent": "ada"}]},
+        "bo was refused f: it would wait for ada, who waits for it",
+    ),
+    "file.conflict": (
+        {"agent": "bo", "held_by": [{"agent": "ada"}], "kind": "foreign-change"},
+        "bo changed f, held by ada",
+    ),
+    "handoff.asked": ({"agent": "bo", "of": ["ada"], "reason": "now"}, "bo asked ada for f: now"),
+    "handoff.declined": ({"by": "ada", "agent": "bo", "why": "no"}, "ada declined to hand f to bo: no"),
+    "message.sent": ({"from": "ada", "to": None, "subject": "", "excerpt": "hi"}, "ada to everybody: hi"),
+    "message.taken": ({"from": "ada", "to": "bo"}, "bo has read mail of ada"),
+    "message.acked": ({"from": "ada", "to": "bo"}, "bo has acknowledged mail of ada"),
+    "message.dead": ({"from": "ada", "to": "bo"}, "mail of ada to bo was not delivered"),
+    "job.expired": ({"agent": "bo", "job": "j"}, "the claim of bo on j ran out"),
+    "agent.left": ({"agent": "bo"}, "bo is gone"),
+}
+CONFLICTS = {
+    "refused": "bo was refused f, held by ada",
+    "deadlock": "bo and ada would have waited for each other over f",
+    "waiting": "bo waited for f, behind ada",
+    "wait_ended": "bo waited in vain for f, behind ada",
+    "taken_over": "bo took f over from ada",
+    "broken": "bo broke the hold of ada on f",
+    "foreign-change": "bo changed f, held by ada",
+    "bypass": "bo went past the lock of ada on f",
+    "overwritten": "git changed f under ada",
+    "of later versions": "bo (of later versions): f, held by ada",
+}
+
+
+def test_a_sentence_never_mistakes_who_did_it_for_whom_it_befell(bare: Page) -> None:
+    events = [{"event": kind, "name": "f", "names": ["f"], **facts} for kind, (facts, _) in SENTENCES.items()]
+    conflicts = [{"kind": kind, "names": ["f"], "asked_by": "bo", "held_by": [{"agent": "ada"}]} for kind in CONFLICTS]
+
+    told, met = bare.evaluate(
+        """async ([events, conflicts]) => {
+          const { ofConflict, ofEvent, plain } = await import("/words.js");
+          const texts = (all, of) => all.map((one) => plain(of(one).parts));
+          return [texts(events, ofEvent), texts(conflicts, ofConflict)];
+        }""",
+        [events, conflicts],
+    )
+
+    assert told == [sentence for _, sentence in SENTENCES.values()]
+    assert met == list(CONFLICTS.values())
+
+
+BOARD = """async (name) => {
+  const { view } = await import(`/${name}.js`);
+  const { parse } = await import("/board.js");
+  const { agentOrder, byAgent, model } = await import("/fold.js");
+  const now = Date.now(), since = new Date(now - 125e3).toISOString();
+  const lock = { agent: "ada", mode: "exclusive", bound: "agent", token: 7, reason: "", since };
+  const shown = model(answer(5, {
+    agents: { ada: { status: "", heartbeat_at: since }, cy: { status: "", heartbeat_at: since, quiet: true } },
+    active_locks: [{ ...lock, name: "src/a.py" }],
+    ended_locks: [{ ...lock, name: "old.py", agent: "cy", why: "dead" }],
+    waiters: [{ request: "r", agent: "bo", names: ["src/a.py"], blocked_by: ["ada"], since }],
+  }));
+  const groups = byAgent(shown);
+  const grouped = { groups, order: agentOrder(shown, groups) };
+  const board = { shown, grouped, was: null, state: "live", filter: parse(""), version: 1, now: () => now };
+  const place = document.querySelector("#place");
+  view.mount(place, { board }).draw(board);
+  if (name === "files") place.querySelector("button:nth-of-type(2)").click(); // close all
+  const rows = () => [...place.querySelectorAll(".row")].sort((a, b) => a.index - b.index);
+  await until(() => rows().length);
+  return rows().map((row) => [row.textContent, row.hasAttribute("data-over")]);
+}"""
+
+
+def test_what_is_over_is_told_as_free_and_a_closed_folder_tells_of_who_waits(bare: Page) -> None:
+    over = ["old.pyover (dead), free to take", True]
+    assert bare.evaluate(BOARD, "files") == [["src/ADada1 held1 waiting", False], over]
+
+
+def test_an_agent_is_told_by_what_it_waits_for_and_whom_and_by_whether_it_is_heard(bare: Page) -> None:
+    none = "says nothing of what it does"
+    assert [text for text, _ in bare.evaluate(BOARD, "agents")] == [
+        f"ADada2 min{none}holds src/a.py",
+        f"BObonever heard{none}waits for a.py, behind ada",
+        f"CYcyquiet, 2 min{none}1 hold over",
+    ]
