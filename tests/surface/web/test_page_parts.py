@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.needs_tool("chromium"),
 ]
 
-BARE = """<!doctype html><style>.list { height: 200px; overflow: auto }</style>
+BARE = """<!doctype html><style>.list, .lane-list { height: 9em; overflow: auto } .lane-labels { width: 100px }</style>
 <section id="place"><header></header><p class="meta"></p><div class="body"></div></section><dialog></dialog>"""
 
 SHARED = """
@@ -446,6 +446,67 @@ def test_a_change_that_nobody_saw_being_made_is_told_as_a_guess(bare: Page) -> N
       return found.draw()[0].textContent;
     }""")
     assert "bo (not certain) changed" in said
+
+
+LANES = """async (isPast) => {
+  const { view } = await import("/timeline.js");
+  const { parse } = await import("/board.js");
+  const { agentOrder, byAgent, model } = await import("/fold.js");
+  const now = Date.now(), iso = (s) => new Date(now - s * 1000).toISOString();
+  const lock = (name, s) => ({ agent: "ada", name, mode: "exclusive", token: 7, reason: "", since: iso(s) });
+  const waiter = (agent, ...blocked_by) => ({ request: agent, agent, names: ["a.py"], blocked_by, since: iso(60) });
+  const shown = model(answer(5, {
+    active_locks: [lock("b.py", 300), lock("a.py", 200)], waiters: [waiter("bo", "ada"), waiter("cy", "ada", "bo")],
+  }));
+  const later = { kind: "hold", agent: "ada", name: "a.py", start: now - 200e3, end: now + 60e3, how: "released" };
+  const groups = byAgent(shown), grouped = { groups, order: agentOrder(shown, groups) };
+  const past = { closed: [later] }, was = isPast ? shown : null;
+  const board = { shown, grouped, past, was, filter: parse(""), version: 1, now: () => now };
+  const place = document.querySelector("#place");
+  view.mount(place, { board }).draw(board);
+  await until(() => place.querySelector(".bar"));
+  const number = (one, name) => Number(one.getAttribute(name));
+  const held = [...place.querySelectorAll(".bar.hold")].filter((one) => one.textContent === "a.py");
+  const [top, high] = ["y", "height"].map((name) => number(held[0].querySelector("rect"), name));
+  const ends = [...place.querySelectorAll(".link-end")].map((one) => number(one, "cy"));
+  return { held: held.length, links: ends.length, areAtIt: ends.every((y) => y > top && y < top + high) };
+}"""
+
+
+def test_waits_are_drawn_to_who_holds_and_not_to_who_waits_too(bare: Page) -> None:
+    assert bare.evaluate(LANES, True) == {"held": 1, "links": 2, "areAtIt": True}
+
+
+def test_the_slider_says_what_is_looked_at_and_its_right_end_is_now(bare: Page) -> None:
+    found = bare.evaluate("""async () => {
+      const { mount } = await import("/past.js");
+      const place = document.querySelector("#place"), looked = [];
+      const at = Date.now() - 120e3;
+      const marks = [1, 5, 9].map((revision) => ({ revision, at }));
+      const board = { live: { revision: 9 }, was: null, marks, offset: 0, look: (revision) => looked.push(revision) };
+      const drawn = mount(place, { board });
+      const slider = place.querySelector("input"), on = place.querySelector("[title='One commit on']");
+      const said = () => slider.getAttribute("aria-valuetext");
+      const pull = (value) => {
+        slider.value = value;
+        for (const kind of ["input", "change"]) slider.dispatchEvent(new Event(kind));
+      };
+      drawn.draw(board);
+      const first = [slider.value, said()];
+      pull(1);
+      pull(2);
+      board.was = { revision: 5, asked: 5, at: new Date(at).toISOString() };
+      drawn.draw(board);
+      const then = [slider.value, said().endsWith("2 min ago"), document.body.hasAttribute("data-past")];
+      for (const commits of [[{ revision: 7 }], [{ revision: 9 }], []]) {
+        window.fetch = async () => Response.json({ commits });
+        const before = looked.length;
+        on.click();
+        await until(() => looked.length > before);
+      }
+      return { first, looked, then };
+    }""")
+    assert found == {"first": ["2", "now, live"], "looked": [5, None, 7, None, None], "then": ["1", True, True]}
 
 
 SENTENCES = {
