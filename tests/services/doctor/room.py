@@ -24,6 +24,7 @@ class Room:
         self.net: tuple[str, str] | None = None
         self.why_silent = ""
         self.read_only = False
+        self.free: dict[str, int] = {}
         self.asked: list[str] = []
         for name, value in known.items():
             setattr(self, name, value)
@@ -39,7 +40,8 @@ class Room:
 
     def space(self, path: str) -> dict[str, int]:
         self.asked.append(path)
-        return {"free_bytes": 1 << 40, "total_bytes": 1 << 41, "free_files": 1 << 30, "total_files": 1 << 31}
+        plenty = {"free_bytes": 1 << 40, "total_bytes": 1 << 41, "free_files": 1 << 30, "total_files": 1 << 31}
+        return {**plenty, **self.free}
 
     def network(self, path: str) -> tuple[str, str] | None:
         return self.net

@@ -29,6 +29,11 @@ def told(check: Check) -> list[tuple[str, str]]:
 # -- identity ---------------------------------------------------------------------------------------------------------
 
 
+def test_settings_that_cannot_be_read_are_told_and_others_are_not() -> None:
+    assert told(identity.project(ROOT, None, False)) == []
+    assert told(identity.project(ROOT, None, True)) == [("F-120", f"latchboard status --root {ROOT}")]
+
+
 def test_a_clock_behind_the_last_commit_and_one_before_its_time_are_told_apart() -> None:
     clock = ManualClock()
     behind = identity.clock(ROOT, clock, Shelf(last_s=clock.now().wall_s + 90)).look(0.0)
@@ -81,6 +86,14 @@ def test_an_entry_is_stale_only_where_nobody_can_stand_behind_it() -> None:
 def test_an_entry_that_says_nothing_is_stale_where_the_kernel_says_so_too(files: dict[str, bytes]) -> None:
     assert registered(files, FakeHost()) == ([], ["planner"])
     assert registered(files, FakeHost(), {singleton.lock_name("planner", 0): None}) == ([], [])
+
+
+def test_a_stale_entry_is_released_in_this_project() -> None:
+    place = Room(files={f"{REGISTRY}/planner.pid": b"7"})
+
+    found = told(identity.registry(ROOT, [], FakeHost(), place))
+
+    assert found == [("F-119", f"latchboard singleton release planner --root {ROOT}")]
 
 
 def test_the_daemons_entry_is_told_with_the_daemon() -> None:
@@ -149,6 +162,8 @@ def test_a_store_that_may_not_be_opened_is_refused_as_that(why: int) -> None:
     [
         (Damage("older-journal", "a", "torn"), ("F-124", f"latchboard history --root {ROOT}")),
         (Damage("line", "a", "torn"), ("F-103", f"latchboard doctor --fix --root {ROOT}")),
+        (Damage("format", "FORMAT", "missing"), ("F-106", f"latchboard doctor --fix --root {ROOT}")),
+        (Damage("format", "FORMAT", "unknown"), ("F-106", "python3 -m pip install -U latchboard")),
         (Damage("guard", "g", "held", pids=(77,)), ("F-111", "kill 77")),
         (Damage("planted", "agents", "a link"), ("F-122", f"ls -ld {STORE}/agents")),
         (Damage("unreadable", "a.lock", "torn", key="locks/"), ("F-105", f"mv {STORE}/a.lock {STORE}/a.lock.aside")),
@@ -181,6 +196,15 @@ def test_where_something_else_stands_in_the_folders_place_nothing_in_it_is_looke
     assert told(storage.store(ROOT, Shelf(), planted)) == [("F-122", f"ls -ld {STORE}")]
 
 
+def test_what_stands_around_the_folder_and_is_none_is_told_where_the_folder_cannot_be() -> None:
+    data = f"{ROOT}/data"
+    blocked = Room(modes={data: (0o600, ME, "file")})
+    free = Room(modes={data: FOLDER, f"{data}/.": FOLDER})
+
+    assert told(storage.store(ROOT, Shelf(), blocked)) == [("F-122", f"ls -ld {data}")]
+    assert told(storage.store(ROOT, Shelf(), free)) == told(storage.store(ROOT, Shelf(), Room())) == []
+
+
 @pytest.mark.parametrize(
     ("mode", "is_shared", "remedies"),
     [
@@ -194,6 +218,19 @@ def test_a_folder_is_open_to_its_users_alone(mode: int, is_shared: bool, remedie
     place = Room(modes={STORE: (mode, ME, "folder")})
 
     assert told(storage.permissions(ROOT, Shelf(is_shared=is_shared), place)) == [("F-108", one) for one in remedies]
+
+
+@pytest.mark.parametrize(("mode", "count"), [(0o755, 0), (0o775, 1), (0o757, 1)])
+def test_a_registry_may_be_read_by_all_and_changed_by_its_user(mode: int, count: int) -> None:
+    place = Room(modes={REGISTRY: (mode, ME, "folder")})
+
+    assert told(storage.permissions(ROOT, Shelf(), place)) == [("F-108", f"chmod go-w {REGISTRY}")] * count
+
+
+def test_a_folder_whose_journal_was_not_made_yet_hides_nothing() -> None:
+    place = Room(modes={STORE: FOLDER}, closed={f"{STORE}/journal"})
+
+    assert told(storage.permissions(ROOT, Shelf(), place)) == []
 
 
 def test_only_whoever_opened_a_folder_for_a_groups_writing_is_told_of_shared() -> None:
@@ -245,6 +282,16 @@ def test_the_disk_is_that_of_the_store_and_before_there_is_one_that_of_the_proje
 
     assert told(storage.disk(ROOT, Shelf(), before)) == told(storage.disk(ROOT, Shelf(), after)) == []
     assert (before.asked, after.asked) == ([ROOT], [STORE])
+
+
+def test_bytes_and_files_that_run_out_are_told_each_by_itself() -> None:
+    def look(**free: int) -> list[tuple[str, str]]:
+        return told(storage.disk(ROOT, Shelf(), Room(free=free)))
+
+    many, files = ("F-110", f"df -h {ROOT}"), ("F-110", f"df -i {ROOT}")
+    assert look(free_bytes=0) == [many]
+    assert look(free_files=0) == [files]
+    assert look(free_bytes=0, free_files=0) == [many, files]
 
 
 def test_notification_is_asked_of_a_journal_that_is_there() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from latchboard.doctor import mending
 from latchboard.errors import MalformedRecord, StoreError, StoreForbidden, StoreFull, UnsafeFolder, UnsupportedVersion
+from latchboard.store.files.damage import Health
+from latchboard.store.files.repair import Step
 from latchboard.testing import ManualClock
 from tests.services.doctor.room import Kept, Room
 
@@ -59,6 +61,15 @@ def test_a_plan_clears_no_machine_lock() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("data", [b"", b"{", b"{}"])
+def test_where_no_record_stands_there_is_none_to_clear(data: bytes, dry_run: bool) -> None:
+    release = Releaser()
+
+    assert unstick(Room(files={LOCK: data}), release, ManualClock(), dry_run=dry_run) == []
+    assert release.calls == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
 def test_a_machine_lock_that_somebody_holds_is_not_even_tried(dry_run: bool) -> None:
     clock, release = ManualClock(), Releaser()
 
@@ -92,6 +103,14 @@ def test_only_a_credential_that_cannot_be_read_is_set_aside(why: Exception | Non
     ]
 
 
+def test_a_plan_sets_no_credential_aside() -> None:
+    asked: list[Any] = []
+
+    (deed,) = mending.reset([Kept("c", MalformedRecord("x"))], ManualClock(), asked.append, dry_run=True)
+
+    assert (deed.is_done, deed.why_not, asked) == (False, "", [])
+
+
 def test_a_credential_that_was_not_set_aside_is_told_with_the_reason() -> None:
     def refuse(_: Any) -> str:
         raise StoreFull("no room")
@@ -102,6 +121,47 @@ def test_a_credential_that_was_not_set_aside_is_told_with_the_reason() -> None:
 
     assert ended(refuse) == [(False, "no room")]
     assert ended(lambda _: "") == [(False, "it can be read by now")]
+
+
+class Shop:
+    """A store with two records that are wrong."""
+
+    def __init__(self, *, looked: Exception | None = None, applied: Exception | None = None) -> None:
+        self.looked, self.applied = looked, applied
+        self.names: list[str] = []
+
+    def look(self) -> Health:
+        if self.looked is not None:
+            raise self.looked
+        return Health()
+
+    def plan(self, found: list[Any]) -> list[Any]:
+        return [Step("restore", "a.lock", "locks/a"), Step("aside", "b.json", "agents/b")]
+
+    def apply(self, steps: list[Any], name: str) -> tuple[str, list[Any]]:
+        self.names.append(name)
+        if self.applied is not None:
+            raise self.applied
+        return f"/kept/{name}", steps[:1]
+
+    def keep(self, keys: list[str], name: str) -> str:
+        raise AssertionError("the repair itself keeps what it changes")
+
+
+def fix(shop: Shop, *, dry_run: bool = False) -> list[tuple[bool, str, str]]:
+    return [(one.is_done, one.why_not, one.kept) for one in mending.fix(shop, "now", dry_run=dry_run)]
+
+
+def test_each_step_of_a_repair_is_told_as_it_ended() -> None:
+    assert fix(Shop()) == [(True, "", "/kept/now"), (False, "it was right by then", "/kept/now")]
+    assert fix(Shop(applied=StoreFull("no room"))) == [(False, "no room", "")] * 2
+    assert fix(Shop(looked=OSError(5, "broken"))) == [(False, "broken", "")]
+
+
+def test_a_plan_for_the_store_applies_nothing() -> None:
+    shop = Shop()
+
+    assert (fix(shop, dry_run=True), shop.names) == ([(False, "", "")] * 2, [])
 
 
 class Queue:
