@@ -124,6 +124,48 @@ def test_a_line_that_stays_silent_is_given_up_and_one_with_signs_is_not(bare: Pa
     assert found == {"wasPutOff": True, "before": [], "ms": 40_000, "heard": ["lost"]}
 
 
+def test_a_page_that_is_looked_at_again_waits_no_longer(bare: Page) -> None:
+    asked = bare.evaluate("""async () => {
+      const { Stream } = await import("/stream.js");
+      let asked = 0;
+      window.setTimeout = () => 0; // no time passes
+      window.fetch = async () => { asked++; throw new TypeError("nobody answers"); };
+      const on = () => {};
+      const stream = new Stream({ onCommit: on, onGap: on, onState: on });
+      stream.run(1);
+      await until(() => stream.wake);
+      const before = asked;
+      document.dispatchEvent(new Event("visibilitychange"));
+      await until(() => asked > 1 && stream.wake);
+      dispatchEvent(new Event("online"));
+      await until(() => asked > 2);
+      stream.isClosed = true;
+      return [before, asked];
+    }""")
+    assert asked == [1, 3]
+
+
+def test_what_commits_do_not_say_is_read_behind_each_and_when_the_daemon_is_back(bare: Page) -> None:
+    found = bare.evaluate("""async () => {
+      const { Board } = await import("/board.js");
+      const { model } = await import("/fold.js");
+      const later = window.setTimeout;
+      window.setTimeout = (act) => later(act, 0);
+      let reads = 0;
+      window.fetch = async () => { reads++; return Response.json(answer(7)); };
+      const board = new Board();
+      board.live = model(answer(5));
+      board.marks = [{ revision: 5, at: 0 }];
+      const look = async () => { await until(() => reads && !board.reading); const n = reads; reads = 0; return n; };
+      board.hear({ revision: 7, at: "2026-01-01T10:00:00Z", events: [] });
+      const behind = await look();
+      board.tell("lost", "away");
+      board.tell("live", "");
+      return [behind, await look(), board.marks.map((mark) => mark.revision)];
+    }""")
+    assert found == [1, 1, [5, 7]]
+
+
 def test_what_is_heard_while_the_board_is_read_is_kept_and_an_older_answer_is_not(bare: Page) -> None:
     found = bare.evaluate("""async () => {
       const { Board } = await import("/board.js");
@@ -414,6 +456,45 @@ def test_the_row_that_is_meant_stays_meant_wherever_it_goes(bare: Page) -> None:
       return { opened, meant, left: list.scroller.getAttribute("aria-activedescendant") };
     }""")
     assert found == {"opened": ["b"], "meant": "b", "left": None}
+
+
+def test_a_hold_is_told_with_what_ends_it(bare: Page) -> None:
+    found = bare.evaluate("""async () => {
+      const { content } = await import("/details.js");
+      const { model } = await import("/fold.js");
+      const now = Date.now(), iso = (s) => new Date(now + s * 1000).toISOString();
+      const lock = { name: "f", agent: "ada", mode: "exclusive", token: 7, reason: "", since: iso(-60), pid: 12 };
+      const shown = model(answer(5, {
+        agents: { ada: { status: "", files: [] } },
+        active_locks: [
+          { ...lock, bound: "process", expires_at: iso(90) },
+          { ...lock, agent: "bo", bound: "agent", mode: "shared", expires_at: iso(-1) },
+        ],
+        ended_locks: [{ ...lock, agent: "cy", why: "dead" }],
+        waiters: [{ request: "r", agent: "di", names: ["f"], blocked_by: ["ada"], since: iso(-61) }],
+      }));
+      const group = { holds: [], ended: [], waits: [...shown.waiters.values()] };
+      const grouped = { groups: new Map([["di", group]]) };
+      const board = { shown, was: null, state: "live", now: () => now, grouped };
+      const told = (what) => {
+        document.body.replaceChildren(...content({ board }, what).draw().flat().filter(Boolean));
+        return (of) => [...document.querySelectorAll(of)].map((one) => one.textContent);
+      };
+      const name = told({ kind: "name", name: "f" });
+      const facts = [name("h3"), name("dd").filter((_, i) => i % 5 === 1 || i % 5 === 2), name(".part > p:not(.hold)")];
+      return [...facts, told({ kind: "agent", agent: "di" })("li .hint")];
+    }""")
+    assert found == [
+        ["Held", "Held, shared", "Over, and free to take", "In line (1)"],
+        [
+            "1 min left, if it is not renewed",
+            "its process: free when that ends",
+            "ends just now",
+            "the agent: kept when its process ends",
+        ],
+        ["CYcy had it until its process ended"],
+        ["behind ada, for 1 min"],
+    ]
 
 
 def test_letters_say_who_read_them_and_how_many_there_are_before(bare: Page) -> None:

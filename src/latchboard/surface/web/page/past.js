@@ -44,9 +44,8 @@ export function mount(footer, app) {
         return;
       }
       const before = marks.filter((mark) => mark.revision < here);
-      const from = before.length > 1 ? before.at(-2).revision : 0;
       let found = before.at(-1)?.revision ?? null;
-      for (let after = from, more = true; more;) {
+      for (let after = found ?? 0, more = true; more;) {
         const { commits } = await get("history", { after, limit: 1000 });
         const earlier = commits.filter((commit) => commit.revision < here);
         found = earlier.at(-1)?.revision ?? found;
