@@ -24,6 +24,8 @@ class Room:
         self.net: tuple[str, str] | None = None
         self.why_silent = ""
         self.read_only = False
+        self.limits: dict[str, int] = {}
+        self.stopped: set[int] = set()
         self.free: dict[str, int] = {}
         self.asked: list[str] = []
         for name, value in known.items():
@@ -51,13 +53,13 @@ class Room:
         return self.why_silent
 
     def limit(self, name: str) -> int:
-        return 0
+        return self.limits.get(name, 0)
 
     def lockers(self, path: str) -> list[int] | None:
         return self.locked.get(path, [])
 
     def is_stopped(self, pid: int) -> bool:
-        return False
+        return pid in self.stopped
 
     def names(self, folder: str) -> list[str]:
         return [path.removeprefix(f"{folder}/") for path in self.files if path.startswith(f"{folder}/")]

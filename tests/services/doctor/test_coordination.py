@@ -76,6 +76,54 @@ def test_a_hold_a_waiter_and_a_lease_are_over_each_by_itself(world: World) -> No
     assert counts() == [0, 0, 1]
 
 
+def test_of_many_holds_that_are_over_three_are_named(world: World) -> None:
+    locks = world.locks()
+
+    def named() -> tuple[str, list[str]]:
+        (found,) = over(world).findings
+        assert found.remedy == f"latchboard cleanup --root {ROOT}"
+        return found.text.partition(")")[0], found.about["names"]
+
+    for count in (3, 4):
+        locks.acquire(locks.request("a", [f"x{number}" for number in range(count)], bound="agent"))
+        world.clock.advance(1e6)
+        more = ", ..." if count > 3 else ""
+        text, names = named()
+        assert (text.endswith(f" over (x0, x1, x2{more}"), names) == (True, ["x0", "x1", "x2"]), text
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("agents/a", f"latchboard update here --agent a --root {ROOT}"),
+        ("leases/a", "cat /leases/a"),
+        ("locks/a", f"latchboard break {ROOT}/a --reason damaged --agent operator --root {ROOT}"),
+    ],
+)
+def test_a_record_of_no_kind_is_told_with_what_its_kind_needs(world: World, key: str, remedy: str) -> None:
+    world.put_keys({key: {"of": "no kind"}})
+
+    assert [(one.id, one.remedy) for one in over(world).findings] == [("F-105", remedy)]
+
+
+def test_a_project_that_is_the_whole_machine_has_names_of_one_slash(world: World) -> None:
+    world.put_keys({"locks/a": {"of": "no kind"}})
+    parts = (world.clock, world.host, world.settings)
+
+    (found,) = coordination.over("/", lambda: Glance(world), *parts, file_of=str).look(0.0).findings
+
+    assert found.remedy == "latchboard break /a --reason damaged --agent operator --root /"
+
+
+def test_of_many_records_of_no_kind_the_others_are_listed(world: World) -> None:
+    world.put_keys({f"locks/{number}": {"of": "no kind"} for number in range(13)})
+
+    *first, last = over(world).findings
+
+    assert (len(first), last.about["count"]) == (10, 3)
+    assert last.remedy == f"latchboard cleanup --dry-run --root {ROOT}"
+
+
 @pytest.mark.parametrize("name", ["package.json", "poetry.lock"])
 def test_a_lock_of_no_kind_is_told_whatever_the_files_name_ends_in(world: World, name: str) -> None:
     world.put_keys({f"locks/{name}": {"name": name}})
@@ -112,6 +160,7 @@ def test_each_agent_is_told_what_it_owes_and_how_late_the_first_is(world: World)
 
     assert [(one.about["agent"], one.about["count"]) for one in found] == [("b", 4), ("c", 1)]
     assert found[0].text == "b has not acknowledged 4 messages in time, the first 59 s late"
+    assert found[0].remedy == f"latchboard inbox --peek --agent b --root {ROOT}", "a look takes no message"
     assert found[0].about["ids"] == [sent[1], sent[2], sent[3]]
 
 
@@ -151,6 +200,23 @@ def test_a_conflict_is_open_until_each_of_its_files_was_restored(
 
     assert seen.facts["count"] == count
     assert [(one.id, one.about["names"]) for one in seen.findings] == [("F-116", ["a", "b"])] * count
+
+
+def test_what_was_restored_without_a_name_restores_no_file_and_hides_nothing(world: World) -> None:
+    broken = {**conflict(world), "restored": [{"over": None}]}
+    world.put_keys({"conflicts/c1": broken})
+
+    seen = coordination.conflicts(ROOT, lambda: Glance(world)).look(0.0)  # type: ignore[arg-type, return-value]
+
+    assert [one.remedy for one in seen.findings] == [f"latchboard conflict show c1 --root {ROOT}"]
+
+
+def test_of_many_conflicts_the_others_are_counted(world: World) -> None:
+    world.put_keys({f"conflicts/c{number:02}": {**conflict(world), "id": f"c{number:02}"} for number in range(12)})
+    seen = coordination.conflicts(ROOT, lambda: Glance(world)).look(0.0)  # type: ignore[arg-type, return-value]
+
+    assert (len(seen.findings), seen.findings[-1].about["count"]) == (11, 2)
+    assert seen.findings[-1].remedy == f"latchboard conflict list --root {ROOT}"
 
 
 # -- where somebody commits all the time ------------------------------------------------------------------------------

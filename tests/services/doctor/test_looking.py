@@ -20,6 +20,7 @@ from tests.services.doctor.room import FOLDER, ME, ROOT, STORE, Room, Shelf
 
 REGISTRY = f"{ROOT}/data/.agent_pids"
 DOCTOR = f"latchboard doctor --root {ROOT}"
+FIX = f"latchboard doctor --fix --root {ROOT}"
 
 
 def told(check: Check) -> list[tuple[str, str]]:
@@ -27,6 +28,17 @@ def told(check: Check) -> list[tuple[str, str]]:
 
 
 # -- identity ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_asks_and_what_runs_is_said_in_words() -> None:
+    def text(check: Check) -> str:
+        return check.look(0.0).text
+
+    assert text(identity.project(ROOT, "planner", False)).startswith(f"{ROOT}, as planner; ")
+    assert text(identity.project(ROOT, None, False)).startswith(f"{ROOT}, as nobody: AGENT_ID is not set; ")
+    lock = f"{REGISTRY}/{singleton.lock_name('planner', 0)}"
+    assert text(identity.registry(ROOT, ["planner"], FakeHost(), Room(locked={lock: [77]}))) == "planner running"
+    assert text(identity.registry(ROOT, ["planner"], FakeHost(), Room())) == "no singleton runs"
 
 
 def test_settings_that_cannot_be_read_are_told_and_others_are_not() -> None:
@@ -67,6 +79,13 @@ def test_who_has_the_kernel_lock_runs_whatever_its_entry_says() -> None:
 
     assert registered({}, host, {lock: [77]}) == ([77], [])
     assert registered({"planner.json": entry(dead)}, host, {lock: [77]}) == ([77], [])
+
+
+def test_of_a_lock_that_was_broken_the_newest_epoch_counts() -> None:
+    old, new = singleton.lock_name("planner", 0), singleton.lock_name("planner", 1)
+
+    assert registered({old: b"", new: b""}, FakeHost(), {old: [77], new: [78]}) == ([78], [])
+    assert registered({old: b"", new: b""}, FakeHost(), {old: [77]}) == ([], [])
 
 
 def test_an_entry_is_stale_only_where_nobody_can_stand_behind_it() -> None:
@@ -116,6 +135,26 @@ def test_hooks_in_one_state_are_told_once_with_the_files_and_the_command_for_thi
     assert (more.text, more.about["files"]) == ("no hook (and 3 more)", ["a.json", "b.json", "c.json"])
 
 
+def test_each_client_and_each_state_of_its_hooks_is_told_by_itself() -> None:
+    mend = "latchboard init"
+    some = [
+        Probed("claude", "missing", "no hook", mend=mend),
+        Probed("claude", "broken", "no program", mend=mend),
+        Probed("cursor", "missing", "no hook", mend=mend),
+        Probed("codex", "ok", ""),
+    ]
+
+    seen = identity.hooks(ROOT, lambda: some).look(0.0)
+
+    found = [(one.about["client"], one.about["state"], one.text) for one in seen.findings]
+    assert found == [
+        ("claude", "missing", "no hook"),
+        ("claude", "broken", "no program"),
+        ("cursor", "missing", "no hook"),
+    ]
+    assert seen.facts["clients"] == ["codex"]
+
+
 def test_what_stands_in_a_file_of_hooks_is_not_repeated() -> None:
     wrong = Probed("claude", "broken", "S3cr3t is no JSON", file="a.json", mend="look at S3cr3t")
 
@@ -137,7 +176,7 @@ def damaged(*damage: Damage, is_there: bool = True, is_whole: bool = True) -> Sh
 def test_a_store_without_its_journal_is_damaged_and_not_new() -> None:
     shelf = damaged(Damage("journal", "journal", "there is none"), is_there=False)
 
-    assert told(storage.store(ROOT, shelf, Room())) == [("F-103", f"latchboard doctor --fix --root {ROOT}")]
+    assert told(storage.store(ROOT, shelf, Room())) == [("F-103", FIX)]
 
 
 def test_a_store_that_was_not_seen_to_its_end_is_not_told_as_whole() -> None:
@@ -160,14 +199,19 @@ def test_a_store_that_may_not_be_opened_is_refused_as_that(why: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "expect"),
     [
+        (Damage("torn", "a", "", count=7), ("F-101", FIX)),
+        (Damage("unapplied", "a", "", count=1), ("F-102", FIX)),
+        (Damage("journal", "a", "torn"), ("F-103", FIX)),
+        (Damage("copy", "a", ""), ("F-123", FIX)),
+        (Damage("record", "a", "older", key="agents/a"), ("F-104", FIX)),
         (Damage("older-journal", "a", "torn"), ("F-124", f"latchboard history --root {ROOT}")),
-        (Damage("line", "a", "torn"), ("F-103", f"latchboard doctor --fix --root {ROOT}")),
-        (Damage("format", "FORMAT", "missing"), ("F-106", f"latchboard doctor --fix --root {ROOT}")),
+        (Damage("line", "a", "torn"), ("F-103", FIX)),
+        (Damage("format", "FORMAT", "missing"), ("F-106", FIX)),
         (Damage("format", "FORMAT", "unknown"), ("F-106", "python3 -m pip install -U latchboard")),
         (Damage("guard", "g", "held", pids=(77,)), ("F-111", "kill 77")),
         (Damage("planted", "agents", "a link"), ("F-122", f"ls -ld {STORE}/agents")),
         (Damage("unreadable", "a.lock", "torn", key="locks/"), ("F-105", f"mv {STORE}/a.lock {STORE}/a.lock.aside")),
-        (Damage("unreadable", "a", "torn", key="agents/"), ("F-105", f"latchboard doctor --fix --root {ROOT}")),
+        (Damage("unreadable", "a", "torn", key="agents/"), ("F-105", FIX)),
     ],
 )
 def test_each_damage_has_its_finding_and_remedy(damage: Damage, expect: tuple[str, str]) -> None:
@@ -185,11 +229,34 @@ def test_twenty_of_a_kind_are_told_one_by_one_and_no_more_is_said() -> None:
     assert counts(21) == [*[None] * 20, 1]
 
 
-def test_where_something_else_stands_in_the_folders_place_nothing_in_it_is_looked_at() -> None:
+def test_of_each_kind_twenty_are_told_and_those_that_decide_who_may_write_are_left_to_no_repair() -> None:
+    some = [Damage("record", f"r{number}", "missing", key="agents/a") for number in range(22)]
+    for key, count in (("agents/", 1), ("locks/", 3), ("agents/", 19), ("leases/", 4), ("jobs/", 2)):
+        some += [Damage("unreadable", f"u{key}{number}", "torn", key=key) for number in range(count)]
+
+    findings = storage.store(ROOT, damaged(*some), Room()).look(0.0).findings
+
+    assert [one.about.get("count") for one in findings[:40]] == [None] * 40
+    assert [(one.id, one.about["count"], one.remedy) for one in findings[40:]] == [
+        ("F-104", 2, FIX),
+        ("F-105", 4, f"latchboard cleanup --dry-run --root {ROOT}"),
+        ("F-105", 5, FIX),
+    ]
+
+
+def test_a_process_that_stands_still_with_the_guard_is_woken_and_not_ended() -> None:
+    shelf = damaged(Damage("guard", "g", "held", pids=(77, 78)))
+
+    assert told(storage.store(ROOT, shelf, Room(stopped={77}))) == [("F-111", "kill -CONT 77")]
+    assert told(storage.store(ROOT, shelf, Room(stopped={78}))) == [("F-111", "kill 77")]
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "other"])
+def test_where_something_else_stands_in_the_folders_place_nothing_in_it_is_looked_at(kind: str) -> None:
     def look(_: float) -> Seen:
         raise AssertionError("looked at")
 
-    planted = Room(modes={ROOT: FOLDER, STORE: (0o777, ME, "link")})
+    planted = Room(modes={ROOT: FOLDER, STORE: (0o777, ME, kind)})
     check = storage.in_a_folder(Check("storage", "mail", look), Shelf(), planted)
 
     assert told(check) == []
@@ -275,6 +342,7 @@ def test_a_network_file_system_is_told_with_where_it_is_mounted() -> None:
 
     assert found.text.startswith(f"{ROOT} lies on nfs4, mounted at /srv:")
     assert found.remedy == f"git clone {ROOT} /var/tmp/x"
+    assert told(storage.mount(f"{ROOT}/", Room(net=("/srv", "nfs4")))) == [("F-107", f"git clone {ROOT}/ /var/tmp/x")]
 
 
 def test_the_disk_is_that_of_the_store_and_before_there_is_one_that_of_the_project() -> None:
@@ -303,6 +371,8 @@ def test_notification_is_asked_of_a_journal_that_is_there() -> None:
     assert told(storage.notification(Shelf(), there)) == [("F-113", "sysctl fs.inotify")]
     there.why_silent = "fs.inotify.max_user_watches"
     assert told(storage.notification(Shelf(), there)) == [("F-113", "sysctl -w fs.inotify.max_user_watches=65536")]
+    there.limits = {there.why_silent: 50_000}
+    assert told(storage.notification(Shelf(), there)) == [("F-113", "sysctl -w fs.inotify.max_user_watches=100000")]
 
 
 def test_of_many_leftovers_the_number_is_told_and_the_first_are_named() -> None:

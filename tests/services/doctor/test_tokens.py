@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from latchboard.clock import iso
 from latchboard.credential.grant import Grant
 from latchboard.credential.secret import Secret
 from latchboard.doctor import tokens
@@ -58,7 +59,30 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 def test_how_a_credential_stands_decides_what_is_told(kept: Kept, expect: list[Any]) -> None:
     found = tokens.credentials(ROOT, [kept], ManualClock(), Room()).look(0.0).findings
 
+    assert {one.section for one in found} <= {"tokens"}
     assert [(one.id, one.about["state"], one.remedy) for one in found] == expect
+
+
+def test_every_credential_is_told_and_so_is_how_long_each_is_good() -> None:
+    clock = ManualClock()
+    soon = iso(clock.now().wall_s + 60)
+    some = [
+        Kept("a"),
+        Kept("b", grant(expires_at=soon)),
+        Kept("c", grant(expires_at=soon), valid_s_min=90.0),
+        Kept("d"),
+    ]
+
+    seen = tokens.credentials(ROOT, some, clock, Room()).look(0.0)
+
+    assert seen.text == "a missing, b fresh, c expiring, d missing"
+    assert [(one["name"], one["can_refresh"]) for one in seen.facts["credentials"]] == [
+        ("a", False),
+        ("b", True),
+        ("c", True),
+        ("d", False),
+    ]
+    assert [one.about["credential"] for one in seen.findings] == ["a", "d"]
 
 
 @pytest.mark.parametrize(
@@ -108,3 +132,9 @@ def test_the_daemons_token_is_one_users_plain_file_alone(
 
     assert [(one.id, one.remedy) for one in seen.findings] == [("F-121", remedy) for remedy in remedies]
     assert seen.text.startswith(text)
+
+
+def test_a_daemon_that_never_ran_has_no_token_to_mend() -> None:
+    seen = tokens.secret(ROOT, TOKEN, Room()).look(0.0)
+
+    assert (seen.findings, seen.facts) == ([], {"is_there": False})
