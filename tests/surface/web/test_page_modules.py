@@ -353,3 +353,57 @@ def test_filter_takes_words_and_one_agent(page: Page) -> None:
       return [one.agent, ...has, one.wants("a b"), one.wants("a"), parse("  ").isEmpty];
     }""")
     assert found == ["a b", True, False, True, False, True]
+
+
+SENTENCES = {
+    "lock.taken_over": ({"by": "bo", "agent": "ada", "why": "dead"}, "bo took f over from ada: its process had ended"),
+    "lock.broken": ({"by": "bo", "agent": "ada", "why": "late"}, "bo broke the hold of ada on f: late"),
+    "lock.ended": ({"agent": "ada", "why": "expired"}, "the hold of ada on f is over: its lease had ended"),
+    "lock.waiting": ({"agent": "bo", "blocked_by": ["ada", "cy"]}, "bo waits for f, behind ada, cy"),
+    "lock.refused": ({"agent": "bo", "held_by": [{"agent": "ada"}]}, "bo was refused f: ada has it"),
+    "lock.deadlock": (
+        {"agent": "bo", "held_by": [{"agent": "ada"}]},
+        "bo was refused f: it would wait for ada, who waits for it",
+    ),
+    "file.conflict": (
+        {"agent": "bo", "held_by": [{"agent": "ada"}], "kind": "foreign-change"},
+        "bo changed f, held by ada",
+    ),
+    "handoff.asked": ({"agent": "bo", "of": ["ada"], "reason": "now"}, "bo asked ada for f: now"),
+    "handoff.declined": ({"by": "ada", "agent": "bo", "why": "no"}, "ada declined to hand f to bo: no"),
+    "message.sent": ({"from": "ada", "to": None, "subject": "", "excerpt": "hi"}, "ada to everybody: hi"),
+    "message.taken": ({"from": "ada", "to": "bo"}, "bo has read mail of ada"),
+    "message.acked": ({"from": "ada", "to": "bo"}, "bo has acknowledged mail of ada"),
+    "message.dead": ({"from": "ada", "to": "bo"}, "mail of ada to bo was not delivered"),
+    "job.expired": ({"agent": "bo", "job": "j"}, "the claim of bo on j ran out"),
+    "agent.left": ({"agent": "bo"}, "bo is gone"),
+}
+CONFLICTS = {
+    "refused": "bo was refused f, held by ada",
+    "deadlock": "bo and ada would have waited for each other over f",
+    "waiting": "bo waited for f, behind ada",
+    "wait_ended": "bo waited in vain for f, behind ada",
+    "taken_over": "bo took f over from ada",
+    "broken": "bo broke the hold of ada on f",
+    "foreign-change": "bo changed f, held by ada",
+    "bypass": "bo went past the lock of ada on f",
+    "overwritten": "git changed f under ada",
+    "of later versions": "bo (of later versions): f, held by ada",
+}
+
+
+def test_a_sentence_never_mistakes_who_did_it_for_whom_it_befell(page: Page) -> None:
+    events = [{"event": kind, "name": "f", "names": ["f"], **facts} for kind, (facts, _) in SENTENCES.items()]
+    conflicts = [{"kind": kind, "names": ["f"], "asked_by": "bo", "held_by": [{"agent": "ada"}]} for kind in CONFLICTS]
+
+    told, met = page.evaluate(
+        """async ([events, conflicts]) => {
+          const { ofConflict, ofEvent, plain } = await import("/words.js");
+          const texts = (all, of) => all.map((one) => plain(of(one).parts));
+          return [texts(events, ofEvent), texts(conflicts, ofConflict)];
+        }""",
+        [events, conflicts],
+    )
+
+    assert told == [sentence for _, sentence in SENTENCES.values()]
+    assert met == list(CONFLICTS.values())
