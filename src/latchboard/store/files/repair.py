@@ -267,7 +267,7 @@ def _take_back(folder: int, made: list[str], paths: list[str]) -> None:
     """Remove what was made of a copy that will not be whole, and the folders of its `paths`."""
     for path in made:
         records.discard(folder, path)
-    above = {path[:end] for path in paths for end, one in enumerate(path) if one == "/"} - {BACKUPS}
+    above = {path[:end] for path in paths for end, one in enumerate(path) if one == "/"}
     for path in sorted(above, reverse=True):
         try:
             os.rmdir(path, dir_fd=folder)

@@ -1,0 +1,269 @@
+"""A look at a store tells each thing that is wrong once, by its right name, and nothing else (K25)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latchboard.codec import encode
+from latchboard.store.files import journal, journal_end, layout
+from latchboard.store.files.damage import Health
+from latchboard.store.files.health import Inspector
+from tests.process import test_doctor_findings as scenes
+from tests.process.ward import Ward
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_end, "_STILL_S", 0.02)  # nobody else is here to wait for
+
+
+def look(ward: Ward, boot: str = "") -> Health:
+    return Inspector(str(ward.store), boot=boot or ward.board().clock.now().boot).look()
+
+
+def told(seen: Health) -> list[tuple[str, str, str]]:
+    """Kind, kind of file, why."""
+    return [(one.kind, Path(one.where).suffix or one.where, one.why) for one in seen.damage]
+
+
+def sealed(line: bytes, **changes: Any) -> bytes:
+    """A line of a journal with other words in it, and the checksum of those."""
+    entry = {name: value for name, value in json.loads(line).items() if name != "crc"}
+    return journal.seal(encode({**entry, **changes})[:-1])
+
+
+def change_line(path: Path, number: int, make: Callable[[bytes], bytes]) -> None:
+    lines = path.read_bytes().split(b"\n")
+    made = make(lines[number]).rstrip(b"\n")
+    lines[number] = made
+    path.write_bytes(b"\n".join(lines))
+
+
+def change_record(path: Path, by: int) -> None:
+    """Its revision."""
+    value = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**value, "mod_revision": value["mod_revision"] + by}))
+
+
+# -- scenes: each is made in a store with three locks ------------------------------------------------------------------
+
+
+def file_for_the_store(ward: Ward) -> None:
+    shutil.rmtree(ward.store)
+    ward.store.touch()
+
+
+def no_journals(ward: Ward) -> None:
+    shutil.rmtree(ward.store / "journal")
+
+
+def nothing_yet(ward: Ward) -> None:
+    shutil.rmtree(ward.store)
+    (ward.store / "journal").mkdir(parents=True)
+
+
+def link_for_a_collection(ward: Ward) -> None:
+    (ward.store / "agents").rename(ward.folder / "agents")
+    (ward.store / "agents").symlink_to(ward.folder / "agents")
+
+
+def _format(text: str) -> Callable[[Ward], None]:
+    return lambda ward: (ward.store / "FORMAT").write_text(text) and None
+
+
+def folder_for_the_format(ward: Ward) -> None:
+    (ward.store / "FORMAT").unlink()
+    (ward.store / "FORMAT").mkdir()
+
+
+def folder_for_an_older_journal(ward: Ward) -> None:
+    older = ward.rotate()
+    older.unlink()
+    older.mkdir()
+
+
+def later_journal(ward: Ward) -> None:
+    """Of a writer that died while rotating."""
+    (ward.store / layout.journal(int(ward.journal().stem) + 10**12)).write_bytes(b"half")
+
+
+def format_in_the_journal(ward: Ward) -> None:
+    older = ward.rotate()
+    change_line(older, 0, lambda line: sealed(line, format=2))
+
+
+def older_journal_of_another_base(ward: Ward) -> None:
+    older = ward.rotate()
+    change_line(older, 0, lambda line: sealed(line, base=7))
+
+
+def older_journal_that_lost_the_last_word(ward: Ward) -> None:
+    """The line in which a lock was taken; what the record says cannot be judged any more."""
+    board = ward.board()
+    board.locks.release_names("planner", ["src/1.py"])
+    older = ward.rotate()
+    board.close()
+    number = next(n for n, line in enumerate(older.read_bytes().split(b"\n")) if b'"deletes":["' in line)
+    change_line(older, number, lambda line: line[:20] + b"!" + line[21:])
+
+
+def damaged_first_line(ward: Ward) -> None:
+    data = bytearray(ward.journal().read_bytes())
+    data[10] ^= 1
+    ward.journal().write_bytes(data)
+
+
+def damaged_lines(ward: Ward) -> None:
+    data = ward.journal().read_bytes()
+    ward.journal().write_bytes(data.replace(b'"src/1.py"', b'"src/9.py"').replace(b'"src/2.py"', b'"src/8.py"'))
+
+
+def older_journal_cut_off(ward: Ward) -> None:
+    older = ward.rotate()
+    older.write_bytes(older.read_bytes()[:-5])
+
+
+def older_journal_damaged_and_cut_off(ward: Ward) -> None:
+    older = ward.rotate()
+    older.write_bytes(older.read_bytes().replace(b'"src/1.py"', b'"src/9.py"')[:-5])
+
+
+def folder_for_a_beginning(ward: Ward) -> None:
+    (beginning,) = (ward.store / "journal").glob("*.records")
+    beginning.unlink()
+    beginning.mkdir()
+
+
+def journal_without_its_last_byte(ward: Ward) -> None:
+    os.truncate(ward.journal(), ward.journal().stat().st_size - 1)
+
+
+def whole_line_behind_a_damaged_one(ward: Ward) -> None:
+    last = ward.journal().read_bytes().split(b"\n")[-2]
+    with ward.journal().open("ab") as file:
+        file.write(b"garbage\n" + last + b"\n")
+
+
+def guard_that_was_copied(ward: Ward) -> None:
+    guard = ward.store / "journal" / "guard"
+    shutil.copy(guard, ward.folder / "guard")
+    os.replace(ward.folder / "guard", guard)
+
+
+def format_that_was_copied(ward: Ward) -> None:
+    shutil.copy(ward.store / "FORMAT", ward.folder / "FORMAT")
+    os.replace(ward.folder / "FORMAT", ward.store / "FORMAT")
+
+
+def _garbage(*names: str) -> Callable[[Ward], None]:
+    def make(ward: Ward) -> None:
+        for name in names:
+            (ward.store / name).parent.mkdir(exist_ok=True, parents=True)
+            (ward.store / name).write_bytes(b"{")
+
+    return make
+
+
+def deleted_lock_of(by: int) -> Callable[[Ward], None]:
+    """The record of a lock that was given back is there again, of a commit so far from the last."""
+
+    def make(ward: Ward) -> None:
+        path = scenes.lock_file(ward)
+        before = path.read_bytes()
+        board = ward.board()
+        revision = json.loads(before)["mod_revision"]
+        board.locks.release_names("planner", ["src/1.py"])
+        last = board.store.read("locks/").revision
+        board.close()
+        path.write_bytes(before)
+        change_record(path, last - revision + by)
+
+    return make
+
+
+def lock_of(by: int) -> Callable[[Ward], None]:
+    return lambda ward: change_record(scenes.lock_file(ward), by)
+
+
+def garbage_and_no_guard(ward: Ward) -> None:
+    (ward.store / "agents" / "stranger.json").write_bytes(b"{")
+    (ward.store / "journal" / "guard").unlink()
+
+
+def of_another_record(ward: Ward) -> None:
+    shutil.copy(ward.store / "agents" / "planner.json", ward.store / "agents" / "stranger.json")
+
+
+COPY = ("copy", "journal", "its marks are those of another folder")
+UNREADABLE = ("unreadable", ".json", "it cannot be read")
+LOST = ("journal", "journal/guard", "the guard is missing")
+SCENES: list[tuple[Callable[[Ward], None], list[tuple[str, str, str]], bool]] = [
+    (lambda ward: None, [], True),
+    (file_for_the_store, [("planted", ".", "something that is no folder")], False),
+    (no_journals, [("journal", "journal", "it is missing")], False),
+    (nothing_yet, [], False),
+    (link_for_a_collection, [("planted", "agents", "something that is no folder, or cannot be opened")], True),
+    (_format('{"format":1}'), [("format", "FORMAT", "unreadable")], True),
+    (_format('{"format":1,"store_id":""}'), [("format", "FORMAT", "unreadable")], True),
+    (_format('{"format":true,"store_id":"a"}'), [("format", "FORMAT", "unreadable")], True),
+    (_format('{"format":0,"store_id":"a"}'), [("format", "FORMAT", "unknown")], True),
+    (folder_for_the_format, [("format", "FORMAT", "unreadable")], True),
+    (
+        folder_for_an_older_journal,
+        [("older-journal", ".jsonl", "something that is no file, or cannot be read")],
+        True,
+    ),
+    (later_journal, [], True),
+    (format_in_the_journal, [("format", ".jsonl", "unknown")], True),
+    (older_journal_of_another_base, [("older-journal", ".jsonl", "line 1 is damaged")], True),
+    (older_journal_that_lost_the_last_word, [("older-journal", ".jsonl", "line 7 is damaged")], True),
+    (damaged_first_line, [("journal", ".jsonl", "line 1 is damaged")], False),
+    (damaged_lines, [("line", ".jsonl", "line 3 is damaged")], False),
+    (older_journal_cut_off, [("older-journal", ".jsonl", "its last line was never finished")], True),
+    (older_journal_damaged_and_cut_off, [("older-journal", ".jsonl", "line 3 is damaged")], True),
+    (
+        folder_for_a_beginning,
+        [("older-journal", ".records", "the records with which that journal began are damaged")],
+        True,
+    ),
+    (journal_without_its_last_byte, [("journal", ".jsonl", "it is shorter than the header says")], False),
+    (whole_line_behind_a_damaged_one, [("journal", ".jsonl", "a whole line stands behind one that is damaged")], False),
+    (guard_that_was_copied, [COPY], False),
+    (format_that_was_copied, [COPY], False),
+    (
+        _garbage("wide.json", "newest_broadcast.json", "messages/builder/x.json"),
+        [UNREADABLE] * 3,
+        True,
+    ),
+    (_garbage("agents/x.tmp", "messages/builder/x.tmp", "wide.tmp"), [], True),
+    (deleted_lock_of(0), [("record", ".lock", "left")], True),
+    (deleted_lock_of(-1), [("record", ".lock", "left")], True),
+    (deleted_lock_of(1), [], True),
+    (lock_of(-1), [("record", ".lock", "older")], True),
+    (lock_of(1), [("record", ".lock", "newer")], True),
+    (garbage_and_no_guard, [LOST, UNREADABLE], False),
+    (of_another_record, [("unreadable", ".json", "it is the file of another record")], True),
+]
+
+
+@pytest.mark.parametrize(("damage", "expect", "is_compared"), SCENES)
+def test_each_thing_is_told_once_by_its_name(
+    ward: Ward, damage: Callable[[Ward], None], expect: list[tuple[str, str, str]], is_compared: bool
+) -> None:
+    ward.fill().close()
+    damage(ward)
+    open_before = len(os.listdir("/proc/self/fd"))
+    seen = look(ward, boot=ward.board().clock.now().boot)
+
+    assert told(seen) == expect
+    assert seen.facts.get("is_compared", False) == is_compared
+    assert len(os.listdir("/proc/self/fd")) <= open_before
