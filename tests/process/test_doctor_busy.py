@@ -93,3 +93,32 @@ def test_a_look_that_never_meets_one_journal_sees_what_can_be_seen_without(
 
     assert [(one.kind, one.where) for one in seen.damage] == [("unreadable", scenes.lock_file(ward).name)]
     assert (seen.is_whole_look, seen.facts["is_compared"]) == (True, False)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_journal_that_is_begun_or_goes_around_the_look_at_the_header_is_no_damage(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, is_before: bool
+) -> None:
+    real, first = Inspector._header, ward.journal()
+    counts = [0]
+
+    def header(self: Inspector, is_expected: bool) -> object:
+        counts[0] += 1
+        if counts[0] > 1:
+            return real(self, is_expected)
+        if is_before:  # the one that the header names was not there when the folder was looked at
+            ward.rotate()
+            return real(self, is_expected)
+        found = real(self, is_expected)
+        while first.exists():  # the one that the header named is gone
+            board = ward.board(journal_bytes_max=600, journals_kept_count=2)
+            board.mailbox.send("planner", "builder", "a letter")
+            board.close()
+        return found
+
+    monkeypatch.setattr(Inspector, "_header", header)
+    seen = look(ward)
+
+    assert counts == [2], "it was begun anew"
+    assert {one.where for one in seen.damage} == {scenes.lock_file(ward).name}
+    assert seen.facts["is_compared"]

@@ -199,6 +199,12 @@ def garbage_and_no_guard(ward: Ward) -> None:
     (ward.store / "journal" / "guard").unlink()
 
 
+def older_damage_and_no_guard(ward: Ward) -> None:
+    older = ward.rotate()
+    older.write_bytes(older.read_bytes().replace(b'"src/1.py"', b'"src/9.py"'))
+    (ward.store / "journal" / "guard").unlink()
+
+
 def of_another_record(ward: Ward) -> None:
     shutil.copy(ward.store / "agents" / "planner.json", ward.store / "agents" / "stranger.json")
 
@@ -251,6 +257,7 @@ SCENES: list[tuple[Callable[[Ward], None], list[tuple[str, str, str]], bool]] = 
     (lock_of(-1), [("record", ".lock", "older")], True),
     (lock_of(1), [("record", ".lock", "newer")], True),
     (garbage_and_no_guard, [LOST, UNREADABLE], False),
+    (older_damage_and_no_guard, [LOST, ("older-journal", ".jsonl", "line 3 is damaged")], False),
     (of_another_record, [("unreadable", ".json", "it is the file of another record")], True),
 ]
 
@@ -267,3 +274,12 @@ def test_each_thing_is_told_once_by_its_name(
     assert told(seen) == expect
     assert seen.facts.get("is_compared", False) == is_compared
     assert len(os.listdir("/proc/self/fd")) <= open_before
+
+
+def test_after_a_restart_records_are_not_compared_before_the_next_commit(ward: Ward) -> None:
+    """It settles them: what was not flushed may be lost, of the records or of the journal."""
+    scenes.changed_lock(ward)
+
+    assert told(look(ward)) == [("record", ".lock", "changed")]
+    after = look(ward, boot="another")
+    assert (told(after), after.facts["is_compared"]) == ([], False)
