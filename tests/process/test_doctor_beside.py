@@ -13,6 +13,7 @@ import pytest
 
 from latchboard.compose import Latchboard, doctoring
 from latchboard.doctor import mending
+from latchboard.host import secret_file
 from latchboard.host.place import Place
 from latchboard.machine_lock import MachineFileLock, force_release, read_lock_record
 from tests.process import test_doctor_findings as scenes
@@ -29,7 +30,10 @@ def working(channel: Channel, root: str, path: str) -> None:
     board = Latchboard(root, publishes=False)
     me, count, number = board.agent(f"agent{os.getpid()}"), Path(root, "count"), 0
     while not number or not select.select([channel.sock], [], [], 0)[0]:
-        with MachineFileLock(path, acquire_timeout_s=PATIENCE_S), me.lock("count", wait_s_max=PATIENCE_S) as held:
+        with (
+            MachineFileLock(path, acquire_timeout_s=PATIENCE_S, max_hold_s=PATIENCE_S),
+            me.lock("count", wait_s_max=PATIENCE_S) as held,
+        ):
             before = int(count.read_text())
             count.write_text(str(before + 1))
             record = read_lock_record(path)
@@ -43,11 +47,11 @@ def working(channel: Channel, root: str, path: str) -> None:
     channel.send(number=number)
 
 
-def test_agents_that_take_locks_and_give_them_back_lose_none_to_any_repair(ward: Ward, nursery: Nursery) -> None:
+def test_agents_that_take_locks_and_give_them_back_lose_none_of_them(ward: Ward, nursery: Nursery) -> None:
     """A threshold of 0 s calls every record stuck, also that of a holder who has just come."""
     path = scenes.configured(ward)
     path.write_text("{")
-    scenes.lost_lock(ward)
+    ward.fill().close()
     (ward.root / "count").write_text("0")
     lock = f"{path}.lock"
     agents = [nursery.start(working, root=str(ward.root), path=lock) for _ in range(2)]
@@ -55,12 +59,15 @@ def test_agents_that_take_locks_and_give_them_back_lose_none_to_any_repair(ward:
         one.receive()
 
     freed = [doctoring.mend(ward.board(), "unstick-lock", threshold_s=0.0, dry_run=False) for _ in range(20)]
-    mended = [one for kind in ("reset", "fix") for one in doctoring.mend(ward.board(), kind, dry_run=False)]
+    plan = doctoring.mend(ward.board(), "reset", dry_run=True)
+    is_there = path.exists()
+    (deed,) = doctoring.mend(ward.board(), "reset", dry_run=False)
 
     numbers = [one.ask(stop=True)["number"] for one in agents]
     assert int((ward.root / "count").read_text()) == sum(numbers)
     assert [one.what for deeds in freed for one in deeds if one.is_done] == []
-    assert [one.kind for one in mended if one.is_done] == ["reset", "fix"]
+    assert ([one.is_done for one in plan], is_there) == ([False], True)
+    assert (deed.is_done, Path(deed.kept).read_text()) == (True, "{")
     board = ward.board()
     assert {one["agent"] for number in range(3) for one in board.locks.check([f"src/{number}.py"])} == {"planner"}
 
@@ -104,7 +111,10 @@ def logging_in(channel: Channel, path: str) -> None:
     channel.send(wrote=True)
 
 
-def test_a_grant_that_a_log_in_is_about_to_write_is_not_set_aside(ward: Ward, nursery: Nursery) -> None:
+def test_a_grant_that_a_log_in_is_about_to_write_is_not_set_aside(
+    ward: Ward, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret_file, "GUARD_WAIT_S_MAX", PATIENCE_S)  # the writer comes first, however slow it is
     path = scenes.configured(ward)
     path.write_text("{")
     child = nursery.start(logging_in, path=str(path))
