@@ -68,6 +68,21 @@ def test_a_record_that_is_mended_during_the_look_is_no_damage(
     assert [one.key for one in look(ward).damage] == ["locks/src/1.py"]
 
 
+def test_what_is_told_is_what_was_seen_last(ward: Ward, meanwhile: Callable[[Callable[[], None]], None]) -> None:
+    stranger = ward.store / "agents" / "stranger.json"
+    stranger.write_bytes(b"{")
+
+    def change() -> None:
+        scenes.lock_file(ward, "src__0.py").write_bytes(b"{")
+        stranger.unlink(missing_ok=True)
+        wrong.unlink(missing_ok=True)
+
+    wrong = scenes.lock_file(ward)
+    meanwhile(change)
+
+    assert [(one.where, one.why) for one in look(ward).damage] == [(wrong.name, "missing")]
+
+
 def test_a_journal_that_is_begun_during_the_look_hides_nothing(
     ward: Ward, meanwhile: Callable[[Callable[[], None]], None]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ import pytest
 
 from latchboard.codec import encode
 from latchboard.store.files import journal, journal_end, layout
+from latchboard.store.files.compared import Compared
 from latchboard.store.files.damage import Health
 from latchboard.store.files.health import Inspector
 from tests.process import test_doctor_findings as scenes
@@ -107,9 +110,10 @@ def older_journal_of_another_base(ward: Ward) -> None:
 
 
 def older_journal_that_lost_the_last_word(ward: Ward) -> None:
-    """The line in which a lock was taken; what the record says cannot be judged any more."""
+    """The line in which a lock was given back; what the record says cannot be judged any more."""
     board = ward.board()
     board.locks.release_names("planner", ["src/1.py"])
+    board.mailbox.send("planner", "builder", "so that it is not the last line")
     older = ward.rotate()
     board.close()
     number = next(n for n, line in enumerate(older.read_bytes().split(b"\n")) if b'"deletes":["' in line)
@@ -151,6 +155,12 @@ def whole_line_behind_a_damaged_one(ward: Ward) -> None:
     last = ward.journal().read_bytes().split(b"\n")[-2]
     with ward.journal().open("ab") as file:
         file.write(b"garbage\n" + last + b"\n")
+
+
+def journal_of_another_base(ward: Ward) -> None:
+    """Its marks are not those of this folder, and no sign of a copy: it is damaged."""
+    change_line(ward.journal(), 0, lambda line: sealed(line, base=int(ward.journal().stem) + 1))
+    guard_that_was_copied(ward)
 
 
 def guard_that_was_copied(ward: Ward) -> None:
@@ -233,6 +243,7 @@ SCENES: list[tuple[Callable[[Ward], None], list[tuple[str, str, str]], bool]] = 
     (older_journal_of_another_base, [("older-journal", ".jsonl", "line 1 is damaged")], True),
     (older_journal_that_lost_the_last_word, [("older-journal", ".jsonl", "line 7 is damaged")], True),
     (damaged_first_line, [("journal", ".jsonl", "line 1 is damaged")], False),
+    (journal_of_another_base, [("journal", ".jsonl", "line 1 is damaged")], False),
     (damaged_lines, [("line", ".jsonl", "line 3 is damaged")], False),
     (older_journal_cut_off, [("older-journal", ".jsonl", "its last line was never finished")], True),
     (older_journal_damaged_and_cut_off, [("older-journal", ".jsonl", "line 3 is damaged")], True),
@@ -283,3 +294,82 @@ def test_after_a_restart_records_are_not_compared_before_the_next_commit(ward: W
     assert told(look(ward)) == [("record", ".lock", "changed")]
     after = look(ward, boot="another")
     assert (told(after), after.facts["is_compared"]) == ([], False)
+
+
+@pytest.mark.parametrize("damage", [scenes.torn_tail, scenes.unapplied_commit])
+def test_what_is_not_finished_is_no_damage_while_a_writer_has_the_guard(
+    ward: Ward, damage: Callable[[Ward], None]
+) -> None:
+    damage(ward)
+
+    with (ward.store / "journal" / "guard").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert told(look(ward)) == [("guard", "journal/guard", "held")]
+
+    assert [kind for kind, _, _ in told(look(ward))] != ["guard"]
+
+
+def test_facts_are_those_of_the_store(ward: Ward) -> None:
+    board = ward.fill()
+    board.locks.release_names("planner", ["src/1.py"])
+    now_s = board.clock.now().wall_s
+    board.close()
+
+    seen = look(ward)
+
+    places = [path for path in ward.store.rglob("*") if path.suffix == ".lock" or path.suffix == ".json"]
+    assert seen.facts["record_count"] == len(places)
+    assert seen.facts["journal_bytes"] == ward.journal().stat().st_size
+    assert seen.last_commit_s is not None
+    assert abs(seen.last_commit_s - now_s) < 60
+
+
+def test_a_commit_that_says_no_time_is_none_of_which_the_time_is_known(ward: Ward) -> None:
+    ward.fill().close()
+    change_line(ward.journal(), -2, lambda line: sealed(line, at="x" * len(json.loads(line)["at"])))
+
+    seen = look(ward)
+
+    assert (told(seen), seen.last_commit_s) == ([], None)
+
+
+def test_what_the_system_does_not_let_be_read_is_told(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes.unknown_garbage(ward)
+    names, real = (scenes.lock_file(ward).name, "agents/stranger.json"), os.open
+
+    def refused(path: Any, *args: Any, **options: Any) -> int:
+        if path in names:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    seen = told(look(ward))
+
+    assert seen == [
+        ("record", ".lock", "unreadable"),
+        ("unreadable", ".json", "the system does not let it be read"),
+    ]
+
+
+def test_of_very_many_the_first_are_looked_at_again_and_stand_for_all(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def many(view: Any) -> None:
+        for number in range(210):
+            view.put(f"agents/{number}", {"agent": str(number)})
+
+    ward.board().store.transact(many, who="planner")
+    gone = {path: path.read_bytes() for path in ward.store.glob("agents/*.json")}
+    for path in gone:
+        path.unlink()
+    assert len(look(ward).damage) == len(gone)
+    real = Compared.confirmed
+
+    def confirmed(self: Compared, *args: Any) -> Any:
+        for path, data in gone.items():  # the first look met a moment in which they were gone
+            path.write_bytes(data)
+        return real(self, *args)
+
+    monkeypatch.setattr(Compared, "confirmed", confirmed)
+
+    assert look(ward).damage == []
