@@ -102,7 +102,7 @@ class Shelf:
 class Kept:
     """A credential, with a grant or with what keeps it from being read."""
 
-    where = path = "/home/me/c.json"
+    where = path = "/srv/me/c.json"
     login_command = "log in"
     valid_s_min = 0.0
 

@@ -41,6 +41,16 @@ def test_who_asks_and_what_runs_is_said_in_words() -> None:
     assert text(identity.registry(ROOT, ["planner"], FakeHost(), Room())) == "no singleton runs"
 
 
+def test_a_container_is_told_as_one() -> None:
+    host, place = FakeHost(), Room()
+    assert identity.machine(ROOT, host, place).look(0.0).text == "m, user 1000, in no container"
+
+    host.surround(has_dockerenv=True)
+
+    seen = identity.machine(ROOT, host, place).look(0.0)
+    assert (seen.text, seen.facts["is_container"]) == ("m, user 1000, in a container", True)
+
+
 def test_settings_that_cannot_be_read_are_told_and_others_are_not() -> None:
     assert told(identity.project(ROOT, None, False)) == []
     assert told(identity.project(ROOT, None, True)) == [("F-120", f"latchboard status --root {ROOT}")]

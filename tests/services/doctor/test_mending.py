@@ -99,7 +99,7 @@ def test_only_a_credential_that_cannot_be_read_is_set_aside(why: Exception | Non
     deeds = mending.reset(kept, ManualClock(), lambda one: one.set_aside("now"), dry_run=False)
 
     assert [(one.what, one.is_done, one.kept) for one in deeds] == [
-        ("the record of the credential c is set aside: /home/me/c.json", True, "/home/me/c.json.damaged-now")
+        ("the record of the credential c is set aside: /srv/me/c.json", True, "/srv/me/c.json.damaged-now")
     ]
 
 
