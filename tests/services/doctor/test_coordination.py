@@ -219,6 +219,17 @@ def test_of_many_conflicts_the_others_are_counted(world: World) -> None:
     assert seen.findings[-1].remedy == f"latchboard conflict list --root {ROOT}"
 
 
+def test_of_many_records_of_the_queue_the_others_are_left_to_the_same_repair(world: World) -> None:
+    for number in range(12):
+        world.put_keys({f"queue/ready.role{number}.0": {"places": [[50, 3, "job-3"]]}})
+
+    glance: Any = Glance(world)
+    found = coordination.queue(ROOT, lambda: glance, world.clock, file_of=str).look(0.0).findings
+
+    assert ({one.id for one in found}, len(found), found[-1].about["count"]) == ({"F-125"}, 11, 2)
+    assert {one.remedy for one in found} == {f"latchboard doctor --fix --root {ROOT}"}
+
+
 # -- where somebody commits all the time ------------------------------------------------------------------------------
 
 
