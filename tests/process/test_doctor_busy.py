@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,30 @@ def test_a_record_that_is_mended_during_the_look_is_no_damage(
     assert [one.key for one in look(ward).damage] == ["locks/src/1.py"]
 
 
+@pytest.mark.parametrize(("then", "expect"), [("", False), ("not in the header yet", False), ("damaged again", True)])
+def test_a_record_that_is_written_anew_during_the_look_is_judged_by_its_new_commit(
+    ward: Ward, meanwhile: Callable[[Callable[[], None]], None], then: str, expect: bool
+) -> None:
+    path, guard, counts = ward.store / "agents" / "planner.json", ward.store / "journal" / "guard", [0]
+    path.write_bytes(b"{")
+
+    def commit_once() -> None:
+        counts[0] += 1
+        if counts[0] > 1:
+            return
+        before = guard.read_bytes()
+        ward.board().store.transact(lambda view: view.put("agents/planner", {"agent": "planner"}), who="planner")
+        if then == "not in the header yet":
+            guard.write_bytes(before)
+        elif then == "damaged again":
+            path.write_bytes(b"{")
+
+    meanwhile(commit_once)
+    keys = {one.key for one in look(ward).damage}
+
+    assert keys == ({"locks/src/1.py", "agents/planner"} if expect else {"locks/src/1.py"})
+
+
 def test_what_is_told_is_what_was_seen_last(ward: Ward, meanwhile: Callable[[Callable[[], None]], None]) -> None:
     stranger = ward.store / "agents" / "stranger.json"
     stranger.write_bytes(b"{")
@@ -132,8 +157,11 @@ def test_a_journal_that_is_begun_or_goes_around_the_look_at_the_header_is_no_dam
         return found
 
     monkeypatch.setattr(Inspector, "_header", header)
-    seen = look(ward)
+    inspector = Inspector(str(ward.store), boot=ward.board().clock.now().boot)
+    open_before = len(os.listdir("/proc/self/fd"))
+    seen = inspector.look()
 
     assert counts == [2], "it was begun anew"
+    assert len(os.listdir("/proc/self/fd")) == open_before
     assert {one.where for one in seen.damage} == {scenes.lock_file(ward).name}
     assert seen.facts["is_compared"]

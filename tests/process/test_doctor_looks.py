@@ -224,6 +224,7 @@ UNREADABLE = ("unreadable", ".json", "it cannot be read")
 LOST = ("journal", "journal/guard", "the guard is missing")
 SCENES: list[tuple[Callable[[Ward], None], list[tuple[str, str, str]], bool]] = [
     (lambda ward: None, [], True),
+    (lambda ward: shutil.rmtree(ward.store), [], False),
     (file_for_the_store, [("planted", ".", "something that is no folder")], False),
     (no_journals, [("journal", "journal", "it is missing")], False),
     (nothing_yet, [], False),
