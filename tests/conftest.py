@@ -121,8 +121,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_on_files(item: pytest.Item) -> bool:
-    """Whether a test that is run on several stores is to be run on files: `params=["memory", "files"]`."""
-    return isinstance(item, pytest.Function) and hasattr(item, "callspec") and "files" in item.callspec.params.values()
+    """Whether a service's test is to be run on files: `params=["memory", "files"]` of a fixture."""
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return "files" in given.values() and os.path.relpath(item.path, TESTS).startswith("services/")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
