@@ -2,25 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from latchboard.store.files.store import FileStore
-from latchboard.store.memory import MemoryStore
-from latchboard.testing import ManualClock
-from tests.services.workqueue.support import SETTINGS, Bench
+from tests.services.workqueue.support import Bench, bench_on
 
 
 @pytest.fixture(params=["memory", "files"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    clock = ManualClock()
-    store: Any
-    if request.param == "memory":
-        store = MemoryStore(clock=clock, settings=SETTINGS)
-    else:
-        store = FileStore(str(tmp_path), clock=clock, settings=SETTINGS)
-    made = Bench(store, clock, str(tmp_path))
-    yield made
-    assert made.problems() == []
-    store.close()
+    with bench_on(request.param, str(tmp_path)) as made:
+        yield made

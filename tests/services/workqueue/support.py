@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from latchboard.host.tree import WorkTree
@@ -9,6 +11,8 @@ from latchboard.locks import Locks
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.settings import Settings
+from latchboard.store.files.store import FileStore
+from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
 from latchboard.workqueue import WorkQueue
 from latchboard.workqueue.lines import Line
@@ -93,3 +97,14 @@ def problems(store: Any) -> list[str]:
             if all_jobs[needed]["status"] == "done" or i not in all_jobs[needed]["dependents"]:
                 found.append(f"{i} waits for {needed}, which is {all_jobs[needed]['status']}")
     return found
+
+
+@contextmanager
+def bench_on(kind: str, folder: str, settings: Settings = SETTINGS) -> Iterator[Bench]:
+    """A queue on a store in memory or in files, whose records are right when it is left."""
+    clock = ManualClock()
+    made = MemoryStore(clock=clock, settings=settings) if kind == "memory" else None
+    with closing(made or FileStore(folder, clock=clock, settings=settings)) as store:
+        bench = Bench(store, clock, folder, settings=settings)
+        yield bench
+        assert bench.problems() == []

@@ -12,12 +12,9 @@ from latchboard.clock import iso
 from latchboard.errors import NothingReady, UsageError
 from latchboard.rules import workqueue_size as sizes
 from latchboard.settings import Settings
-from latchboard.store.files.store import FileStore
-from latchboard.store.memory import MemoryStore
-from latchboard.testing import ManualClock
 from latchboard.workqueue import repairing
 from tests.services.queue_file.support import Desk, task
-from tests.services.workqueue.support import Bench
+from tests.services.workqueue.support import Bench, bench_on
 from tests.services.workqueue.test_graph import Counted
 from tests.services.workqueue.test_standing import hold, nothing, places
 
@@ -28,17 +25,9 @@ LIMITS = {"builder": 1000}
 @pytest.fixture(params=["memory", "files"])
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Records of 32 KiB at most: what needs thousands of names else needs dozens here."""
-    clock = ManualClock()
-    store: Any
-    if request.param == "memory":
-        store = MemoryStore(clock=clock, settings=SMALL)
-    else:
-        store = FileStore(str(tmp_path), clock=clock, settings=SMALL)
-    made = Bench(store, clock, str(tmp_path), settings=SMALL)
-    made.queue.set_limits(by="s", roles=LIMITS)
-    yield made
-    assert made.problems() == []
-    store.close()
+    with bench_on(request.param, str(tmp_path), SMALL) as made:
+        made.queue.set_limits(by="s", roles=LIMITS)
+        yield made
 
 
 def names(job: str) -> list[str]:
