@@ -95,6 +95,8 @@ class HandoffDeclined(Refused):
 class AlreadyRunning(Refused):
     """Another process runs as this agent type. Fields: agent_type, pid, started_at, registered_at, version, process.
 
+    Where the store spans machines also host_name.
+
     Attributes:
         agent_type: Which type.
         pid: Its process; None when its entry does not name one.
@@ -363,6 +365,12 @@ class UsageError(CoordinationError):
 
     code = "usage"
     exit_status = 2
+
+
+class CommitTooLarge(UsageError):
+    """The store takes no commit of so many records, or of this size. Nothing was changed. Fields: keys_max."""
+
+    code = "commit-too-large"
 
 
 _FORBIDDEN: tuple[type[StoreError], str] = (

@@ -77,6 +77,10 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         "closed",
         "What cannot be read may be held, and a lost edit costs more than a repeated one. `open`: the call goes on.",
     ),
+    "store": (
+        "files",
+        "A folder in the project needs no server. `etcd://host:2379,host:2379/prefix`: agents on many machines.",
+    ),
     "queue_lease_ttl_s": (5400.0, "An hour and a half: longer than one job takes without a heartbeat."),
     "queue_backoff_s": (10.0, "The pause after a job's first failed attempt; each later one is twice as long."),
     "queue_backoff_s_max": (3600.0, "A job that keeps failing is tried once an hour at least."),
@@ -91,6 +95,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "durable": (False, "True: every commit is flushed to the disk; otherwise messages alone are."),
 }
 
+_ENGINES = ("etcd://", "etcds://")
 _CHOICES = {"hooks_release": ("turn", "session"), "hooks_failure": ("closed", "open")}
 
 
@@ -135,6 +140,7 @@ class Settings:
         daemon_idle_s_max: float
         hooks_release: str
         hooks_failure: str
+        store: str
         queue_lease_ttl_s: float
         queue_backoff_s: float
         queue_backoff_s_max: float
@@ -165,10 +171,19 @@ class Settings:
         return {name: reason for name, (_, reason) in _DEFAULTS.items()}
 
 
+def _without_login(address: object) -> str:
+    """An address as it may be shown: somebody may have put a password into it."""
+    return repr(str(address).rpartition("@")[2])[:80]
+
+
 def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise UsageError(f"setting {name} is true or false, not {value!r}")
+        return value
+    if name == "store":
+        if value != "files" and (not isinstance(value, str) or not value.startswith(_ENGINES)):
+            raise UsageError(f"setting store is files or {' or '.join(_ENGINES)}..., not {_without_login(value)}")
         return value
     if isinstance(default, str):
         if name not in _CHOICES:

@@ -36,7 +36,7 @@ VERSION = 1
 COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
 """What a snapshot must hold for `begin`."""
 
-_MODIFIED = ("file.written", "lock.released", "lock.taken_over", "lock.broken", "lock.ended")
+_MODIFIED = ("file.written", "lock.released", "lock.taken_over", "lock.broken", "lock.ended", "hold.lost")
 _CONFLICTS = {
     "lock.refused": "refused",
     "lock.deadlock": "deadlock",

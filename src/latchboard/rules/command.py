@@ -270,7 +270,7 @@ def _put(options: Options, cwd: str | None) -> list[Write]:
     if len(sources) > 1 or last.text.endswith("/"):
         return _into(last.text, sources, cwd)
     path = joined(cwd, last.text)
-    if path is None or path.startswith(("/dev/", "/proc/")):
+    if path is None or last.text.startswith(("/dev/", "/proc/")):
         return []
     if options.has("-T", "--no-target-directory"):
         return [Write("path", path)]

@@ -54,6 +54,9 @@ CATALOGUE: dict[str, tuple[Severity, Section | None, str]] = {
     "F-123": ("info", "storage", "the folder is a copy, and has not been used since"),
     "F-124": ("info", "storage", "an older journal, or what a journal began with, is damaged"),
     "F-125": ("critical", "storage", "a record of the queue is not what its jobs say"),
+    "F-126": ("critical", "storage", "the store is elsewhere, and cannot be used"),
+    "F-127": ("warn", "storage", "a member of the cluster that the store is in is in trouble"),
+    "F-128": ("warn", "storage", "the store is elsewhere, and the project's folder is one, too"),
 }
 """What each is worth, in which section it stands (None: in that of the check), and what it means."""
 

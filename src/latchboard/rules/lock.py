@@ -103,8 +103,10 @@ if TYPE_CHECKING:
         is_next: NotRequired[bool]
 
 
-GONE = ("dead", "recycled")
-"""Verdicts that mean that a process has ended."""
+ABSENT = "absent"
+"""The verdict about a process whose presence has ended: it may go on working, and holds nothing any more."""
+GONE = ("dead", "recycled", ABSENT)
+"""Verdicts that mean that a process has ended, or is as good as ended to everybody else."""
 
 NEXT: dict[str, dict[str, str]] = {
     "asking": {"grant": "holding", "refuse": "refused", "queue": "waiting"},
@@ -195,6 +197,22 @@ def why_over(holding: Holding, now: Now, judge: Judge, lease_of: LeaseOf) -> str
         if verdict in GONE:
             return verdict
     return ""
+
+
+def presence_verdict(identity: Any, me: Any, judge: Judge, *, is_present: bool) -> str:
+    """The verdict about a process that says a presence: it counts on every machine, also on clones with one id.
+
+    Args:
+        identity: Of the process.
+        me: Of whoever asks: only on its own machine, since it was started, `judge` knows better.
+        judge: Looks at the process itself.
+        is_present: Whether the record of its presence is there.
+    """
+    is_here = identity.get("boot") == me.get("boot")
+    verdict = judge(identity) if is_here else ""
+    if verdict in GONE:
+        return verdict
+    return "live" if is_present else ABSENT
 
 
 def is_mine(holding: Holding, agent: str, bound: str, process: Any, judge: Judge) -> bool:

@@ -67,6 +67,29 @@ def covers(name: str, other: str) -> bool:
     return name.endswith("/") and _folder_holds(name, other)
 
 
+def beginning(name: str) -> str:
+    """What every file inside a folder or glob begins with, up to a slash; "": it may be anywhere.
+
+    But for the folder's own path, which has not the slash. Other folders and globs may overlap it however they begin.
+    """
+    if not name.startswith("glob:"):
+        return "" if name in ("./", "/") else name
+    from latchboard.rules import wildcard
+
+    glob = name[len("glob:") :]
+    try:
+        if wildcard.canonical(glob) != glob:
+            return ""  # nobody has made this name so: no guess at how it is read
+    except ValueError:
+        return ""  # it holds everything
+    if "/" not in glob[:-1]:
+        return ""  # it matches at any depth
+    path = glob.removeprefix("/")
+    plain = min((at for sign in "*?[\\" if (at := path.find(sign)) >= 0), default=len(path))
+    start = path[: path.rfind("/", 0, plain) + 1]
+    return f"./{start}" if start.startswith(("glob:", "hardlink:")) else start
+
+
 def normalise_glob(text: str) -> str:
     """The name of a glob as it is stored: `glob:` and the shortest spelling of the pattern, in NFC.
 

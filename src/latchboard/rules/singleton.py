@@ -68,6 +68,11 @@ def is_restricted(agent_type: str, types: Iterable[str]) -> bool:
     return agent_type in (DAEMON, SUPERVISOR) or agent_type.startswith(WORKER) or agent_type in types
 
 
+def is_of_machine(agent_type: str) -> bool:
+    """Whether it is one on each machine, also where shared state spans machines: what serves its own machine."""
+    return agent_type in (DAEMON, SUPERVISOR)
+
+
 def lock_name(agent_type: str, epoch: int) -> str:
     """The file whose kernel lock decides in this epoch; a tilde is in no type, so no two types share a file."""
     return f"{agent_type}~{epoch}.lock" if epoch else f"{agent_type}.lock"
@@ -148,6 +153,16 @@ def check_record(value: object, agent_type: str) -> str:
     return ""
 
 
+def check_everywhere(value: Mapping[str, Any], agent_type: str) -> str:
+    """What is wrong with the record of all machines; "" when nothing is."""
+    why = check_record({**value, "epoch": 0}, agent_type)
+    if why:
+        return why
+    if not isinstance(value["process"].get("presence"), str) or not value["process"]["presence"]:
+        return "its process has no presence"
+    return "" if isinstance(value.get("host_name"), str) else "it does not name its machine"
+
+
 def facts(agent_type: str, value: Mapping[str, Any] | None, pid: int | None) -> dict[str, Any]:
     """What is known of an entry's process, for answers and errors: from the record, else from the pid file.
 
@@ -212,6 +227,11 @@ def state(*, is_free: bool, is_left: bool) -> State:
     return "stale" if is_left else "free"
 
 
+def why_over(known: Mapping[str, Any], host_name: str) -> str:
+    """Why a record of all machines is over, for people; `known` are its facts."""
+    return f"process {known['pid']} on {host_name} has ended, or was cut off from the store"
+
+
 def may_remove(value: Mapping[str, Any] | None, *, process: Mapping[str, Any], epoch: int, newest: int) -> bool:
     """Whether a process that held the lock of `epoch` may remove the entry: it is its own, or nobody's.
 
@@ -243,7 +263,10 @@ def already_running(known: Mapping[str, Any]) -> AlreadyRunning:
     who = "a process that its entry does not name" if pid is None else f"process {pid}"
     started = f", started {since}" if since else ""
     end = f"end it (kill {pid})" if known["is_here"] else "find and end it"
-    if pid is not None and not known["is_here"]:
+    if host_name := known.get("host_name"):
+        who += f" on {host_name}"
+        end += "" if known["is_here"] else " there"
+    elif pid is not None and not known["is_here"]:
         who += " of another container or machine"
     return AlreadyRunning(
         f"{agent_type} is already running: {who}{started}",

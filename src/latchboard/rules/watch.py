@@ -16,6 +16,7 @@ from __future__ import annotations
 from latchboard.clock import parse_iso
 from latchboard.rules import mailbox
 from latchboard.rules.known import pid_of
+from latchboard.rules.lock import ABSENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ class _Scene:
         first = self._first
         self.found.append({"event": event, "revision": first.revision, "at": first.at, "who": first.who, **fields})
 
+    def tell_fate(self, event: str, facts: dict[str, Any]) -> None:
+        """How a hold ended that was not given back; and that its holder, which may go on working, has lost it."""
+        self.tell(event, **facts)
+        if event != "lock.broken" and facts["why"] == ABSENT:
+            self.tell("hold.lost", **facts)
+
     def seconds_since(self, at: Any) -> float | None:
         """Wall seconds from `at` to the commit, for people; None when it cannot be told."""
         now = self._first.at
@@ -98,7 +105,7 @@ class _Scene:
     def close(self) -> None:
         """Tell what no record told: traces of holds that were never seen, and waiters that left without a grant."""
         for event, facts in self.fates.values():
-            self.tell(event, mode=None, bound=None, held_s=None, **facts)
+            self.tell_fate(event, {"mode": None, "bound": None, "held_s": None, **facts})
         refusal = self.refusal
         for request, waiter in self.left.items():
             if request not in self.granted:
@@ -213,7 +220,7 @@ def _ended(scene: _Scene, change: Change, name: str, held: Holding, *, replaced:
     for token in (held["token"], held.get("first_token")):
         fate = scene.fates.pop((name, token), None)
         if fate is not None:
-            scene.tell(fate[0], **{**facts, "by": fate[1]["by"], "why": fate[1]["why"]})
+            scene.tell_fate(fate[0], {**facts, "by": fate[1]["by"], "why": fate[1]["why"]})
             return
     if change.who == held["agent"] and not replaced:
         scene.tell("lock.released", **facts)

@@ -334,6 +334,7 @@ def without(job: Job, dependency: str) -> Job:
 _TEXTS = ("title", "role", "status", "created_at", "created_by", "changed_at")
 _NUMBERS = ("number", "priority", "attempts_max", "attempts_count")
 _LISTS = ("dependencies", "waits_for", "dependents", "files", "then")
+_MAY_BE_NULL = ("parent", "token", "result", "payload", "ready_at")
 
 
 def check_job(value: dict[str, Any], job_id: str) -> str:
@@ -343,6 +344,7 @@ def check_job(value: dict[str, Any], job_id: str) -> str:
     wrong = [name for name in _TEXTS if not isinstance(value.get(name), str)]
     wrong += [name for name in _NUMBERS if type(value.get(name)) is not int or value[name] < 0]
     wrong += [name for name in _LISTS if not _is_words(value.get(name))]
+    wrong += [name for name in _MAY_BE_NULL if name not in value]
     if wrong:
         return f"{wrong[0]} is missing or wrong"
     if value["status"] not in rules.NEXT or not rules.is_role(value["role"]):

@@ -9,7 +9,7 @@ Protocol: protocol/store.md, "Keys and values".
 from __future__ import annotations
 
 from latchboard.codec import encode
-from latchboard.errors import UsageError
+from latchboard.errors import CommitTooLarge, UsageError
 from latchboard.store.port import TRACE_PREFIX
 
 TYPE_CHECKING = False
@@ -56,9 +56,13 @@ def check_who(who: str) -> None:
 
 
 def check_commit(changes: dict[str, dict[str, Any] | None], keys_max: int) -> None:
-    """Refuse too many keys, and a trace that is deleted. Raises UsageError."""
+    """Refuse too many keys, and a trace that is deleted. Raises CommitTooLarge, UsageError."""
     if len(changes) > keys_max:
-        raise UsageError(f"one commit changes {len(changes)} keys; the most is {keys_max}", hint="commit in parts")
+        raise CommitTooLarge(
+            f"one commit changes {len(changes)} records; this store takes {keys_max}",
+            hint="lock the folder instead of its files, or do it in parts; nothing was changed",
+            keys_max=keys_max,
+        )
     for key, value in changes.items():
         if value is None and key.startswith(TRACE_PREFIX):
             raise UsageError(f"{key} is a trace: it can be put, never deleted", key=key)

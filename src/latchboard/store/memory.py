@@ -75,6 +75,7 @@ class MemoryStore:
         settings: Settings | None = None,
         beside: MemoryStore | None = None,
         commits_kept_count: int = 100_000,
+        keys_max: int = 100_000,
     ) -> None:
         """Make an empty store, or a second one on the state of another.
 
@@ -83,6 +84,7 @@ class MemoryStore:
             settings: Limits.
             beside: The store whose state this one shares.
             commits_kept_count: How many commits watches may be behind.
+            keys_max: Most keys of one commit; as few as another engine takes, to see what its users do then.
         """
         self._settings = settings or Settings()
         self._clock = clock
@@ -92,7 +94,7 @@ class MemoryStore:
             spans_hosts=False,
             survives_restart=False,
             value_bytes_max=self._settings.value_bytes_max,
-            transaction_keys_max=100_000,
+            transaction_keys_max=keys_max,
         )
 
     def transact(
@@ -102,7 +104,7 @@ class MemoryStore:
         self._refuse_nesting("transaction")
         with state.mutex:
             now = self._clock.now()
-            view = _MemoryView(state.records, state.next, now)
+            view = _MemoryView(state.records, state.next, now, self.properties.transaction_keys_max)
             value = fn(view)
             check_commit(view.changes, self.properties.transaction_keys_max)
             bytes_max = self.properties.value_bytes_max
@@ -172,12 +174,17 @@ def _ring(state: _State, changes: Iterable[str]) -> None:
 class _MemoryView:
     """The state inside a transaction."""
 
-    def __init__(self, records: dict[str, str], revision: int, now: Now) -> None:
+    def __init__(self, records: dict[str, str], revision: int, now: Now, keys_max: int) -> None:
         self._records = records
+        self._keys_max = keys_max
         self.now = now
         self._cached: dict[str, Value | None] = {}
         self.changes: dict[str, dict[str, Any] | None] = {}
         self.revision = revision
+
+    @property
+    def room(self) -> int:
+        return self._keys_max - len(self.changes)
 
     def get(self, key: str) -> Value | None:
         if key in self.changes:

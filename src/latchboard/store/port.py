@@ -40,6 +40,11 @@ if TYPE_CHECKING:
             """Stands for the revision of this commit. Put it into values; do not compute with it."""
             ...
 
+        @property
+        def room(self) -> int:
+            """How many more keys this commit can put and delete: who has much to do does the rest in another one."""
+            ...
+
         def get(self, key: str) -> Value | None: ...
         def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
             """Every record whose key starts with `prefix`, in the order of keys.
@@ -193,14 +198,31 @@ class Properties:
         survives_restart: What was committed is there after every process ended.
         value_bytes_max: Largest value, encoded.
         transaction_keys_max: Most keys one commit may put and delete.
+        runs_alone: No two functions run at once, so that each runs once and on what is. Otherwise they run side by
+            side, and what one said on a state that was not, is not told.
     """
 
-    __slots__ = ("engine", "spans_hosts", "survives_restart", "transaction_keys_max", "value_bytes_max")
+    __slots__ = (
+        "engine",
+        "runs_alone",
+        "spans_hosts",
+        "survives_restart",
+        "transaction_keys_max",
+        "value_bytes_max",
+    )
 
     def __init__(
-        self, *, engine: str, spans_hosts: bool, survives_restart: bool, value_bytes_max: int, transaction_keys_max: int
+        self,
+        *,
+        engine: str,
+        spans_hosts: bool,
+        survives_restart: bool,
+        value_bytes_max: int,
+        transaction_keys_max: int,
+        runs_alone: bool = True,
     ) -> None:
         self.engine = engine
+        self.runs_alone = runs_alone
         self.spans_hosts = spans_hosts
         self.survives_restart = survives_restart
         self.value_bytes_max = value_bytes_max
@@ -209,6 +231,9 @@ class Properties:
 
 TRACE_PREFIX = "log/"
 """Keys below it are traces: put only, seen by watchers and in the history, never kept as a record."""
+
+PRESENCES = "processes/"
+"""Records that are there while a process is (`present` of its identity), where a store keeps such."""
 
 REPLAYED = ("agents/", "leases/", "locks/", "waiters/")
 """Collections that can be read as they were at an earlier revision."""

@@ -50,6 +50,10 @@ class Wakeup:
         except BlockingIOError:
             return
 
+    def __del__(self) -> None:
+        """One that was forgotten keeps no descriptors."""
+        self.close()
+
     def close(self) -> None:
         """Free both ends; ringing is harmless afterwards."""
         with self._lock:

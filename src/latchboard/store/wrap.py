@@ -106,6 +106,10 @@ class _Scratch:
     def revision(self) -> int:
         return self._view.revision
 
+    @property
+    def room(self) -> int:
+        return self._view.room - len(self._changes)
+
     def get(self, key: str) -> Value | None:
         if key in self._changes:
             return self._changes[key]

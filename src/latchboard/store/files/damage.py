@@ -25,6 +25,8 @@ COLLECTIONS = (
     "waiters",
 )
 """Where records lie, besides the locks; those of `queue/` follow from the jobs, and are looked at with them."""
+ALONE = ("wide", "newest_broadcast")
+"""Records that are in no collection."""
 DECIDING = ("locks/", "leases/", "waiters/", "calls/", "images/")
 """Records that decide who may write: one that cannot be read counts as held, and nobody moves it away unasked."""
 

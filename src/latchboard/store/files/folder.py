@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from latchboard.store.files.guard import Header
 
 FORMAT_KNOWN = 1
+FORMAT_ELSEWHERE = 0
+STORE_ELSEWHERE, STORE_COPYING = "elsewhere", "copying"
 _OPEN = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FIRST_LINE_BYTES_MAX = 4096
 _NEVER = (0, 0)
@@ -92,16 +94,18 @@ class Folder:
         self.freeing = guard.Freeing(-1)
         self.freeing.forget()
         try:
-            if writing and not os.path.isdir(path):
-                from latchboard.store.files import skeleton
+            if not os.path.isdir(path):
+                refuse_between_renames(path)
+                if writing:
+                    from latchboard.store.files import skeleton
 
-                skeleton.make(path, mode)
+                    skeleton.make(path, mode)
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
+            self.read_format()  # who is refused makes nothing, and is told why
             self._open_guard()
             status = self._regular(self.guard, layout.GUARD)
             self._identity = (status.st_dev, status.st_ino)
             self.freeing = guard.Freeing(self.guard)
-            self.read_format()
         except FileNotFoundError:
             self.close()
             raise
@@ -190,7 +194,7 @@ class Folder:
             number, store_id = parse_format(data)
         except (ValueError, KeyError) as exc:
             raise ProtocolError(f"{path} cannot be read: {exc}", hint="restore the file; nothing was changed") from exc
-        _check_format(number, path)
+        _check_format(number, path, store_id)
         self.store_id = store_id
 
     def write_format(self, store_id: str) -> None:
@@ -316,6 +320,34 @@ def parse_format(data: bytes) -> tuple[int, str]:
     return number, store_id
 
 
+def format_in(path: str) -> tuple[int, str]:
+    """The number and the store's id that a folder says; nothing is followed, and nothing blocks.
+
+    Raises:
+        OSError: There is no FORMAT (FileNotFoundError), or something that is no file.
+        ValueError, KeyError: It is none.
+    """
+    fd = os.open(f"{path}/{layout.FORMAT}", os.O_RDONLY | _OPEN)
+    try:
+        return parse_format(os.read(fd, _FIRST_LINE_BYTES_MAX))
+    finally:
+        os.close(fd)
+
+
+def refuse_between_renames(path: str) -> None:
+    """Refuse a place that a copy has taken away and not yet filled: it would look like no store, in which all is free.
+
+    Raises:
+        UnsupportedVersion: So it is.
+    """
+    try:
+        number, store_id = format_in(f"{path}.before")
+    except (OSError, ValueError, KeyError):
+        return
+    if (number, store_id) == (FORMAT_ELSEWHERE, STORE_COPYING) and not os.path.lexists(path):
+        _check_format(number, f"{path}.before", store_id)
+
+
 def _gets(fd: int) -> bool:
     try:
         return guard.try_lock(fd, shared=False)
@@ -323,7 +355,21 @@ def _gets(fd: int) -> bool:
         os.close(fd)
 
 
-def _check_format(number: object, path: str) -> None:
+def _check_format(number: object, path: str, store_id: str = "") -> None:
+    if number == FORMAT_ELSEWHERE and store_id == STORE_COPYING:
+        raise UnsupportedVersion(
+            f"{path} says that a copy into this folder was not finished: it is no store yet",
+            hint="run `latchboard store copy` again",
+            found=number,
+            known=FORMAT_KNOWN,
+        )
+    if number == FORMAT_ELSEWHERE:
+        raise UnsupportedVersion(
+            f"{path} says that this project's store is elsewhere",
+            hint="say where, as the others do: `store` in latchboard.toml, or LATCHBOARD_STORE; nothing was changed",
+            found=number,
+            known=FORMAT_KNOWN,
+        )
     if number != FORMAT_KNOWN:
         raise UnsupportedVersion(
             f"{path} says format {number}; this version knows {FORMAT_KNOWN}",

@@ -14,11 +14,13 @@ import os
 from latchboard.errors import ProtocolError, UsageError
 from latchboard.store.files import guard, layout, snapshot
 from latchboard.store.files.folder import Folder
+from latchboard.store.files.view import properties_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from latchboard.settings import Settings
     from latchboard.store.files.snapshot import FileSnapshot
 
 _TRIES = 4
@@ -33,11 +35,11 @@ class Glance:
 
     __slots__ = ("_path", "is_settled", "properties")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settings: Settings) -> None:
         """The store in the folder `path`; nothing is opened yet."""
         self._path = path
         self.is_settled = True
-        self.properties: Any = None  # whoever only reads asks for none
+        self.properties = properties_of(settings)
 
     def read(self, *wanted: str) -> FileSnapshot:
         """Keys and collections, of one revision if that can be had in a few tries.

@@ -21,7 +21,7 @@ from latchboard.codec import decode
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.store.files import beginning, guard, journal, layout, records, recovery
 from latchboard.store.files.compared import Compared
-from latchboard.store.files.damage import COLLECTIONS, Damage, Health, collection_of
+from latchboard.store.files.damage import ALONE, COLLECTIONS, Damage, Health, collection_of
 from latchboard.store.files.journal_end import Fold, Rotated, Tail, take
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from latchboard.store.files.journal_end import Latest
 
 FORMAT_KNOWN = 1
-_IN_THE_ROOT = ("wide.json", "newest_broadcast.json")
+_IN_THE_ROOT = tuple(f"{name}.json" for name in ALONE)
 _PER_OWNER = ("messages", "archive")
 _LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

@@ -32,20 +32,25 @@ def make(path: str, mode: int) -> None:
     """
     if os.path.isdir(path):
         return
-    above = os.path.dirname(path)
-    is_shared = bool(mode & 0o060)
-    if not os.path.isdir(above):
-        _refuse_homeless(os.path.dirname(above))
-        if is_shared:
-            _appear(above, _prepared(above))
-        else:
-            _mkdir(above, 0o777)
-    if is_shared:
+    make_above(path, mode)
+    if mode & 0o060:
         temporary = _prepared(path)
         _put_guard(temporary, mode)
         _appear(path, temporary)
     else:
         _mkdir(path, 0o700)
+
+
+def make_above(path: str, mode: int) -> None:
+    """Make the folder in which `path` is to lie. Raises as `make`."""
+    above = os.path.dirname(path)
+    if os.path.isdir(above):
+        return
+    _refuse_homeless(os.path.dirname(above))
+    if mode & 0o060:
+        _appear(above, _prepared(above))
+    else:
+        _mkdir(above, 0o777)
 
 
 def _refuse_homeless(root: str) -> None:

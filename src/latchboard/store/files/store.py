@@ -24,8 +24,8 @@ from latchboard.store.checks import check_key
 from latchboard.store.files import commit, guard, layout
 from latchboard.store.files.folder import Folder
 from latchboard.store.files.trouble import raise_typed
-from latchboard.store.files.view import FileView
-from latchboard.store.port import Committed, Properties
+from latchboard.store.files.view import FileView, properties_of
+from latchboard.store.port import Committed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,13 +71,7 @@ class FileStore:
         self._past: Past | None = None
         self._carried_at = (0, 0)
         self._carried: dict[str, str | None] = {}
-        self.properties = Properties(
-            engine="files",
-            spans_hosts=False,
-            survives_restart=True,
-            value_bytes_max=self._settings.value_bytes_max,
-            transaction_keys_max=100_000,
-        )
+        self.properties = properties_of(self._settings)
         _open_stores.add(ref(self, _open_stores.discard))
 
     # -- the port -----------------------------------------------------------------------------------------------------

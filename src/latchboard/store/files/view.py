@@ -9,15 +9,30 @@ from latchboard.errors import MalformedRecord, UsageError, from_os_error
 from latchboard.store.checks import check_collection
 from latchboard.store.files import layout, records
 from latchboard.store.files.trouble import unsafe
-from latchboard.store.port import belongs
+from latchboard.store.port import Properties, belongs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.clock import Now
+    from latchboard.settings import Settings
     from latchboard.store.files.folder import Folder
     from latchboard.store.port import Entries
+
+KEYS_MAX = 100_000
+"""Most keys of one commit."""
+
+
+def properties_of(settings: Settings) -> Properties:
+    """Of a store in files."""
+    return Properties(
+        engine="files",
+        spans_hosts=False,
+        survives_restart=True,
+        value_bytes_max=settings.value_bytes_max,
+        transaction_keys_max=KEYS_MAX,
+    )
 
 
 class FileView:
@@ -52,6 +67,10 @@ class FileView:
         self.now: Any = now
         self.changes: dict[str, dict[str, Any] | None] = {}
         self.known: dict[str, bool] = {}
+
+    @property
+    def room(self) -> int:
+        return KEYS_MAX - len(self.changes)
 
     def get(self, key: str) -> dict[str, Any] | None:
         if key in self.changes:

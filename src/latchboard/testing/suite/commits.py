@@ -252,10 +252,12 @@ class Commits(Backend):
 
         def add(view: View) -> None:
             inside.append(1)
-            overlaps.extend(inside[1:])
-            value = view.get("agents/count") or {"n": 0}
-            view.put("agents/count", {"n": value["n"] + 1})
-            inside.pop()
+            try:
+                overlaps.extend(inside[1:])
+                value = view.get("agents/count") or {"n": 0}
+                view.put("agents/count", {"n": value["n"] + 1})
+            finally:
+                inside.pop()
 
         def run(number: int) -> None:
             for _ in range(ROUNDS):
@@ -263,7 +265,7 @@ class Commits(Backend):
 
         _in_threads(run)
 
-        assert overlaps == []
+        assert overlaps == [] or not pair[0].properties.runs_alone
         assert value_of(pair[0], "agents/count") == {"n": THREADS * ROUNDS}
 
     def test_snapshot_beside_writers_is_never_half_a_commit(self, pair: tuple[Store, Store]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latchboard.errors import UsageError
 from latchboard.testing.suite.kit import Backend, delete, put, pytest, value_of
@@ -82,6 +82,20 @@ class Snapshots(Backend):
             assert self._scan(other, f"messages/{owner}/") == expected
         assert len(other.read("messages/").scan("messages/")) == 4
         assert other.read("archive/").scan("archive/") == []
+
+    def test_what_another_one_deleted_is_gone_for_who_reads_it_beside_its_empty_collection(
+        self, store: Store, other: Store
+    ) -> None:
+        put(store, "locks/a", {"n": 1})
+        delete(other, "locks/a")
+
+        def look(view: View) -> tuple[Any, ...]:
+            found = (view.get("locks/a"), view.scan("locks/"), view.get("locks/a"))
+            view.put("agents/saw", {"it": found[0]})
+            return found
+
+        assert store.transact(look, who="a").value == (None, [], None)
+        assert value_of(other, "agents/saw") == {"it": None}
 
     def test_key_may_end_with_a_slash(self, store: Store, other: Store) -> None:
         put(store, "locks/src/", {"n": 1})
