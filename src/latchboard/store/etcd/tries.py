@@ -1,0 +1,97 @@
+"""Tries: what became of one call's requests, endpoint by endpoint, and whether another one makes sense.
+
+Loaded where a request has failed: a hook that is answered does without.
+
+Law 1. A verdict is final where no time mends it: a certificate that does not prove who is there, TLS where none is
+       spoken or none where it is, ours refused, somebody who is no etcd. When that was told by every endpoint, the call
+       is over at once; one such endpoint beside others fails nothing.
+Law 2. Whatever may be otherwise in a moment (refused, reset, silent, without a leader: a member that begins anew) is
+       tried again until the deadline.
+
+Protocol: protocol/etcd.md, "When there is no answer".
+"""
+
+from __future__ import annotations
+
+from _random import Random
+from time import monotonic, sleep
+
+from latchboard.store.etcd import trouble
+from latchboard.store.etcd.trouble import Foreign, NotSent, Silent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from latchboard.errors import CoordinationError
+    from latchboard.store.etcd.access import Access
+    from latchboard.store.etcd.trouble import Answer
+    from latchboard.store.etcd.wire import Wire
+
+_PAUSE_S, _PAUSE_S_MAX = 0.01, 0.2
+_PROBE_S_MAX = 1.0
+_random = Random().random  # the module's own belongs to whoever seeded it
+
+
+class Tries:
+    """Those of one call."""
+
+    def __init__(self, access: Access, wire: Wire, since: float, deadline: float) -> None:
+        """`since` and `deadline`: of the call, monotonic seconds."""
+        self._access = access
+        self._wire = wire
+        self._since = since
+        self._deadline = deadline
+        self._said: dict[str, str] = {}  # by endpoint, the last one last
+        self._final: dict[str, NotSent | Silent] = {}
+        self._count = 0
+        self._pause_s = _PAUSE_S
+
+    def verdict(self, endpoint: str, failure: NotSent | Silent | Answer) -> CoordinationError | None:
+        """The error that ends the call, after one more failure; None: try again."""
+        self._count += 1
+        if not trouble.is_out_of_time(failure) or not self._said:
+            self._said.pop(endpoint, None)
+            self._said[endpoint] = getattr(failure, "text", "") or str(failure)
+        self._final.pop(endpoint, None)
+        if isinstance(failure, NotSent | Silent) and (failure.is_final or self._is_misunderstood(endpoint, failure)):
+            self._final[endpoint] = failure
+        if len(self._final) == len(set(self._access.endpoints)):
+            return self._unmendable()
+        if (attendant := self._access.attendant) is not None:
+            attendant.heard(next(reversed(self._said.values())))
+        waited_s = monotonic() - self._since
+        return trouble.unavailable(self._said, waited_s, self._access.endpoints) if self._is_over() else None
+
+    def pause(self) -> None:
+        """Wait before the next one, if every endpoint had its turn."""
+        if self._count % len(self._access.endpoints) == 0:
+            sleep(max(0.0, min(self._deadline - monotonic(), self._pause_s * (0.5 + _random()))))
+            self._pause_s = min(_PAUSE_S_MAX, self._pause_s * 2)
+
+    def _is_over(self) -> bool:
+        return self._wire.is_given_up or monotonic() >= self._deadline
+
+    def _unmendable(self) -> CoordinationError:
+        first = next(iter(self._final.values()))
+        if all(isinstance(one, Foreign) for one in self._final.values()):
+            assert isinstance(first, Foreign)
+            return trouble.no_gateway(next(iter(self._final)), first)
+        return trouble.unreachable(self._said)
+
+    def _is_misunderstood(self, endpoint: str, failure: NotSent | Silent) -> bool:
+        words = mismatch(self._wire, endpoint, failure, self._deadline)
+        if words:
+            self._said[endpoint] = words
+        return bool(words)
+
+
+def mismatch(wire: Wire, endpoint: str, failure: NotSent | Silent, deadline: float) -> str:
+    """In words, that who hung up without one speaks TLS where we do not, or the other way round; "": not that we know.
+
+    It looks the same as a member that ends in this moment; so it is asked in the other way, which is sure.
+    """
+    if not failure.is_cut or wire.is_given_up:
+        return ""
+    speaks_tls = wire.speaks_tls(endpoint, min(_PROBE_S_MAX, deadline - monotonic()))
+    if speaks_tls is None or speaks_tls == endpoint.startswith("https"):
+        return ""
+    return trouble.mismatch(speaks_tls=speaks_tls)
