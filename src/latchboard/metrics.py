@@ -7,6 +7,7 @@ Protocol: protocol/singleton.md, "Metrics".
 
 from __future__ import annotations
 
+from latchboard.errors import CoordinationError
 from latchboard.rules import metrics as rules
 from latchboard.rules.singleton import EVENTS
 
@@ -45,9 +46,13 @@ class Metrics:
             )
             for event in EVENTS
         ]
-        running = [
-            ({"agent_type": one["agent_type"]}, int(one["state"] == "running")) for one in self._singletons.status()
-        ]
+        try:
+            standing = self._singletons.status()
+        except (
+            CoordinationError
+        ):  # of a store that spans machines: who runs elsewhere is not known, what was counted is
+            return families
+        running = [({"agent_type": one["agent_type"]}, int(one["state"] == "running")) for one in standing]
         families.append(
             rules.family("singleton_running", "gauge", "Whether a process runs as an agent type: 1 or 0.", running)
         )

@@ -368,7 +368,7 @@ def _readable(view: View, agent: str) -> dict[str, Any]:
 
 def _concerns(event: Event, path: str | None, agent: str | None) -> bool:
     kind = event["event"]
-    if not kind.startswith(("lock.", "file.", "handoff.")):
+    if not kind.startswith(("lock.", "hold.", "file.", "handoff.")):
         return False
     names = event["names"] if "names" in event else [event["name"]]
     if path is not None and not any(name == path or pattern.overlap(name, path) for name in names):

@@ -51,22 +51,25 @@ async def every(
         do: May block, and may fail.
         wait: Waits so many seconds; True: it is over.
         clock: For how long it took.
-        share_max: Of all time; what takes longer is done less often, but at least each ten minutes.
+        share_max: Of all time; what takes longer is done less often, but at least each ten minutes. One that fails and
+            may go well later (its store is away) is done again after `tick_s`.
     """
     trouble, pause_s = "", tick_s
     while not await wait(pause_s):
-        started_s = clock.now().mono_s
+        started_s, is_away = clock.now().mono_s, False
         try:
             await asyncio.to_thread(do)
-            now = ""
+            now = why = ""
         except CoordinationError as exc:
-            now = exc.message
+            why, is_away = exc.message, exc.retryable
+            now = exc.code if is_away else why  # how long it was waited for, and for whom last, is no news
         except Exception as exc:  # noqa: BLE001 - a mistake of ours in one tick must not end all that would follow
-            now = f"{type(exc).__name__}: {exc}"
+            now = why = f"{type(exc).__name__}: {exc}"
         if now != trouble:
-            log.warning("daemon.tick_%s tick=%s why=%s", "failed" if now else "well", name, now or "-")
+            log.warning("daemon.tick_%s tick=%s why=%s", "failed" if now else "well", name, why or "-")
         trouble = now
-        pause_s = max(tick_s, min((clock.now().mono_s - started_s) / share_max, _PAUSE_S_MAX))
+        took_s = 0.0 if is_away else clock.now().mono_s - started_s  # who waits for an answer that comes late is idle
+        pause_s = max(tick_s, min(took_s / share_max, _PAUSE_S_MAX))
 
 
 class Retirement:

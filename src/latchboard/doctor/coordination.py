@@ -58,7 +58,10 @@ def over(
     *,
     file_of: Callable[[str], str],
 ) -> Check:
-    """Holds, waiters and leases that are over; and records that are no records of their kind."""
+    """Holds, waiters and leases that are over; and records that are no records of their kind.
+
+    `file_of` says in which file a record is; "": the store is none of files.
+    """
 
     def look_once(store: Glance) -> dict[str, dict[str, Any]]:
         report = Cleanup(store, clock, host, settings, _NoMail()).run(dry_run=True)
@@ -99,7 +102,7 @@ def _is_file(key: str) -> bool:
 def _damaged(root: str, key: str, path: str) -> Finding:
     """A record that can be read and is none of its kind: it counts as held, and a person decides."""
     text = f"the record {key} is none of its kind. It counts as held, never as free"
-    remedy = command("cat", path)
+    remedy = command("cat", path) if path else command("latchboard", "store", "check", "--root", root)
     if key.startswith("agents/"):
         text = f"the record {key} is none of its kind. What that agent says next replaces it"
         remedy = command("latchboard", "update", "here", "--agent", key.removeprefix("agents/"), "--root", root)

@@ -42,10 +42,6 @@ if TYPE_CHECKING:
             """Where the copy is, and what was done."""
             ...
 
-        def keep(self, keys: list[str], name: str) -> str:
-            """Copy these records; where the copy is."""
-            ...
-
     class Queue(Protocol):
         """The work queue: see `latchboard.workqueue.repairing`."""
 
@@ -171,11 +167,11 @@ def fix(shop: Shop, name: str, *, dry_run: bool) -> list[Deed]:
     ]
 
 
-def fix_queue(shop: Shop, queue: Queue, name: str, *, dry_run: bool) -> list[Deed]:
+def fix_queue(keep: Callable[[list[str], str], str], queue: Queue, name: str, *, dry_run: bool) -> list[Deed]:
     """Make the records of the work queue what its jobs say, with a copy of what is changed.
 
     Args:
-        shop: Where the copy is made.
+        keep: Copies records under a name; where the copy is.
         queue: Looks and repairs.
         name: Of the copy.
         dry_run: Only say what would be done.
@@ -190,7 +186,7 @@ def fix_queue(shop: Shop, queue: Queue, name: str, *, dry_run: bool) -> list[Dee
     if dry_run or not words:
         return [Deed("fix", what) for what in words.values()]
     try:
-        where = shop.keep(list(words), name)
+        where = keep(list(words), name)
         done = queue.repair()
     except CoordinationError as exc:
         return [Deed("fix", what, why_not=exc.message) for what in words.values()]

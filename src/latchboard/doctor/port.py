@@ -3,7 +3,8 @@
 Everything here is for type checkers; at run time a port is any object with these methods, joined with this machine by
 `latchboard.compose.doctoring`.
 
-Law. What a port does changes no byte, no time of a file, no process and no lock; it speaks to this machine alone.
+Law. What a port does changes no byte, no time of a file, no process and no lock; it speaks to this machine alone, and
+to the store that the settings name.
 """
 
 from __future__ import annotations
@@ -112,6 +113,30 @@ if TYPE_CHECKING:
 
         def leftovers(self) -> list[str]:
             """Files that killed processes left behind."""
+            ...
+
+    class Member(Protocol):
+        """One server of the cluster that the store is in."""
+
+        endpoint: str
+        can_serve: bool
+        trouble: str
+
+    class Engine(Protocol):
+        """The store that is elsewhere.
+
+        Attributes:
+            where: Its address; no secret is in it.
+        """
+
+        where: str
+
+        def members(self) -> list[Member]:
+            """How each stands; within a second."""
+            ...
+
+        def revision(self) -> int:
+            """The newest. Raises CoordinationError: it cannot be used, and why."""
             ...
 
     class Kept(Protocol):

@@ -15,10 +15,11 @@ from latchboard.editing import calls, telling
 from latchboard.errors import MalformedRecord
 from latchboard.rules import foreign as rules
 from latchboard.rules import holding as holdings
+from latchboard.store.parts import count_of, in_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from latchboard.editing.images import Changed, Images
     from latchboard.locks import Locks
@@ -107,13 +108,14 @@ class Foreign:
     def _log(
         self, agent: str, holder: str, changed: list[Changed], *, is_after: bool, was_seen: bool = False
     ) -> list[Conflict]:
-        """One commit for every `BATCH_COUNT` files: all that is told of them, or nothing."""
-        told = []
-        for start in range(0, len(changed), BATCH_COUNT):
-            batch = changed[start : start + BATCH_COUNT]
+        """One commit for at most `BATCH_COUNT` files: all that is told of them, or nothing."""
+        told: list[Conflict] = []
+
+        def commit(part: Sequence[Changed]) -> None:
+            batch = [*part]
             diffs = self._diffs(batch)
 
-            def decide(table: Table, batch: list[Changed] = batch, diffs: dict[str, str] = diffs) -> Conflict | None:
+            def decide(table: Table) -> Conflict | None:
                 still = self._still(table, batch)
                 verdict = rules.judge(
                     agent, holder, calls=self._calls(table.view), is_after=is_after, was_seen=was_seen
@@ -121,7 +123,9 @@ class Foreign:
                 return _tell(table, self._images, holder, still, verdict, diffs) if still and verdict.told else None
 
             conflict = self._locks.transact(agent, decide)
-            told += [conflict] if conflict is not None else []
+            told.extend([conflict] if conflict is not None else [])
+
+        in_parts(changed, count_of(self._locks.store, BATCH_COUNT, keys_each=2), commit)
         return told
 
     def _calls(self, source: View | Snapshot) -> dict[str, bool]:

@@ -16,6 +16,7 @@ from latchboard.editing.images import Changed
 from latchboard.editing.own import Own
 from latchboard.errors import MalformedRecord, UsageError
 from latchboard.locks.hold import Hold
+from latchboard.locks.records import ROOM_COUNT
 from latchboard.rules import image as images
 from latchboard.rules import lease as leases
 from latchboard.rules.agent import check_agent
@@ -266,16 +267,23 @@ class Editing:
         def its(holder: str) -> bool:
             return holder == agent or (with_subagents and holder.startswith(f"{agent}:"))
 
-        def decide(table: Table) -> list[str]:
+        def decide(table: Table) -> tuple[list[str], bool]:
             locks = table.view.scan("locks/", damaged=[])  # nothing else says what an agent holds
-            released = self._give_back(table, [key[6:] for key, value in locks if _may_be_held_by(value, its)], its)
             calls.end_all(table.view, agent, with_subagents=with_subagents)
-            return released
+            released = self._give_back(table, [key[6:] for key, value in locks if _may_be_held_by(value, its)], its)
+            return released, table.view.room < ROOM_COUNT
 
-        return self.locks.transact(agent, decide, table=Own)
+        released, has_more = self.locks.transact(agent, decide, table=Own)
+        while has_more:
+            more, has_more = self.locks.transact(agent, decide, table=Own)
+            released += more
+        return released
 
     def _give_back(self, table: Table, names: Iterable[str], its: Callable[[str], bool]) -> list[str]:
-        """Give back those that are held agent-bound by agents of which `its` says yes, in any process."""
+        """Give back those that are held agent-bound by agents of which `its` says yes, in any process.
+
+        As many as the commit takes.
+        """
         from latchboard.locks.claimed import Claimed
         from latchboard.locks.linked import give_back
 
@@ -289,9 +297,12 @@ class Editing:
             for held in list(record["holders"]) if record else []:
                 is_its = its(held["agent"]) and held["bound"] == "agent" and not claimed.has(name, held)
                 if is_its and not table.why_over(held):
-                    released.update(dict.fromkeys(give_back(table, name, held)))
+                    gone = give_back(table, name, held)
+                    self.images.forget(table.view, gone)
+                    released.update(dict.fromkeys(gone))
+            if table.view.room < ROOM_COUNT:
+                break
         table.advance(released)
-        self.images.forget(table.view, released)
         return list(released)
 
     def not_held(self, agent: str, paths: Iterable[str]) -> list[str]:

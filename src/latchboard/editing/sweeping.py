@@ -13,10 +13,11 @@ from latchboard.editing.images import checked
 from latchboard.errors import MalformedRecord
 from latchboard.rules import foreign as rules
 from latchboard.rules import image as images
+from latchboard.store.parts import count_of, in_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from latchboard.editing.images import Images
@@ -60,16 +61,19 @@ class Sweep:
     def _remove(self, keys: list[str], is_over: Callable[[Table, str], bool]) -> int:
         """Delete those that are still over, so many in each transaction; how many that were."""
         count = 0
-        for start in range(0, len(keys), BATCH_COUNT):
-            batch = keys[start : start + BATCH_COUNT]
 
-            def decide(table: Table, batch: list[str] = batch) -> int:
+        def commit(batch: Sequence[str]) -> None:
+            nonlocal count
+
+            def decide(table: Table) -> int:
                 over = [key for key in batch if _surely(is_over, table, key)]
                 for key in over:
                     table.view.delete(key)
                 return len(over)
 
             count += self._locks.transact(WHO, decide)
+
+        in_parts(keys, count_of(self._locks.store, BATCH_COUNT, keys_each=1), commit)
         return count
 
     def _is_old_call(self, table: Table, key: str) -> bool:

@@ -10,7 +10,8 @@ In the environment a setting is called `LATCHBOARD_` and its name in capitals: `
 written with commas.
 
 Law 1. A value that cannot be right, and in the file a name that is no setting, is an error and not ignored: a limit
-that silently is another than was written is worse than none.
+that silently is another than was written is worse than none. So is a setting that stands below a `[table]`, where it is
+the table's: a line that was added at the end of the file.
 Law 2. A name in the environment that is no setting is somebody else's: commands find `LATCHBOARD_TOKEN` or
 `LATCHBOARD_EVENT` there, and programs of other versions and other people their own. It stops nobody.
 
@@ -36,6 +37,8 @@ TABLE = b"[tool.latchboard"
 PREFIX = "LATCHBOARD_"
 TABLES = ("credential", "roles")
 """Tables of latchboard.toml that are no settings: `[credential.NAME]`, `[roles.NAME]`; who owns one checks it."""
+_TABLES_OWN = {"credential": ("call_s_max", "store"), "roles": ("lease_ttl_s",)}
+"""Names of settings that mean something else in such a table."""
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -115,11 +118,23 @@ def _parsed(path: str, *, is_project: bool) -> dict[str, Any]:
             if is_project:
                 found = found.get("tool", {}).get("latchboard", {})
         Settings(**{name: value for name, value in found.items() if name not in TABLES})
+        for kind in TABLES:
+            _refuse_settings_in(found.get(kind, {}), kind, kind)
     except (ValueError, TypeError, AttributeError) as exc:
         raise UsageError(f"{path} is no TOML: {exc}", hint="mend the file; nothing was changed") from exc
     except UsageError as exc:
         raise UsageError(f"{path}: {exc.message}", hint=exc.hint) from exc
     return found
+
+
+def _refuse_settings_in(table: object, name: str, kind: str) -> None:
+    """Of a table in a table, as `[roles.builder.env]`, only the store's address is looked for: its names are free."""
+    for key, value in table.items() if isinstance(table, dict) else ():
+        is_address = key == "store" and str(value).startswith(("etcd://", "etcds://"))
+        is_setting = name.count(".") == 1 and key in Settings.reasons() and key not in _TABLES_OWN[kind]
+        if is_address or is_setting:
+            raise UsageError(f"{key} stands in [{name}], where it is no setting", hint="put it above the first [table]")
+        _refuse_settings_in(value, f"{name}.{key}", kind)
 
 
 def _opened_at_once(path: str, flags: int) -> int:

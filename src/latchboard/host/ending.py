@@ -4,8 +4,10 @@ Law 1. An action runs in the process that asked for it, never in a forked child.
 Law 2. A signal still ends the process, and its parent sees which: the action comes first, then the signal's default.
 Law 3. Who has a handler of his own keeps it; his process then ends by `exit`, or does not end.
 
-Guarantees nothing for SIGKILL, `os._exit` or a lost machine: whatever depends on it must be safe without it. Number 1
-of a pid namespace is not ended by signals without a handler, so nothing is installed there.
+Guarantees nothing for SIGKILL, `os._exit` or a lost machine: whatever depends on it must be safe without it. A signal
+that comes in the moment before a call that blocks is acted on when that call returns, or at the next signal: no handler
+of Python's does better. Number 1 of a pid namespace is not ended by signals without a handler, so nothing is installed
+there.
 """
 
 from __future__ import annotations

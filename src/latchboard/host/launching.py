@@ -118,7 +118,10 @@ def isolated(words: list[str]) -> list[str]:
 
 
 def last_line(path: str) -> str:
-    """The last line of a log that says something, cut at 300 characters; "" when there is none."""
+    """The last line of a log that says something, cut at 300 characters; "" when there is none.
+
+    A hint says what to do and not what is wrong: what it is the hint of comes with it.
+    """
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
@@ -126,6 +129,8 @@ def last_line(path: str) -> str:
     except OSError:
         return ""
     written = [line.strip() for line in lines if line.strip()]
+    if len(written) > 1 and written[-1].startswith("hint: "):
+        return f"{written[-2].removeprefix('latchboard: ')} ({written[-1]})"[:300]
     return written[-1][:300] if written else ""
 
 

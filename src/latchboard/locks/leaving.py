@@ -5,14 +5,22 @@ Protocol: protocol/lock.md, "Operations".
 
 from __future__ import annotations
 
-from latchboard.errors import HoldLost, LeaseExpired, MalformedRecord, StaleToken, TakenOver
+from latchboard.errors import CoordinationError, HoldLost, LeaseExpired, MalformedRecord, StaleToken, TakenOver
+from latchboard.locks.claimed import Claimed
 from latchboard.locks.linked import give_back
+from latchboard.locks.records import ROOM_COUNT
+from latchboard.locks.table import Table
 from latchboard.rules import holding as holdings
+from latchboard.rules import lock as rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from latchboard.locks.table import Table
+    from collections.abc import Collection
+    from typing import Any
+
+    from latchboard.locks.service import Locks
     from latchboard.rules.lock import Holding, Request
+    from latchboard.store.port import View
 
 
 def withdraw(table: Table, request: Request) -> None:
@@ -35,6 +43,62 @@ def withdraw(table: Table, request: Request) -> None:
             if after is not held:
                 give_back(table, name, held, after)
     table.advance(names)
+
+
+def release_names(locks: Locks, agent: str, names: list[str] | None, token: int | None) -> list[str]:
+    """As `Locks.release_names`, of canonical names."""
+    me = locks.host.me()
+    has_more = False
+
+    def decide(table: Table) -> list[str]:
+        nonlocal has_more
+        has_more = False
+        released: dict[str, None] = {}
+        claimed = Claimed(table.view) if names is None else None
+        for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])] if names is None else names:
+            try:
+                record = table.record(name)
+            except MalformedRecord:
+                if names is None:
+                    continue  # nobody can say whose it is
+                raise
+            for held in list(record["holders"]) if record else []:
+                mine = rules.is_mine(held, agent, "agent", me, table.judge)
+                shown = token is not None and held["agent"] == agent and holdings.shows_token(held, token)
+                kept = claimed is not None and claimed.has(name, held)
+                if (mine or shown) and not kept and not table.why_over(held):
+                    released.update(dict.fromkeys(give_back(table, name, held)))
+            if table.view.room < ROOM_COUNT:
+                has_more = True
+                break
+        table.advance(released)
+        return list(released)
+
+    found = dict.fromkeys(locks.transact(agent, decide))
+    while has_more:
+        found.update(dict.fromkeys(locks.transact(agent, decide)))
+    return list(found)
+
+
+def go_on(locks: Locks, who: str, names: Collection[str]) -> None:
+    """Grant what a commit had no room for, in commits of its own; whoever let go has let go by then.
+
+    Where the store refuses it, those who wait look again by themselves.
+    """
+    rest = names
+    while rest:
+        seen: Any = None
+
+        def run(view: View, rest: Collection[str] = rest) -> None:
+            nonlocal seen
+            seen = Table(view, view.now, locks.host.verdict, locks.host.me())
+            seen.advance(rest, is_alone=True)
+
+        try:
+            locks.store.transact(run, who=who)
+        except CoordinationError:
+            return
+        rest = seen.postponed
 
 
 def lost(table: Table, name: str, token: int, held: Holding | None) -> HoldLost:

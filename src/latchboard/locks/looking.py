@@ -6,6 +6,7 @@ from latchboard.errors import MalformedRecord
 from latchboard.locks.hold import describe
 from latchboard.rules import lock as rules
 from latchboard.rules import pattern
+from latchboard.store.port import PRESENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Looked:
-    """A snapshot that reads what was not asked for when it is needed: the lease of a hold whose own time is up."""
+    """A snapshot that reads what was not asked for when it is needed.
+
+    The lease of a hold whose own time is up, and the presence of its process.
+    """
 
     __slots__ = ("_more", "_snapshot", "_store")
 
@@ -29,16 +33,18 @@ class Looked:
         self._more: dict[str, Any] = {}
 
     def get(self, key: str) -> Any:
-        """A record; leases are read one by one."""
-        if not key.startswith("leases/"):
+        """A record; leases and presences are read one by one."""
+        if not key.startswith(("leases/", PRESENCES)):
             return self._snapshot.get(key)
         if key not in self._more:
             self._more[key] = self._store.read(key).get(key)
         return self._more[key]
 
     def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Any:
-        """A collection that was asked for."""
-        return self._snapshot.scan(prefix, damaged=damaged)
+        """A collection that was asked for, or a part of it."""
+        collection = prefix[: prefix.find("/") + 1]
+        found = self._snapshot.scan(collection, damaged=damaged)
+        return found if prefix == collection else [(key, value) for key, value in found if key.startswith(prefix)]
 
 
 def check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from latchboard.rules import lease as leases
+from latchboard.rules.lock import ABSENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 SENDER = "latchboard"
 """Who writes when no agent does."""
+LOST = {
+    "expired": "Your lease on {} ran out",
+    ABSENT: "You lost {}: the store did not hear of your process for so long that it counts as gone",
+}
+"""Why a hold ended -> what its holder is told: those whose process has ended are told nothing."""
 
 
 def conflict(request: Request, held_by: list[dict[str, Any]], now: Now, kind: str = "refused") -> dict[str, Any]:
@@ -33,7 +39,7 @@ def conflict(request: Request, held_by: list[dict[str, Any]], now: Now, kind: st
 
 
 def tell_taken_over(table: Table, request: Request) -> None:
-    """Record every takeover; tell an agent whose lease ran out that somebody else has its lock now."""
+    """Record every takeover; tell an agent that may not know of it that somebody else has its lock now."""
     table.told += [
         {"name": name, "from": held["agent"], "token": held["token"], "why": why, "by": request.agent}
         for name, held, why in table.taken_over
@@ -41,13 +47,13 @@ def tell_taken_over(table: Table, request: Request) -> None:
     trace = {"by": request.agent, "taken": table.told, "at": leases.moment(table.now)["at"]}
     table.view.put("log/takeover", trace)
     for number, (name, held, why) in enumerate(table.taken_over):
-        if why == "expired" and held["agent"] != request.agent:
+        if why in LOST and held["agent"] != request.agent:
             tell(
                 table,
                 f"{request.request}-t{number}",
                 sender=request.agent,
                 to=held["agent"],
-                body=f"Your lease on {name} ran out; {request.agent} has it now. Read the file again before you go on.",
+                body=f"{LOST[why].format(name)}; {request.agent} has it now. Read the file again before you go on.",
                 urgency="high",
             )
 

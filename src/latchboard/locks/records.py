@@ -2,6 +2,7 @@
 
 Law 1. What does not have its shape is `MalformedRecord`; it is never read as "nothing there".
 Law 2. A lock has a record while it has a holder or a waiter; a folder or glob that has one is in the index `wide`.
+Law 3. Who asks for a folder reads what lies beneath it, and the index: what is held elsewhere costs it nothing.
 
 Protocol: protocol/lock.md, "Records".
 """
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 WIDE = "wide"
 
+ROOM_COUNT = 8
+"""Keys that are left in a commit for the index, a trace, what is forgotten and the hold of a link."""
+
 
 class Records:
     """The records of one transaction.
@@ -35,7 +39,7 @@ class Records:
         self.view = view
         self._records: dict[str, LockRecord | None] = {}
         self._waiters: dict[str, Waiter | None] = {}
-        self._names: dict[str, None] | None = None  # of all records, once somebody asked
+        self._names: dict[str, dict[str, None]] = {}  # by what they begin with: of the records that were scanned
         self._wide: set[str] | None = None
         self._keeps_index = True
 
@@ -85,10 +89,9 @@ class Records:
             self.view.put(f"locks/{name}", record)  # type: ignore[arg-type]  # a TypedDict is a dict
         else:
             self.view.delete(f"locks/{name}")
-        if self._names is not None:
-            self._names[name] = None
-            if not in_use:
-                del self._names[name]
+        for start, names in self._names.items():
+            if name.startswith(start):
+                names[name] = None  # where nobody has a record any more, none is met
         if self._keeps_index and pattern.is_wide(name) and in_use != (name in self.wide_names()):
             self._put_wide(self.wide_names() | {name} if in_use else self.wide_names() - {name})
 
@@ -133,11 +136,20 @@ class Records:
                 return [] if record is None else [record]
             names = [name, *sorted(n for n in self.wide_names() if pattern.overlap(n, name))]
         else:
-            self.wide_names()  # a request for a wide name writes it: fail now, not halfway
-            if self._names is None:
-                self._names = {key[6:]: None for key, _ in self.view.scan("locks/")}
-            names = [n for n in self._names if pattern.overlap(n, name)]
+            wide = self.wide_names()  # a request for a wide name writes it: fail now, not halfway
+            start = pattern.beginning(name)
+            near = {*self._beneath(start), *wide, start[:-1]}
+            names = sorted(n for n in near if n and pattern.overlap(n, name))
         return [r for n in names if (r := self.record(n)) is not None]
+
+    def _beneath(self, start: str) -> dict[str, None]:
+        """Every record whose name begins so, and maybe others: who asks for a second part reads all, once."""
+        if "" in self._names:
+            return self._names[""]
+        if start not in self._names:
+            start = "" if self._names else start
+            self._names[start] = {key[6:]: None for key, _ in self.view.scan(f"locks/{start}")}
+        return self._names[start]
 
 
 def _checked(key: str, value: dict[str, Any] | None) -> LockRecord | None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from itertools import count
 
-from latchboard.errors import CoordinationError, LockHeld, MalformedRecord, StoreBusy, UsageError
+from latchboard.errors import CommitTooLarge, CoordinationError, LockHeld, MalformedRecord, StoreBusy, UsageError
 from latchboard.locks import notices
 from latchboard.locks.hold import Hold, Refusal, holder_tag
-from latchboard.locks.renewing import Renewals, renew, renew_hold
+from latchboard.locks.renewing import Renewals, refuse_absent, renew, renew_hold
 from latchboard.locks.table import Table
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     Effect = Callable[[], None] | None
     Besides = Callable[[Table, dict[str, int]], None]
 
+_BESIDES_COUNT = 12
+"""Keys that a grant may need beside its locks: waiter, lease, index, news of those it was taken from."""
 _serials = count(1)  # of requests in this process, in all threads and services: an id is never used twice
 
 
@@ -54,6 +56,7 @@ class Locks:
         self.settings = settings
         self.renewals = Renewals(settings)
         self.keep: Keep | None = None  # keeps the bytes of images, where there are any
+        self.present: Callable[[], str] | None = None  # the id of this process's presence, where the store keeps one
         self._abandoned: dict[str, Request] = {}
         self._tagged: tuple[Any, str] | None = None
 
@@ -79,11 +82,17 @@ class Locks:
             raise UsageError(f"a reason is text, not {reason!r:.80}")
         mode: Mode = "shared" if shared else "exclusive"
         names = self._named(paths)
+        if len(names) > (most := self.store.properties.transaction_keys_max - _BESIDES_COUNT):
+            raise CommitTooLarge(
+                f"{len(names)} paths in one request; this store takes at most {most}",
+                hint="lock the folder or a glob instead",
+                keys_max=self.store.properties.transaction_keys_max,
+            )
         ttl_s = self.settings.lease_ttl_s if ttl_s is None else ttl_s
         leases.check_ttl(ttl_s)
         if bound not in ("process", "agent"):
             raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r:.80}")
-        process = self.host.me()
+        process = self.here() if bound == "process" else self.host.me()
         lease = f"{agent}#{self._process_tag(process)}" if bound == "process" else agent
         asker = rules.Asker(agent, bound, process, lease)
         wants: list[Want] = [{"name": name, "mode": mode} for name in names]
@@ -92,6 +101,11 @@ class Locks:
                 if link := names[want["name"]]:
                     want["link"] = link
         return rules.Request(self._new_id(asker), asker, wants, ttl_s=float(ttl_s), reason=reason)
+
+    def here(self) -> Any:
+        """This process, as those on other machines can judge it, too."""
+        me = self.host.me()
+        return me if self.present is None else {**me, "presence": self.present()}
 
     def _new_id(self, asker: Asker) -> str:
         """An id for a request of this asker."""
@@ -202,6 +216,7 @@ class Locks:
 
     def grant(self, table: Table, request: Request) -> dict[str, int]:
         """Write the grant, and renew what is due: use renews. Returns name to token."""
+        refuse_absent(table, request)
         tokens = table.grant(request)
         self.renewals.use(table, request)
         for held in table.entered:
@@ -275,35 +290,12 @@ class Locks:
         """Give back names by agent id, whole (not counted); None: everything it holds here. Returns what was released.
 
         With None, the locks of its claims of the work queue stay: what ends the claim gives them back. A hold of the
-        same id in another living process is not touched, unless its token is shown.
+        same id in another living process is not touched, unless its token is shown. More than the store takes in one
+        commit are given back in several.
         """
-        from latchboard.locks.claimed import Claimed
-        from latchboard.locks.linked import give_back
+        from latchboard.locks.leaving import release_names
 
-        check_agent(agent)
-        names = None if paths is None else self.names(paths)
-        me = self.host.me()
-
-        def decide(table: Table) -> list[str]:
-            released: dict[str, None] = {}
-            claimed = Claimed(table.view) if names is None else None
-            for name in [key[6:] for key, _ in table.view.scan("locks/", damaged=[])] if names is None else names:
-                try:
-                    record = table.record(name)
-                except MalformedRecord:
-                    if names is None:
-                        continue  # nobody can say whose it is
-                    raise
-                for held in list(record["holders"]) if record else []:
-                    mine = rules.is_mine(held, agent, "agent", me, table.judge)
-                    shown = token is not None and held["agent"] == agent and holdings.shows_token(held, token)
-                    kept = claimed is not None and claimed.has(name, held)
-                    if (mine or shown) and not kept and not table.why_over(held):
-                        released.update(dict.fromkeys(give_back(table, name, held)))
-            table.advance(released)
-            return list(released)
-
-        return self.transact(agent, decide)
+        return release_names(self, check_agent(agent), None if paths is None else self.names(paths), token)
 
     def renew(self, request: Request, tokens: dict[str, int]) -> None:
         """Start the lease anew. Raises HoldLost when one of the names is not held any more; nothing is changed then."""
@@ -353,9 +345,10 @@ class Locks:
         """Run `fn` on the locks in one transaction."""
         me = self.host.me()
         abandoned: Sequence[Request] = ()
+        seen: Any = None
 
         def run(view: View) -> T:
-            nonlocal abandoned
+            nonlocal abandoned, seen
             seen = table(view, view.now, self.host.verdict, me)
             abandoned = [*self._abandoned.values()] if self._abandoned else ()  # what is done with may be asked anew
             for request in abandoned:
@@ -365,9 +358,18 @@ class Locks:
             return fn(seen)
 
         value = self.store.transact(run, who=who, effect=effect).value
+        self.renewals.note(seen)
         for request in abandoned:
             self._abandoned.pop(request.request, None)
+        self.go_on(who, seen)
         return value
+
+    def go_on(self, who: str, table: Table) -> None:
+        """Grant what a transaction that is committed had no room for."""
+        if table.postponed:
+            from latchboard.locks.leaving import go_on
+
+            go_on(self, who, table.postponed)
 
     def look(self, *wanted: str) -> Table:
         """The locks as they are, for reading only."""

@@ -1,7 +1,7 @@
 """Table: lock records inside one transaction. Every change of who holds what goes through here.
 
 Works on a `View`; asks for verdicts and leases only where an answer depends on them. A name meets its own record, and
-through the index `wide` every folder and glob it overlaps; a folder or glob meets every record there is.
+through the index `wide` every folder and glob it overlaps; a folder or glob meets every record beneath it, too.
 
 Protocol: protocol/lock.md, "Operations".
 """
@@ -16,6 +16,7 @@ from latchboard.locks.renewing import renew
 from latchboard.rules import holding as holdings
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
+from latchboard.store.port import PRESENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _CROWD_COUNT = 8
 """A record with so many shared holders is looked through for those that have ended when another one joins."""
+_ROOM_COUNT = 32
+"""Keys that are left for what a grant writes beside its locks, and for what its transaction writes behind it."""
 
 
 class Table(Records):
@@ -40,6 +43,8 @@ class Table(Records):
         taken_over: (name, holding, why) of every hold that was taken from somebody and is not told yet.
         entered: Holds that were entered once more, and live by another lease than the request's.
         told: What the trace of this transaction says about takeovers.
+        renewals: What the service will remember of renewals, if this is committed (`Renewals`).
+        postponed: Names to `advance` in a commit of its own: not all who wait for them could be granted in this one.
     """
 
     def __init__(self, view: View, now: Now, judge: rules.Judge, me: Any) -> None:
@@ -53,6 +58,9 @@ class Table(Records):
         self.taken_over: list[tuple[str, Holding, str]] = []
         self.entered: list[Holding] = []
         self.told: list[dict[str, Any]] = []
+        self.renewals: dict[str, tuple[float, float, float]] = {}
+        self.postponed: dict[str, None] = {}
+        self._is_alone = False
         self._judge = judge
         self._verdicts: dict[int, tuple[Any, str]] = {}
         self.met: dict[int, str] = {}  # name of each hold that was in somebody's way; the record keeps the hold
@@ -65,8 +73,16 @@ class Table(Records):
             return "live"
         known = self._verdicts.get(id(identity))
         if known is None:  # the identity is kept with its verdict, so that its id() is nobody else's meanwhile
-            known = self._verdicts[id(identity)] = (identity, self._judge(identity))
+            known = self._verdicts[id(identity)] = (identity, self._judged(identity))
         return known[1]
+
+    def _judged(self, identity: Any) -> str:
+        """By its presence, if it says one: that tells over machines. On this one a process may be gone before it is."""
+        presence = identity.get("presence") if isinstance(identity, dict) else None
+        if not isinstance(presence, str) or not presence:
+            return self._judge(identity)
+        is_present = self.view.get(f"{PRESENCES}{presence}") is not None
+        return rules.presence_verdict(identity, self.me, self._judge, is_present=is_present)
 
     def why_over(self, holding: Holding) -> str:
         """Why a hold has ended; empty while it lasts."""
@@ -268,11 +284,16 @@ class Table(Records):
         if self._ended_seen:
             self.advance(names)
 
-    def advance(self, names: Collection[str]) -> None:
+    def advance(self, names: Collection[str], *, is_alone: bool = False) -> None:
         """Grant what can be granted now that holds or waiters of `names` are gone, in the order of the line.
 
-        Where a record cannot be read nothing is granted; whoever gives something back is not kept from it by that.
+        Where a record cannot be read nothing is granted, and where the commit has no room it is `postponed`; whoever
+        gives something back is not kept from it by that. `is_alone`: the commit is for this.
         """
+        if self.postponed:
+            self.postponed.update(dict.fromkeys(names))
+            return
+        self._is_alone = is_alone
         line = self._line(names)
         done = {*names} if line else set()
         while line:
@@ -282,6 +303,9 @@ class Table(Records):
                     self._advance(entry, record, freed)
                 except MalformedRecord:
                     continue  # it stays in line, and whoever comes to it is told
+                if self.postponed:  # nobody behind it may come first
+                    self.postponed.update(dict.fromkeys([*names, *done, *freed]))
+                    return
             more = [name for name in freed if name not in done]
             done.update(more)
             line = self._line(more)
@@ -304,16 +328,18 @@ class Table(Records):
         if self._is_plainly_blocked(entry, record):
             return
         waiter = self.waiter(entry["request"])
-        if waiter is None:
+        is_over = waiter is None or not self.still_waits(waiter)
+        if waiter is not None and not is_over and self._must_wait(waiter):
+            return
+        if not self._has_room(waiter):
+            self.postponed[record["name"]] = None
+        elif waiter is None:
             self.drop(entry, record)
-        elif not self.still_waits(waiter):
+        elif is_over:
             self.dequeue(waiter)
             freed.update((want["name"], None) for want in waiter["wants"])
-        elif any(self.blockers(rules.of_waiter(waiter), waiter["seq"])):
-            return
         elif "job" in waiter:  # whoever claims the job takes them; who waits for work is woken by this change
-            if "is_next" not in waiter:
-                self.put_waiter({**waiter, "is_next": True})
+            self.put_waiter({**waiter, "is_next": True})
         else:
             self.delete_waiter(waiter["request"])
             self.grant(rules.of_waiter(waiter))
@@ -323,6 +349,17 @@ class Table(Records):
                 renew(self, waiter["lease"], waiter["ttl_s"], waiter["agent"], "agent", waiter["process"])
             if not waiter["attended"]:
                 notices.tell_granted(self, waiter)
+
+    def _must_wait(self, waiter: Waiter) -> bool:
+        """Whether somebody is in the way of a waiter, or it is told already that nobody is."""
+        return "is_next" in waiter or any(self.blockers(rules.of_waiter(waiter), waiter["seq"]))
+
+    def _has_room(self, waiter: Waiter | None) -> bool:
+        """Whether this commit takes what becomes of a waiter; the first one of a commit for that alone is never cut."""
+        if self._is_alone:
+            self._is_alone = False
+            return True
+        return self.view.room >= _ROOM_COUNT + (len(waiter["wants"]) if waiter is not None else 1)
 
     def _is_plainly_blocked(self, entry: Entry, record: LockRecord) -> bool:
         """Whether the record alone shows that the entry must wait: spares reading every waiter of a long line."""

@@ -40,6 +40,7 @@ def wait_in_line(
     handoff: dict[str, Any] | None = None,
 ) -> Hold:
     """Queue the request and wait until it is granted, declined, cancelled or out of time."""
+    request.process = locks.here()  # whoever waits is passed over when it is gone, whatever it waits for
     bell = locks.store.bell(f"waiters/{request.request}")
     try:
         try:
@@ -200,7 +201,11 @@ def step(locks: Locks, table: Table, request: Request, left_s: float | None = No
     if not holders and not waiters:
         table.delete_waiter(request.request)
         return locks.granted(table, request)
-    table.settle([want["name"] for want in request.wants])
+    names = [want["name"] for want in request.wants]
+    if holders:
+        table.settle(names)
+    else:
+        table.advance(names)  # whoever let go may have been killed before all were granted that stand in front
     return table.refusal(request, holders, waiters)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from latchboard.store.port import View
 
 BATCH_COUNT = 400
-"""Messages that one commit moves: two keys each, and the cursor."""
+"""Most messages that one commit moves: two keys each, and the cursor."""
 
 
 class Receipt:
@@ -30,10 +30,30 @@ class Receipt:
         messages: What was delivered so far.
     """
 
-    __slots__ = ("_agent", "_alive_count", "_found", "_limit", "_now", "_only", "_place", "_queue", "messages")
+    __slots__ = (
+        "_agent",
+        "_alive_count",
+        "_batch_count",
+        "_found",
+        "_limit",
+        "_now",
+        "_only",
+        "_place",
+        "_queue",
+        "messages",
+    )
 
-    def __init__(self, agent: str, now: Now, limit: int | None, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        agent: str,
+        now: Now,
+        limit: int | None,
+        only: Collection[str] | None = None,
+        *,
+        batch_count: int = BATCH_COUNT,
+    ) -> None:
         self._agent = agent
+        self._batch_count = batch_count
         self._now = now
         self._limit = limit
         self._only = only
@@ -54,7 +74,7 @@ class Receipt:
         if is_fresh:
             self._look(view)
         start = max(self._place, 0)
-        batch = self._queue[start : start + BATCH_COUNT]
+        batch = self._queue[start : start + self._batch_count]
         delivered: list[dict[str, Any]] = []
         for place, message in enumerate(batch, start):
             now_there = message if is_fresh else self._still_there(view, message)
@@ -66,7 +86,7 @@ class Receipt:
     def took(self, delivered: list[dict[str, Any]]) -> None:
         """What `take` returned is committed."""
         self.messages += delivered
-        self._place = min(max(self._place, 0) + BATCH_COUNT, len(self._queue))
+        self._place = min(max(self._place, 0) + self._batch_count, len(self._queue))
 
     def inbox(self) -> Inbox:
         """What there is to give to the reader."""

@@ -16,10 +16,11 @@ from latchboard.host.identity import is_identity, tag
 from latchboard.mailbox import looking, sweeping
 from latchboard.mailbox.inbox import Inbox
 from latchboard.mailbox.reading import Reading, broadcast_to, get, look, put_broadcast, thread_of
-from latchboard.mailbox.receipt import Receipt
+from latchboard.mailbox.receipt import BATCH_COUNT, Receipt
 from latchboard.rules import mailbox as rules
 from latchboard.rules.agent import check_agent
 from latchboard.rules.message import check_draft, check_id
+from latchboard.store.parts import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ class Mailbox:
         """
         check_agent(agent)
         _check_limit(limit)
-        receipt = Receipt(agent, self.clock.now(), limit, only)
+        batch_count = count_of(self.store, BATCH_COUNT, keys_each=2)
+        receipt = Receipt(agent, self.clock.now(), limit, only, batch_count=batch_count)
         while not receipt.is_finished:
             try:
                 receipt.took(self.store.transact(receipt.take, who=agent, durable=durable).value)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from latchboard.errors import MalformedRecord
 from latchboard.mailbox.reading import Reading, get, messages
 from latchboard.rules import mailbox as rules
+from latchboard.store.parts import count_of, in_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from latchboard.clock import Now
     from latchboard.store.port import Store, View
@@ -39,13 +40,13 @@ def sweep(store: Store, now: Now, archive_ttl_s: float, *, dry_run: bool) -> dic
 def _in_batches(store: Store, keys: list[str], act: Callable[[View, str], bool]) -> int:
     """Do something to each key; how often it still had to be done."""
     done = 0
-    for start in range(0, len(keys), BATCH_COUNT):
-        done += _commit(store, keys[start : start + BATCH_COUNT], act)
+
+    def commit(batch: Sequence[str]) -> None:
+        nonlocal done
+        done += store.transact(lambda view: sum(act(view, key) for key in batch), who=WHO).value
+
+    in_parts(keys, count_of(store, BATCH_COUNT, keys_each=2), commit)
     return done
-
-
-def _commit(store: Store, batch: list[str], act: Callable[[View, str], bool]) -> int:
-    return store.transact(lambda view: sum(act(view, key) for key in batch), who=WHO).value
 
 
 def _remove(view: View, key: str) -> bool:

@@ -16,12 +16,13 @@ from latchboard.rules import queue_file_merge as merging
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_graph as graph
 from latchboard.rules import workqueue_job as jobs
+from latchboard.store.parts import count_of, in_parts
 from latchboard.workqueue.claiming import secure
 from latchboard.workqueue.desk import LIMITS, NUMBERS, Desk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from latchboard.locks.service import Locks
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 BATCH_COUNT = 250
-"""Jobs of one commit: others wait for it some tens of milliseconds."""
+"""Most jobs of one commit: others wait for it some tens of milliseconds."""
 LEFT = "it was changed meanwhile"
 """Why a job was left alone: whoever merges again finds out what that means."""
 EXTRA = "queue/file"
@@ -56,10 +57,19 @@ class Entering:
         self._progress = progress
 
     def _transact(self, do: Callable[[Desk], Any]) -> Any:
-        def run(view: View) -> Any:
-            return do(Desk(view, self._locks))
+        desk: Any = None
 
-        return self._store.transact(run, who=self._by, durable=True).value
+        def run(view: View) -> Any:
+            nonlocal desk
+            desk = Desk(view, self._locks)
+            return do(desk)
+
+        value = self._store.transact(run, who=self._by, durable=True).value
+        desk.go_on(self._by)
+        return value
+
+    def _in_parts(self, items: Sequence[Any], commit: Callable[[Sequence[Any]], None]) -> None:
+        in_parts(items, count_of(self._store, BATCH_COUNT, keys_each=2), commit)
 
     # -- new jobs ----------------------------------------------------------------------------------------------------
 
@@ -73,10 +83,13 @@ class Entering:
         if not planned:
             return
         first = self._transact(lambda desk: _reserve(desk, len(planned)))
-        for batch in _batches(planned):
+
+        def commit(batch: Sequence[tuple[int, Job]]) -> None:
             numbered: list[Any] = [{**job, "number": first + at} for at, job in batch]
             self._transact(partial(_put, batch=numbered, leases=leases))
             self._progress(batch[-1][0] + 1, len(planned))
+
+        self._in_parts([*enumerate(planned)], commit)
 
     # -- jobs that are there -----------------------------------------------------------------------------------------
 
@@ -91,17 +104,15 @@ class Entering:
             Why some of them were not changed, by job: refused, or left alone (`LEFT`).
         """
         refused: dict[str, str] = {}
-        for batch in _batches([*edits]):
-            ids = [job_id for _, job_id in batch]
-            refused |= self._transact(partial(_amend_all, ids=ids, edits=edits, seen=seen))
+        self._in_parts(
+            [*edits], lambda ids: refused.update(self._transact(partial(_amend_all, ids=ids, edits=edits, seen=seen)))
+        )
         return refused
 
     def cancel(self, gone: Sequence[str], seen: Mapping[str, Task]) -> dict[str, str]:
         """Cancel jobs whose tasks were taken out of the file; `seen` and what is returned as in `amend`."""
         refused: dict[str, str] = {}
-        for batch in _batches(gone):
-            ids = [job_id for _, job_id in batch]
-            refused |= self._transact(partial(_cancel_all, ids=ids, seen=seen))
+        self._in_parts(gone, lambda ids: refused.update(self._transact(partial(_cancel_all, ids=ids, seen=seen))))
         return refused
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -120,12 +131,6 @@ class Entering:
                 desk.view.put(EXTRA, {**kept, "extra": extra})
 
         self._transact(put)
-
-
-def _batches(items: Sequence[Any]) -> Iterator[list[tuple[int, Any]]]:
-    numbered = [*enumerate(items)]
-    for start in range(0, len(numbered), BATCH_COUNT):
-        yield numbered[start : start + BATCH_COUNT]
 
 
 def _reserve(desk: Desk, count: int) -> int:
@@ -193,7 +198,7 @@ def _tell(desk: Desk, mine: Mapping[str, Job], job: Job) -> None:
 
 
 def _amend_all(
-    desk: Desk, *, ids: list[str], edits: Mapping[str, dict[str, Any]], seen: Mapping[str, Task]
+    desk: Desk, *, ids: Sequence[str], edits: Mapping[str, dict[str, Any]], seen: Mapping[str, Task]
 ) -> dict[str, str]:
     refused = {}
     for job_id in ids:
@@ -209,7 +214,7 @@ def _amend_all(
     return refused
 
 
-def _cancel_all(desk: Desk, *, ids: list[str], seen: Mapping[str, Task]) -> dict[str, str]:
+def _cancel_all(desk: Desk, *, ids: Sequence[str], seen: Mapping[str, Task]) -> dict[str, str]:
     refused = {}
     for job_id in ids:
         job = desk.job(job_id)

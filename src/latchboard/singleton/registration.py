@@ -55,7 +55,7 @@ class Registration:
         return self._held.seat.epoch if self._held else None
 
     def is_held(self) -> bool:
-        """Whether it still holds: not given back, and nobody was forced in beside it."""
+        """Whether it still holds: not given back, nobody was forced in beside it, this process was not cut off."""
         held = self._held
         return held is None or (not self._is_given_back and self._service.is_held(held))
 

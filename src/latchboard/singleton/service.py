@@ -1,4 +1,4 @@
-"""Singleton: at most one process per agent type, in one project, on one machine.
+"""Singleton: at most one process per agent type, in one project, on one machine; on all that its store spans.
 
     board = Latchboard(".")
     with board.singletons.enforce("code_developer"):
@@ -13,7 +13,8 @@ Protocol: protocol/singleton.md.
 
 from __future__ import annotations
 
-from latchboard.errors import CoordinationError
+from latchboard.clock import iso
+from latchboard.errors import AlreadyRunning, CoordinationError
 from latchboard.rules import singleton as rules
 from latchboard.singleton import entry, telling
 from latchboard.singleton.registration import Held, Registration
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from latchboard.host.desk import Desk, Ending, Registry, Seat
     from latchboard.host.port import Host, Identity
     from latchboard.settings import Settings
+    from latchboard.singleton.everywhere import Everywhere, Records, Taken
     from latchboard.store.port import Store
+
+_TRACE_S_MAX = 1.0
+"""How long a daemon that ends waits for a store on other machines to take its last trace."""
 
 
 class Singletons:
     """Registers, refuses, tells and releases. Threads may share one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made once, by compose
         self,
         registry: Registry,
         store: Store,
@@ -44,6 +49,7 @@ class Singletons:
         *,
         ending: Ending,
         started_s: Callable[[Identity], float | None],
+        everywhere: Everywhere | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -55,6 +61,7 @@ class Singletons:
             settings: `singleton_types`.
             ending: Runs the clean-up when this process ends.
             started_s: When a process started, unix seconds; None where it cannot be told.
+            everywhere: The registrations of all machines; None: there is no other one.
         """
         self.registry = registry
         self.store = store
@@ -63,6 +70,7 @@ class Singletons:
         self.settings = settings
         self._ending = ending
         self._started_s = started_s
+        self._everywhere = everywhere
 
     # -- registering --------------------------------------------------------------------------------------------------
 
@@ -91,20 +99,48 @@ class Singletons:
         me = self.host.me()
         told: list[dict[str, Any]] = []
         held = None
+        taken = self._take_everywhere(agent_type, me, force)
+        if taken is not None and taken.over is not None:
+            known = taken.over
+            why = rules.why_over(known, known["host_name"])
+            told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
         try:
             try:
                 with self.registry.at_desk(make=True) as desk:
                     if desk is None:
                         raise AssertionError("a registry that is made is there")
                     held = self._register(desk, agent_type, me, force, told)
+                held.broke = held.broke or (None if taken is None else taken.broke)
             finally:
-                telling.tell(self.store, agent_type, me, told)
+                telling.tell(self.store, agent_type, me, told, wait_s_max=self._patience_s(agent_type, 0.0))
             return Registration(self, agent_type, held)
         except BaseException:  # an interrupt: nobody will give it back; the entry is left, and stale (failures 3.16)
             if held is not None:
                 held.tickets.pop()
                 if not held.tickets:
                     self._forget(held)
+            if taken is not None and taken.is_new and (among := self._among_all(agent_type)) is not None:
+                among.give_back(agent_type)
+            raise
+
+    def _among_all(self, agent_type: str) -> Everywhere | None:
+        """The registrations of all machines, if this type has any."""
+        return None if rules.is_of_machine(agent_type) else self._everywhere
+
+    def _take_everywhere(self, agent_type: str, me: Identity, force: bool) -> Taken | None:
+        """Before the lock of this machine; None: this type has no other one."""
+        among = self._among_all(agent_type)
+        if among is None:
+            return None
+        started_s = self._started_s(me)
+        try:
+            return among.take(agent_type, started_at=None if started_s is None else iso(started_s), force=force)
+        except AlreadyRunning as refusal:
+            told = [{"event": "blocked", "by_pid": refusal.pid}]
+            with self.registry.at_desk(make=True) as desk:
+                if desk is not None:
+                    telling.count(desk, agent_type, told)
+            telling.tell(self.store, agent_type, me, told)
             raise
 
     def _register(self, desk: Desk, agent_type: str, me: Identity, force: bool, told: list[dict[str, Any]]) -> Held:
@@ -113,6 +149,8 @@ class Singletons:
         ours = own.get(key)
         if ours is not None and ours.seat.is_held and ours.seat.epoch == epoch:
             ours.tickets.append(None)
+            if told:
+                telling.count(desk, agent_type, told)
             return ours
         lock_name = rules.lock_name(agent_type, epoch)
         seat = desk.sit(lock_name, epoch)
@@ -141,7 +179,7 @@ class Singletons:
         if decision == "clean-and-enter":
             why = rules.why_stale(known["pid"], None if value is None else self.host.verdict(value["process"]))
             entry.remove(desk, agent_type)
-            told.append({"event": "stale_cleaned", "stale_pid": known["pid"], "why": why})
+            told[:] = [{"event": "stale_cleaned", "stale_pid": known["pid"], "why": why}]  # once, in whichever place
         if is_free:
             return None
         runs = entry.running(self.registry, self.host, known, lock_name)
@@ -184,9 +222,17 @@ class Singletons:
             False: this process does not hold it, as after a fork, or when the folder was wiped.
         """
         outcome = self._leave(held)
+        among = self._among_all(held.agent_type)
+        if outcome in ("left", "removed") and among is not None:
+            among.give_back(held.agent_type)
         if outcome == "removed":
-            telling.tell(self.store, held.agent_type, held.process, [{"event": "cleaned"}])
+            patience_s = self._patience_s(held.agent_type, _TRACE_S_MAX)
+            telling.tell(self.store, held.agent_type, held.process, [{"event": "cleaned"}], wait_s_max=patience_s)
         return outcome != "gone"
+
+    def _patience_s(self, agent_type: str, limit_s: float) -> float | None:
+        """How long the store is waited for with a trace, by who needs none of it to begin or end; None: as it takes."""
+        return limit_s if rules.is_of_machine(agent_type) and self.store.properties.spans_hosts else None
 
     def _leave(self, held: Held) -> Literal["gone", "kept", "left", "removed"]:
         """Give back one registration; "left": it was the last one, and the entry is somebody else's by now."""
@@ -223,8 +269,12 @@ class Singletons:
         """When this process ends, by a signal perhaps: only the registry, which nothing can be in the middle of."""
         del held.tickets[1:]
         try:
-            if held.process == self.host.me() and self._leave(held) == "removed":
+            if held.process != self.host.me():
+                return
+            if self._leave(held) == "removed":
                 telling.log_event(held.agent_type, held.process, {"event": "cleaned"})
+            if (among := self._among_all(held.agent_type)) is not None:
+                among.leave()
         except CoordinationError as exc:
             telling.log.warning("the entry of %s stays, which is harmless: %s", held.agent_type, exc.message)
 
@@ -233,7 +283,10 @@ class Singletons:
         if not held.seat.is_held:
             return False
         with self.registry.at_desk(make=False) as desk:
-            return desk is not None and rules.newest_epoch(held.agent_type, desk.names()) == held.seat.epoch
+            if desk is None or rules.newest_epoch(held.agent_type, desk.names()) != held.seat.epoch:
+                return False
+        among = self._among_all(held.agent_type)
+        return among is None or among.is_own(held.agent_type)
 
     # -- an operator --------------------------------------------------------------------------------------------------
 
@@ -250,8 +303,15 @@ class Singletons:
         """
         rules.check_type(agent_type)
         me = self.host.me()
-        with self.registry.at_desk(make=False) as desk:
-            before = self._status(desk, agent_type)
+        among = self._among_all(agent_type)
+        seen = None if among is None else among.look()
+        if among is not None and seen is not None:
+            if force:
+                among.end_by_force(agent_type)
+            elif (runs := among.running(agent_type, seen)) is not None:
+                raise rules.already_running(runs)
+        with self.registry.at_desk(make=force and among is not None) as desk:
+            before = self._status(desk, agent_type, seen)
             before["released"] = desk is not None and before["state"] != "free"
             if desk is None or not before["released"]:
                 return before
@@ -276,12 +336,14 @@ class Singletons:
                 `started_at`, `registered_at`, `version`, `process`, `epoch`, `why` (it is stale). Changes nothing.
         """
         wanted = [rules.check_type(one) for one in types]
+        among = self._everywhere
+        seen = None if among is None or all(map(rules.is_of_machine, wanted or [""])) else among.look()
         with self.registry.at_desk(make=False) as desk:
             if not wanted:
                 there = rules.types_of(desk.names()) if desk is not None else set()
                 more = sorted(there - set(self.settings.singleton_types))
                 wanted = [*self.settings.singleton_types, *more]
-            return [self._status(desk, one) for one in wanted]
+            return [self._status(desk, one, seen) for one in wanted]
 
     def counts(self) -> rules.Counts:
         """How often each event happened, by type: since the registry was made, over all own."""
@@ -289,6 +351,12 @@ class Singletons:
             found = {} if desk is None else telling.counts_at(desk)
         return {one: found.get(one, dict.fromkeys(rules.EVENTS, 0)) for one in (*self.settings.singleton_types, *found)}
 
-    def _status(self, desk: Desk | None, agent_type: str) -> dict[str, Any]:
+    def _status(self, desk: Desk | None, agent_type: str, seen: Records | None) -> dict[str, Any]:
+        """How a type stands here, and where nobody runs as it here, on the other machines as they were `seen`."""
         is_restricted = rules.is_restricted(agent_type, self.settings.singleton_types)
-        return {**entry.standing(self.registry, self.host, desk, agent_type), "is_restricted": is_restricted}
+        found = {**entry.standing(self.registry, self.host, desk, agent_type), "is_restricted": is_restricted}
+        among = self._among_all(agent_type)
+        if not is_restricted or among is None or seen is None or found["state"] == "running":
+            return found
+        runs = among.running(agent_type, seen)
+        return found if runs is None else {**found, **runs, "state": "running", "verdict": "live", "why": None}

@@ -36,14 +36,37 @@ def count(desk: Desk, agent_type: str, told: list[dict[str, Any]]) -> None:
         log.warning("events of %s are not counted: %s", agent_type, exc.message)
 
 
-def tell(store: Store, agent_type: str, process: Identity, told: list[dict[str, Any]]) -> None:
-    """Log events, and leave a trace of them in the store; where that fails, it is only logged."""
+def tell(
+    store: Store, agent_type: str, process: Identity, told: list[dict[str, Any]], *, wait_s_max: float | None = None
+) -> None:
+    """Log events, and leave a trace of them in the store; where that fails, it is only logged.
+
+    Args:
+        store: Takes the trace.
+        agent_type: Whose events.
+        process: Likewise.
+        told: The events.
+        wait_s_max: How long the store is waited for, seconds; behind that the trace is left when, and if, it answers.
+            None: until it has answered.
+    """
     for event in told:
         log_event(agent_type, process, event)
     if not told:
         return
     trace = {"agent_type": agent_type, "process": dict(process), "events": told}
+    if wait_s_max is None:
+        _leave_trace(store, agent_type, trace)
+        return
+    from threading import Thread
 
+    leaving = Thread(
+        target=_leave_trace, args=(store, agent_type, trace), name="latchboard leaves a trace", daemon=True
+    )
+    leaving.start()
+    leaving.join(wait_s_max)
+
+
+def _leave_trace(store: Store, agent_type: str, trace: dict[str, Any]) -> None:
     def put(view: View) -> None:
         view.put(TRACE, trace)
 

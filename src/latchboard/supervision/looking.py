@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from latchboard.errors import CoordinationError
 from latchboard.host.daemon_entry import DaemonEntry
 from latchboard.host.registry import FOLDER
 from latchboard.rules import singleton, worker
@@ -34,14 +35,16 @@ class Report:
         roles: Per role: `role`, `is_configured`, `wanted`, `registered`.
         workers: One for each slot, and each that is registered: `role`, `number`, `name`, `state`, `is_supervised`,
             `pid`, `job`, `since`, `deaths`, `last`, `again_at`, `why`.
+        trouble: Why nobody knows their jobs; "": they are known.
     """
 
-    __slots__ = ("roles", "supervisor", "workers")
+    __slots__ = ("roles", "supervisor", "trouble", "workers")
 
     def __init__(self, supervisor: int | None) -> None:
         self.supervisor = supervisor
         self.roles: list[dict[str, Any]] = []
         self.workers: list[dict[str, Any]] = []
+        self.trouble = ""
 
     @property
     def is_as_wanted(self) -> bool:
@@ -56,7 +59,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` has it."""
-        return {name: getattr(self, name) for name in ("supervisor", "roles", "workers")}
+        return {name: getattr(self, name) for name in ("supervisor", "roles", "workers", "trouble")}
 
 
 class Looking:
@@ -68,7 +71,7 @@ class Looking:
         supervisors: Judge the supervisor.
         wanted_file: What should run.
         observed_file: What runs.
-        jobs: The job that each owner has a claim on.
+        jobs: The job that each owner has a claim on; asked where one is registered. Its trouble is told.
     """
 
     def __init__(
@@ -96,8 +99,13 @@ class Looking:
         is_running = recorded.state == "running"
         report = Report(recorded.pid if is_running else None)
         wanted, observed = self._wanted_file.read() or rules.Wanted(), self._observed_file.read()
-        there, jobs = self._registered(), self._jobs()
+        there, jobs = self._registered(), dict[str, str]()
+        try:
+            jobs.update(self._jobs() if there else {})
+        except CoordinationError as exc:  # how workers stand is told all the same
+            report.trouble = exc.message
         slots = {(one["role"], one["number"]): one for one in observed.workers} if observed else {}
+        _put_by_slots(there, slots)
         names = list(dict.fromkeys([*rules.ROLES, *tables, *wanted.roles, *(role for role, _ in {**slots, **there})]))
         for role in [one for one in names if not roles or one in roles] + [one for one in roles if one not in names]:
             numbers = sorted({number for named, number in {**slots, **there} if named == role})
@@ -129,8 +137,7 @@ class Looking:
 
     def _is_slot_settled(self, slot: dict[str, Any], want: rules.Want) -> bool:
         if slot["state"] == "running" and slot["round"] == want.round:
-            entry = DaemonEntry(self._root, worker.name(slot["role"], slot["number"])).read().facts()
-            return entry is not None and entry.get("process") == slot["process"]
+            return any(entry["process"] == slot["process"] for entry in self._registered().values())
         return slot["state"] == "refused" or (slot["state"] == "waiting" and slot["again_at"] is not None)
 
     def _registered(self) -> dict[tuple[str, int], dict[str, Any]]:
@@ -144,11 +151,22 @@ class Looking:
             named = worker.parse_name(name)
             facts = DaemonEntry(self._root, name).read().facts() if named is not None else None
             if named is not None and facts is not None and self._is_live(facts.get("process")):
-                found[named] = facts
+                found[named] = {**facts, "name": name}
         return found
 
     def _is_live(self, process: Any) -> bool:
         return self._machine.verdict(process) == "live"
+
+
+def _put_by_slots(there: dict[tuple[str, int], dict[str, Any]], slots: Mapping[tuple[str, int], Any]) -> None:
+    """Put each entry where the slot is whose worker it is of, under whatever number that runs."""
+    for key, slot in slots.items():
+        named = next((one for one, entry in there.items() if entry["process"] == slot["process"]), key)
+        if named != key:
+            before = there.pop(key, None)
+            there[key] = there.pop(named)
+            if before is not None:
+                there[named] = before
 
 
 def _row(
@@ -161,7 +179,6 @@ def _row(
     is_live: Callable[[Any], bool],
 ) -> dict[str, Any]:
     """One worker, or the slot that waits for one."""
-    name = worker.name(role, number)
     process = slot["process"] if slot else None
     if process is not None and not is_live(process):
         process = None
@@ -169,6 +186,7 @@ def _row(
     is_registered = entry is not None and (process is None or entry["process"] == process)
     if entry is not None and process is None:
         process = entry["process"]
+    name = entry["name"] if entry is not None and is_registered else worker.name(role, number)
     job = jobs.get(name) if is_registered else None
     state = "stopped"
     if slot is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 
 from latchboard.clock import iso
-from latchboard.errors import StaleToken, UsageError
+from latchboard.errors import CommitTooLarge, StaleToken, UsageError
 from latchboard.rules import workqueue as rules
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_lease as leases
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ACTIVE = "queue/active"
 LIMITS = "queue/limits"
 NUMBERS = "queue/numbers"
+_BESIDES_COUNT = 24
+"""Keys that the end of a job may need beside its files and those that wait for it: its own, its claim, lines."""
 
 
 class Desk:
@@ -48,6 +50,11 @@ class Desk:
         self._files: Files | None = None
         self._active: dict[str, Lease] | None = None
         self._active_bytes: int | None = None
+
+    def go_on(self, who: str) -> None:
+        """Behind the commit: grant locks for which it had no room."""
+        if self._files is not None:
+            self._files.go_on(who)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -173,8 +180,13 @@ class Desk:
         self.put(before, after)
 
     def check_own(self, job: Job) -> None:
-        """Refuse a job that would leave no room for its attempts. Raises UsageError."""
+        """Refuse a job that would leave no room for its attempts, or whose end no commit would take.
+
+        Raises:
+            UsageError: It would; nothing is to be committed.
+        """
         sizes.check_own(job, self._locks.settings.value_bytes_max)
+        _refuse_crowd(job, self._locks.store.properties.transaction_keys_max)
 
     def put_claim(self, lease: Lease) -> None:
         """Write a claim, new or renewed."""
@@ -197,3 +209,18 @@ class Desk:
             other = self.find(waiting)
             if other is not None and job["id"] in other["waits_for"]:
                 self.put(other, {**jobs.without(other, job["id"]), "changed_at": self.at})
+
+
+def _refuse_crowd(job: Job, keys_max: int) -> None:
+    """Refuse a job that could not be completed: who waits for it is told in the same commit, which takes so many keys.
+
+    Raises:
+        CommitTooLarge: Too many wait for it, or it names too many files. Nothing is to be committed.
+    """
+    if len(job["dependents"]) + len(job["files"]) > keys_max - _BESIDES_COUNT:
+        raise CommitTooLarge(
+            f"{len(job['dependents'])} jobs would wait for {job['id']}, which names {len(job['files'])} files; "
+            f"together this store takes {keys_max - _BESIDES_COUNT}",
+            hint="let them wait for a job in between; name a folder instead of its files",
+            keys_max=keys_max,
+        )

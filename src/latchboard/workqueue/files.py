@@ -130,6 +130,10 @@ class Files:
         }
         table.enqueue(own, waiter)
 
+    def go_on(self, who: str) -> None:
+        """Behind the commit: grant what it had no room for."""
+        self._locks.go_on(who, self._table)
+
     def place(self, job: Job) -> Waiter | None:
         """A job's place in the line of its first file; None: it has none that can be read.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from latchboard.clock import iso
 from latchboard.rules import workqueue_job as jobs
 from latchboard.rules import workqueue_repair as rules
+from latchboard.store.parts import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def repair(store: Store, *, by: str) -> Plan:
 
 def _commit(store: Store, by: str, done: Plan) -> bool:
     """One commit of it; whether there is more."""
+    most = count_of(store, RECORDS_COUNT_MAX, keys_each=1)
 
     def decide(view: View) -> tuple[Plan, int]:
         made = _plan(view, iso(view.now.wall_s))
         changes: list[tuple[str, Any]] = [(f"jobs/{key}", job) for key, job in made.jobs.items()]
         changes += made.records.items()
-        for key, value in changes[:RECORDS_COUNT_MAX]:
+        for key, value in changes[:most]:
             if value is None:
                 view.delete(key)
             else:
@@ -57,7 +59,7 @@ def _commit(store: Store, by: str, done: Plan) -> bool:
     done.faults = {**made.faults, **done.faults}
     done.jobs |= made.jobs
     done.records |= made.records
-    return count > RECORDS_COUNT_MAX
+    return count > most
 
 
 def _plan(seen: View | Snapshot, at: str) -> Plan:

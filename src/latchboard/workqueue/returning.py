@@ -23,6 +23,8 @@ _DUE_COUNT_MAX = 64
 """So many jobs of a line come back in one claim; the rest with the next one."""
 _SKEW_S = 60.0
 """So far apart the clocks of two hosts may be."""
+_ROOM_COUNT = 40
+"""Keys that the return of a job may need: itself, its lines, grants of its locks."""
 
 
 class Returning:
@@ -35,14 +37,21 @@ class Returning:
         self._settings = settings
         self._jitter = jitter
 
-    def reclaim(self, job_id: str | None = None) -> None:
+    def reclaim(self, job_id: str | None = None) -> bool:
         """Bring back what expired, and what has waited for its time; the job that is named, however many are before it.
 
         No pause ends later than the longest there is from now: one that does was written by a clock that was wrong.
+
+        Returns:
+            Whether that is all, and half of the commit's room is left for what it is done for. Otherwise it is to be
+            committed by itself, and then done once more.
         """
         desk = self._desk
+        room = desk.view.room
         for lease in [*desk.active.values()]:
             if leases.remaining_s(lease, desk.now) <= 0:
+                if desk.view.room < min(room, _ROOM_COUNT + len(lease.get("locks", ()))):
+                    return False
                 error = f"the lease of {lease['owner']} ran out: no heartbeat since {lease['heartbeat_at']}"
                 self.end(desk.at_work(lease), lease, "expire", error=error)
         last_at = iso(desk.now.wall_s + self._settings.queue_backoff_s_max + _SKEW_S)
@@ -52,8 +61,11 @@ class Returning:
             places.append(named)
         due = {place[2]: (line, place) for line, place in places if self._is_due(line, place, last_at)}
         for line, place in due.values():
+            if desk.view.room < min(room, _ROOM_COUNT):
+                return False
             job = desk.standing(place[2], line)
             desk.put(job, {**jobs.rested(job), "changed_at": desk.at})
+        return desk.view.room * 2 >= room
 
     def _is_due(self, line: str, place: list[Any], last_at: str) -> bool:
         is_over = line in rules.WAITING_LINES and place[0] <= self._desk.at

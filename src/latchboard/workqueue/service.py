@@ -112,12 +112,14 @@ class WorkQueue:
 
         request = f"{holder_tag('', 'process', self.locks.host.me())}.{next(_serials)}"
 
-        def decide(desk: Desk) -> Claimed | CoordinationError:
-            self._returning(desk).reclaim(job)
+        def decide(desk: Desk) -> Claimed | CoordinationError | None:
+            if not self._returning(desk).reclaim(job):
+                return None
             return claim(desk, role, owner, ttl_s=lease_s, request=request, job_id=job)
 
         try:
-            answer = self._transact(owner, decide, durable=durable)
+            while (answer := self._transact(owner, decide, durable=durable)) is None:
+                pass  # what has come back is a commit of its own
         except StoreError:
             found = self._claimed_by(request)
             if found is None:
@@ -366,10 +368,16 @@ class WorkQueue:
         return lease["owner"] if lease is not None else "unknown_agent"
 
     def _transact(self, who: str, decide: Callable[[Desk], T], *, durable: bool) -> T:
-        def run(view: View) -> T:
-            return decide(Desk(view, self.locks))
+        desk: Any = None
 
-        return self.store.transact(run, who=who, durable=durable).value
+        def run(view: View) -> T:
+            nonlocal desk
+            desk = Desk(view, self.locks)
+            return decide(desk)
+
+        value = self.store.transact(run, who=who, durable=durable).value
+        desk.go_on(who)
+        return value
 
 
 class _Seen:

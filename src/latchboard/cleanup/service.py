@@ -13,7 +13,7 @@ Protocol: protocol/lock.md, "Cleanup".
 
 from __future__ import annotations
 
-from latchboard.codec import decode, encode
+from latchboard.cleanup.draft import COLLECTIONS, Draft, Records
 from latchboard.errors import MalformedRecord
 from latchboard.locks import notices
 from latchboard.locks.leased import Leased
@@ -21,16 +21,17 @@ from latchboard.locks.table import Table
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
 from latchboard.rules.known import check_status_entry
+from latchboard.store.parts import count_of, in_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Protocol
 
-    from latchboard.clock import Clock, Now
+    from latchboard.clock import Clock
     from latchboard.host.port import Host
     from latchboard.settings import Settings
-    from latchboard.store.port import Entries, Snapshot, Store, View
+    from latchboard.store.port import Entries, Store, View
 
     class Mail(Protocol):
         """What cleanup needs of a mailbox, and of editing."""
@@ -51,10 +52,11 @@ if TYPE_CHECKING:
 
 WHO = "cleanup"
 BATCH_COUNT = 200
-"""Locks, waiters, leases or agents per transaction: with what a grant writes, below 500 records."""
+"""Most locks, waiters, leases or agents per transaction: with what a grant writes, below 500 records."""
+_KEYS_EACH = 2
+"""Keys of each: what goes, and who is told of it. Who is granted it has what room is left, and commits behind it."""
 
 _NAMED_COUNT_MAX = 20
-_COLLECTIONS = ("agents/", "leases/", "locks/", "waiters/")
 
 
 class Report:
@@ -149,10 +151,10 @@ class Cleanup:
         Protocol: protocol/lock.md, "Cleanup".
         """
         report = Report(dry_run=dry_run)
-        records, now = _Records(self._store.read(*_COLLECTIONS, "wide")), self._clock.now()
-        work = _Work(self._store, self._clock, self._host, report, _Draft(records, now) if dry_run else None)
-        found = {collection: work.sound(records, collection) for collection in _COLLECTIONS}
-        table = work.table(_Draft(records, now))
+        records, now = Records(self._store), self._clock.now()
+        work = _Work(self._store, self._clock, self._host, report, Draft(records, now) if dry_run else None)
+        found = {collection: work.sound(records, collection) for collection in COLLECTIONS}
+        table = work.table(Draft(records, now))
         busy = {held["agent"] for _, lock in found["locks/"] for held in lock["holders"]}
         busy |= {waiter["agent"] for _, waiter in found["waiters/"]}
 
@@ -177,7 +179,7 @@ class Cleanup:
 class _Work:
     """Batches of work, each one transaction; in a dry run, all of them on a draft."""
 
-    def __init__(self, store: Store, clock: Clock, host: Host, report: Report, draft: _Draft | None) -> None:
+    def __init__(self, store: Store, clock: Clock, host: Host, report: Report, draft: Draft | None) -> None:
         self._store = store
         self._clock = clock
         self._host = host
@@ -188,7 +190,7 @@ class _Work:
     def table(self, view: Any) -> Table:
         return Table(view, view.now, self._host.verdict, self._host.me())
 
-    def sound(self, records: _Records, collection: str) -> Entries:
+    def sound(self, records: Records, collection: str) -> Entries:
         """The records that are what they should be; the others are reported."""
         damaged: list[MalformedRecord] = []
         sound = []
@@ -204,10 +206,10 @@ class _Work:
 
     def each(self, names: list[str], act: Act, removed: list[dict[str, Any]]) -> None:
         """Act on all of `names`, in batches."""
-        for start in range(0, len(names), BATCH_COUNT):
-            self._batch(names[start : start + BATCH_COUNT], act, removed)
+        count = count_of(self._store, BATCH_COUNT, keys_each=_KEYS_EACH)
+        in_parts(names, count, lambda part: self._batch(part, act, removed))
 
-    def _batch(self, names: list[str], act: Act, removed: list[dict[str, Any]]) -> None:
+    def _batch(self, names: Sequence[str], act: Act, removed: list[dict[str, Any]]) -> None:
         """One transaction; where one of the names meets damage, each has its own, and that one is left as it is."""
         self._batch_number += 1
         try:
@@ -222,20 +224,37 @@ class _Work:
         removed += ended
         self._report.granted += granted
 
-    def _transact(self, names: list[str], act: Act) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _transact(self, names: Sequence[str], act: Act) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        table: Any = None
+
         def run(view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+            nonlocal table
             table = self.table(view)
             ended = [one for name in names for one in act(table, name)]
             table.advance(dict.fromkeys(name for one in ended for name in one.get("names", [one.get("name")]) if name))
             _record(table, ended, self._batch_number)
-            return ended, [{"agent": w["agent"], "names": [x["name"] for x in w["wants"]]} for w in table.granted]
+            return ended, _granted(table)
 
         if self._draft is None:
-            return self._store.transact(run, who=WHO).value
-        attempt = _Draft(self._draft, self._clock.now())
+            outcome = self._store.transact(run, who=WHO).value
+            self._go_on(table, outcome[1])
+            return outcome
+        attempt = Draft(self._draft, self._clock.now())
         outcome = run(attempt)
         self._draft.changes.update(attempt.changes)
         return outcome
+
+    def _go_on(self, table: Table, granted: list[dict[str, Any]]) -> None:
+        """Grant what that commit had no room for."""
+        while rest := table.postponed:
+
+            def run(view: View, rest: dict[str, None] = rest) -> Table:
+                again = self.table(view)
+                again.advance(rest, is_alone=True)
+                return again
+
+            table = self._store.transact(run, who=WHO).value
+            granted += _granted(table)
 
     def _damaged(self, exc: MalformedRecord) -> None:
         one = {"key": str(exc.fields.get("key")), "reason": str(exc.fields.get("reason"))}
@@ -243,55 +262,8 @@ class _Work:
             self._report.damaged.append(one)
 
 
-class _Records:
-    """A snapshot whose records may be changed by whoever gets them: each gets one of its own."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._damaged: dict[str, list[MalformedRecord]] = {collection: [] for collection in _COLLECTIONS}
-        self._found = {name: dict(snapshot.scan(name, damaged=self._damaged[name])) for name in _COLLECTIONS}
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        collection = key[: key.find("/") + 1]
-        if collection not in self._found or self._damaged[collection]:
-            return self._snapshot.get(key)
-        value = self._found[collection].get(key)
-        return None if value is None else decode(encode(value))
-
-    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-        found = self._damaged[prefix]
-        if found and damaged is None:
-            raise found[0]
-        if damaged is not None:
-            damaged += found
-        return [(key, decode(encode(value))) for key, value in self._found[prefix].items()]
-
-
-class _Draft:
-    """A view on records, or on another draft, that is never committed."""
-
-    def __init__(self, below: Any, now: Now) -> None:
-        self._below = below
-        self.now = now
-        self.revision = 0
-        self.changes: dict[str, dict[str, Any] | None] = {}
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        if key in self.changes:
-            return self.changes[key]
-        value: dict[str, Any] | None = self._below.get(key)
-        return value
-
-    def scan(self, prefix: str, *, damaged: list[MalformedRecord] | None = None) -> Entries:
-        found: dict[str, Any] = dict(self._below.scan(prefix, damaged=damaged))
-        found.update({key: value for key, value in self.changes.items() if key.startswith(prefix)})
-        return [(key, value) for key, value in sorted(found.items()) if value is not None]
-
-    def put(self, key: str, value: dict[str, Any]) -> None:
-        self.changes[key] = value
-
-    def delete(self, key: str) -> None:
-        self.changes[key] = None
+def _granted(table: Table) -> list[dict[str, Any]]:
+    return [{"agent": w["agent"], "names": [x["name"] for x in w["wants"]]} for w in table.granted]
 
 
 # -- what is over -----------------------------------------------------------------------------------------------------
@@ -359,7 +331,7 @@ def _forget(table: Table, agent: str, forget_s: float) -> list[dict[str, Any]]:
 
 
 def _record(table: Table, ended: list[dict[str, Any]], batch_number: int) -> None:
-    """Leave a trace of the holds that went, and tell the agents whose lease ran out."""
+    """Leave a trace of the holds that went, and tell the agents that may not know of it."""
     holds = [one for one in ended if "token" in one]
     holds += [
         {"name": name, "agent": held["agent"], "token": held["token"], "why": why}
@@ -369,14 +341,15 @@ def _record(table: Table, ended: list[dict[str, Any]], batch_number: int) -> Non
         return
     told = [{"name": h["name"], "from": h["agent"], "token": h["token"], "why": h["why"]} for h in holds]
     table.view.put("log/cleanup", {"by": WHO, "ended": told, "at": leases.moment(table.now)["at"]})
-    lost: dict[str, list[dict[str, Any]]] = {}
+    lost: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for hold in holds:
-        if hold["why"] == "expired":
-            lost.setdefault(hold["agent"], []).append(hold)
-    for agent, theirs in lost.items():
+        if hold["why"] in notices.LOST:
+            lost.setdefault((hold["agent"], hold["why"]), []).append(hold)
+    for (agent, why), theirs in lost.items():
         names = ", ".join(hold["name"] for hold in theirs[:_NAMED_COUNT_MAX])
         more = f" and {len(theirs) - _NAMED_COUNT_MAX} more" if len(theirs) > _NAMED_COUNT_MAX else ""
-        body = f"Your lease on {names}{more} ran out, and the lock was cleaned up. Acquire it anew before you go on."
+        what = notices.LOST[why].format(f"{names}{more}")
+        body = f"{what}, and the lock was cleaned up. Acquire it anew before you go on."
         message_id = f"cleanup-{theirs[0]['token']}-{batch_number}"
         notices.tell(table, message_id, sender=notices.SENDER, to=agent, body=body, urgency="high")
 
