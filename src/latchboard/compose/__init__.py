@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from latchboard.agent import Agent
     from latchboard.board import Board, Publisher, Replay
+    from latchboard.board.mirror import Mirror
     from latchboard.cleanup import Cleanup
     from latchboard.clock import Clock
     from latchboard.credential.handle import Credential
@@ -79,7 +80,7 @@ class Latchboard:
             host: For tests; this machine otherwise.
             store: For tests and other engines; the file store in `<root>/data/.agent_locks` otherwise.
             publishes: Keep status_board.json fresh in the background, after commits of this process. A process that
-                ends soon says False and calls `board.publish()` once.
+                ends soon says False and calls `board.publish()` once; a store in etcd it asks through a daemon, if any.
 
         Raises:
             UsageError: `root` is no folder, or the settings cannot be right.
@@ -87,7 +88,6 @@ class Latchboard:
         from latchboard.host.configuration import read_settings
         from latchboard.host.system import SystemHost
         from latchboard.host.tree import WorkTree
-        from latchboard.store.files.store import FileStore
 
         try:
             self.root = os.path.realpath(root)
@@ -96,12 +96,12 @@ class Latchboard:
         self.settings = settings or read_settings(self.root)
         self.clock: Clock = clock or SystemClock()
         self.host: Machine = host or SystemHost()
-        self.store: Store = store or FileStore(self.root, clock=self.clock, settings=self.settings)
+        self._files: FileStore | None = None
+        self.store: Store = self._make_store(is_brief=not publishes) if store is None else self._given(store)
         self.tree = WorkTree(self.root)
-        self._files = self.store if isinstance(self.store, FileStore) else None
         self._noting = self.store
         self._publisher: Publisher | None = None
-        if publishes and self._files is not None:
+        if publishes and self.files is not None:
             from latchboard.board import Publisher
             from latchboard.compose import ending
 
@@ -111,6 +111,23 @@ class Latchboard:
         self._queue_publisher = self._make_queue_publisher() if self._publisher is not None else None
         self._locks: Locks | None = None
         self._board: Board | None = None
+
+    def _make_store(self, *, is_brief: bool) -> Store:
+        """The engine that the settings name."""
+        if self.settings.store != "files":
+            from latchboard.compose import engines
+
+            return engines.build(self.settings, self.clock, through=self.root if is_brief else "")
+        from latchboard.store.files.store import FileStore
+
+        self._files = FileStore(self.root, clock=self.clock, settings=self.settings)
+        return self._files
+
+    def _given(self, store: Store) -> Store:
+        from latchboard.store.files.store import FileStore
+
+        self._files = store if isinstance(store, FileStore) else None
+        return store
 
     @property
     def files(self) -> FileStore | None:
@@ -125,6 +142,7 @@ class Latchboard:
 
             self._locks = Locks(self._noting, self.clock, self.host, self.tree, self.settings)
             self._locks.keep = lambda data: self._kept().keep_small(data)
+            self._locks.present = getattr(self.store, "present", None)
         return self._locks
 
     @property
@@ -197,51 +215,31 @@ class Latchboard:
                 self._board = made
         return self._board
 
+    def mirror(self) -> Mirror | None:
+        """Shared state as files of this machine, for who serves the project; None: it is files already."""
+        from latchboard.compose import kinds
+
+        return kinds.mirror(self)
+
     def _make_board(self) -> Board:
-        from latchboard.board import Board
-        from latchboard.compose import ending
+        from latchboard.compose import ending, kinds
 
         ending.attend(self)
-        if self._files is None:
-            return Board(self._noting, self.clock, self.host, self.settings)
-        from latchboard.store.files import derived
-        from latchboard.store.files.follow import Tail
-
-        path, mode = self._files.path, 0o660 if self.settings.shared else 0o600
-        return Board(
-            self._noting,
-            self.clock,
-            self.host,
-            self.settings,
-            published=derived.DerivedFile(path, derived.STATUS_BOARD, mode=mode),
-            journal=Tail(path),
-        )
+        return kinds.board(self, self._noting)
 
     @property
     def replay(self) -> Replay:
         """The board as it was at an earlier revision."""
-        from latchboard.board import Replay
+        from latchboard.compose import kinds
 
-        if self._files is None:
-            return Replay(self.store, self.clock, self.settings)
-        from latchboard.store.files.history import History
-
-        return Replay(self.store, self.clock, self.settings, journal=History(self._files))
+        return kinds.replay(self)
 
     @property
     def cleanup(self) -> Cleanup:
         """Remove what is over: holds, leases, waiters, gone agents, old messages, what killed processes left behind."""
-        from latchboard.cleanup import Cleanup
-        from latchboard.editing.sweeping import Sweep
+        from latchboard.compose import kinds
 
-        editing = Sweep(self.locks, self.images)
-        if self._files is None:
-            return Cleanup(self._noting, self.clock, self.host, self.settings, self.mailbox, editing=editing)
-        from latchboard.store.files.sweep import Sweeper
-
-        sweeper = Sweeper(self._files)
-        services = (self._noting, self.clock, self.host, self.settings, self.mailbox)
-        return Cleanup(*services, leftovers=sweeper, editing=editing)
+        return kinds.cleanup(self, self._noting)
 
     @property
     def daemons(self) -> Daemons:
@@ -332,7 +330,13 @@ class Latchboard:
 
         registry = Registry(self.root, wait_s_max=self.settings.guard_wait_s_max, look_at_mount=warn_if_network)
         ports = (registry, self._noting, self.clock, self.host, self.settings)
-        return Singletons(*ports, ending=ending, started_s=started_s)
+        present = getattr(self.store, "present", None)
+        if present is None:
+            return Singletons(*ports, ending=ending, started_s=started_s)
+        from latchboard.compose import engines
+
+        everywhere = engines.everywhere(self, present)
+        return Singletons(*ports, ending=ending, started_s=started_s, everywhere=everywhere)
 
     @property
     def metrics(self) -> Metrics:

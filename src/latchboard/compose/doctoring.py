@@ -235,12 +235,16 @@ def checks(
         daemon.orphans(root, server),
     ]
     store = board.files
-    if store is None:  # another engine, which knows itself
-        return found
+    if store is None and settings.store == "files":
+        return found  # somebody's own, which nobody here knows
+    if store is None:
+        from latchboard.compose import doctoring_engine
+
+        return [*found, *doctoring_engine.checks(board)]
     shelf = _Shelf(board, store)
 
     def make() -> Any:
-        return Glance(store.path)
+        return Glance(store.path, settings)
 
     within = [
         storage.leftovers(root, shelf),
@@ -328,10 +332,12 @@ def mend(board: Latchboard, kind: str, *, threshold_s: float = rules.STUCK_S, dr
         known = kept(board.root)
         return mending.unstick(known, clock, _Place(), release, threshold_s=threshold_s, dry_run=dry_run)
     if board.files is None:
-        return []
+        from latchboard.compose.doctoring_engine import keeping
+
+        return mending.fix_queue(keeping(board), _Queue(board), f"{name}-queue", dry_run=dry_run)
     shop = _Shop(board, board.files)
     deeds = mending.fix(shop, name, dry_run=dry_run)
-    return [*deeds, *mending.fix_queue(shop, _Queue(board), f"{name}-queue", dry_run=dry_run)]
+    return [*deeds, *mending.fix_queue(shop.keep, _Queue(board), f"{name}-queue", dry_run=dry_run)]
 
 
 def _printed(name: object) -> str:

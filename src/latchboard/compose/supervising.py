@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from latchboard import __version__
+from latchboard.compose import engines
 from latchboard.daemon.readiness import Readiness
 from latchboard.daemon.spawning import command
 from latchboard.daemon_process import Daemons
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from latchboard.compose import Latchboard
     from latchboard.host.launching import Child
     from latchboard.singleton import Registration
+
+_JOBS_S_MAX = 4.0
+"""How long it may take to ask a store elsewhere what workers are at, which is the least of what is told of them."""
 
 
 def agents(board: Latchboard) -> Agents:
@@ -134,11 +138,15 @@ def judge(board: Latchboard, verb: str) -> Daemons:
 
 
 def _jobs(board: Latchboard) -> dict[str, str]:
-    """The job that each owner has a claim on."""
+    """The job that each owner has a claim on. Raises StoreError, ProtocolError: it cannot be told, or not soon."""
     if board.files is not None and not os.path.isdir(board.files.path):
         return {}  # a look makes no store
+    hurried = engines.hurried(board, _JOBS_S_MAX)
     try:
-        active = board.store.read("queue/active").get("queue/active")
+        active = (hurried or board.store).read("queue/active").get("queue/active")
         return {lease["owner"]: job for job, lease in active["claims"].items()} if active else {}
-    except (CoordinationError, KeyError, TypeError, AttributeError):  # how workers stand is told all the same
+    except (KeyError, TypeError, AttributeError):  # the doctor tells of it
         return {}
+    finally:
+        if hurried is not None:
+            hurried.close()

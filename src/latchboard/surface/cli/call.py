@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import CoordinationError, UsageError
+from latchboard.errors import CoordinationError, UnsupportedVersion, UsageError
 from latchboard.surface.cli import answer, wording
 from latchboard.surface.cli.kind import number
 
@@ -252,6 +252,8 @@ class Call:
         try:
             board = self._board.board
             board.publish() if now else board.publish_if_due()
+        except UnsupportedVersion:
+            return  # no store of ours, or none: nothing was done in it either, and whoever asked was told why
         except CoordinationError as exc:
             answer.warn(f"latchboard: status_board.json could not be written: {answer.printable(exc.message)}")
         if self.follows:

@@ -37,6 +37,9 @@ VERBS = {
     "service status": "service",
     "update": "update",
     "history": "history",
+    "store status": "store",
+    "store check": "store",
+    "store copy": "store",
     "watch": "watch",
     "send": "send",
     "inbox": "inbox",
@@ -91,6 +94,7 @@ GROUPS = {
     "handoff": "Ask a holder to hand its lock over, and answer such requests.",
     "queue": "Jobs: add, list, claim, complete them, look after those that failed; the queue as a board and as a file.",
     "service": "Units of the user's service manager: install, uninstall, look at them.",
+    "store": "The store itself: how it stands, whether it is sound, and a copy of it into etcd or back.",
     "singleton": "One process per agent type: run a command as it, see who runs, end a registration.",
 }
 

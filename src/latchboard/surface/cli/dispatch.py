@@ -110,15 +110,35 @@ def _read(words: list[str]) -> tuple[Verb, list[str], dict[str, Any]] | int:
 
 def _do(call: Call, values: dict[str, Any], compose: Compose | None) -> Answer:
     """Call the verb; one that waits is ended by signals in good order."""
+    is_attended = answer.is_watched() and not call.as_json and not call.verb.has_command
     if not call.verb.waits:
         call.compose = compose or _compose
+        if is_attended:
+            call.compose = _attended(call.compose, call.verb)
         return call.verb.run(call, **values)
     from latchboard.surface.cli.interruption import Interruption
 
     with Interruption() as interruption:
         call.compose = compose or (lambda root: _compose(root, interruption.clock))
+        if is_attended:
+            call.compose = _attended(call.compose, call.verb)
         call.check_signals = interruption.check
         return call.verb.run(call, **values)
+
+
+def _attended(compose: Compose, verb: Verb) -> Compose:
+    """As `compose`, with a line for the person who waits for a store that is elsewhere and does not answer."""
+
+    def made(root: str) -> Latchboard:
+        board = compose(root)
+        if board.files is None or verb.name.startswith("store "):
+            from latchboard.compose import engines
+            from latchboard.surface.cli.waiting import Waiting
+
+            engines.attend(Waiting())
+        return board
+
+    return made
 
 
 def _tell(exc: CoordinationError, calls: list[Call], as_json: bool) -> int:

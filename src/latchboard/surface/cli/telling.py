@@ -94,6 +94,10 @@ def _ended(event: Event) -> str:
     return f"the hold of {_name(event, 'agent')} on {_name(event, 'name')} ended ({printable(str(event.get('why')))})"
 
 
+def _lost(event: Event) -> str:
+    return f"{_name(event, 'agent')} lost {_name(event, 'name')}: the store heard nothing of its process any more"
+
+
 def _waiting(event: Event) -> str:
     behind = wording.listing(sorted({str(one.get("agent")) for one in event["blocked_by"]}))
     return f"{_name(event, 'agent')} waits for {_names(event)}, behind {behind}{_why(event.get('reason'))}"
@@ -170,6 +174,7 @@ _TOLD: dict[str, Callable[[Event], str]] = {
     "lock.taken_over": _taken_over,
     "lock.broken": _broken,
     "lock.ended": _ended,
+    "hold.lost": _lost,
     "lock.waiting": _waiting,
     "lock.wait_ended": _wait_ended,
     "lock.refused": _refused,

@@ -97,7 +97,7 @@ class Hook:
         except Exception as exc:  # noqa: BLE001 - what is done about it depends on what it is
             from latchboard.surface.hooks import failing
 
-            message = exc.message if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}"
+            message = _worded(exc) if isinstance(exc, CoordinationError) else f"{type(exc).__name__}: {exc}"
             outcome = None if self._has_spoken else failing.outcome(self._event, self._place, self._settings, exc)
             if outcome is None and not self._has_spoken and self._event.kind in failing.BEFORE:
                 # Not status 1: a client may have been told to block a call whose hook fails (`onFailure`).
@@ -201,6 +201,11 @@ def _write(fd: int, text: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
     while data:
         data = data[os.write(fd, data) :]
+
+
+def _worded(exc: CoordinationError) -> str:
+    """What went wrong, and what to do next."""
+    return f"{exc.message} ({exc.hint})" if exc.hint else exc.message
 
 
 def _complain(message: str) -> None:

@@ -244,7 +244,7 @@ class Board(App[int]):
     def on_board_arrived(self, message: Board.Arrived) -> None:
         """Show it."""
         had_jobs, self._news = bool(self._news.jobs), message.news
-        self._is_read = True
+        self._is_read = self._is_read or not self._news.trouble or bool(self._news.picture.at)
         if bool(self._news.jobs) != had_jobs:
             self._lay_out()  # there is a queue, or none any more
         self._draw()
@@ -271,6 +271,7 @@ class Board(App[int]):
         counted = str(count)
         if pane.display:
             items = list_()
+            pane.rows.is_read = self._is_read
             pane.rows.show(items)
             if self._filter and pane.title != "Files":
                 counted = f"{len(items)} of {count}"

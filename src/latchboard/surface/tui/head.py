@@ -32,10 +32,10 @@ HELP = (
 def line(news: News, root: str, columns: int, wall_s: float, *, is_read: bool) -> list[tuple[str, str]]:
     """The first line: pieces with their styles."""
     picture = news.picture
-    state = "reading ..." if not is_read else "OLD" if news.trouble else "live"
+    state = ("OLD" if is_read else "NOT READ") if news.trouble else "live" if is_read else "reading ..."
     right = f" {state}  last change {ages.since(picture.at, wall_s) or '-'} "
     counts = [plural(len(picture.agents), "agent"), plural(len(picture.locks), "lock")]
-    said = f"  {', '.join(counts)}, {len(picture.waiters)} waiting"
+    said = f"  {', '.join(counts)}, {len(picture.waiters)} waiting" if is_read else ""
     room = columns - width(right)
     left, root = " latchboard  ", shown(root)
     if room - len(left) - len(said) < 12:

@@ -215,7 +215,7 @@ def event(item: tuple[Entry, str], cells: int, _wall_s: float) -> list[Piece]:
     return [(f"{clock} ", "dim"), (filled(shown(said), cells - len(clock) - 1), style)]
 
 
-_ALARMING = ("file.conflict", "lock.broken", "lock.deadlock", "lock.taken_over", "message.dead")
+_ALARMING = ("file.conflict", "hold.lost", "lock.broken", "lock.deadlock", "lock.taken_over", "message.dead")
 _WAITING = ("handoff.asked", "handoff.declined", "lock.refused", "lock.wait_ended", "lock.waiting")
 
 

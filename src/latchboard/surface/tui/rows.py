@@ -34,6 +34,7 @@ class Rows(ScrollView, can_focus=True):
     Attributes:
         items: What is shown.
         cursor: Which of them the keys are about.
+        is_read: Whether it is known what there is.
     """
 
     DEFAULT_CSS = f"""
@@ -96,6 +97,7 @@ class Rows(ScrollView, can_focus=True):
         self._paint = paint
         self._key = key
         self.empty = empty
+        self.is_read = False
         self._now = now
         self.items: Sequence[Any] = ()
         self.cursor = 0
@@ -157,7 +159,8 @@ class Rows(ScrollView, can_focus=True):
         at: int = y + self.scroll_offset.y
         base = self._base
         if at >= len(self.items):
-            text = f" {self.empty}" if not self.items and y == 0 else ""
+            empty = self.empty if self.is_read else "not read yet"  # what nobody has read is not free
+            text = f" {empty}" if not self.items and y == 0 else ""
             return Strip([Segment(filled(text, cells), base + self._style("dim"))], cells)
         self.painted_count += 1
         over = self._style("cursor") if at == self.cursor else Style.null()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from latchboard import __version__
+from latchboard.compose import engines
 from latchboard.daemon import probe
 from latchboard.daemon.binding import bound
 from latchboard.daemon.readiness import Readiness
@@ -43,15 +44,20 @@ if TYPE_CHECKING:
 
     from latchboard.compose import Latchboard
     from latchboard.singleton import Registration
+    from latchboard.store.etcd.relaying import Relaying
 
 log = logging.getLogger("latchboard.daemon")
 
 _FILE_TICK_S = 1.0
 """How soon an edit of the queue file is seen; a look at its times costs some microseconds."""
+_MIRROR_TICK_S = 1.0
+"""How far the mirror of a store elsewhere is behind at most; a look without news is one request."""
 _FILE_SHARE_MAX = 0.1
 """Of a core, for syncing it: some milliseconds, of 10,000 tasks a second; the first one loads what it needs."""
 _CLEANUP_SHARE_MAX = 0.0025
 """Of a core. To look at 10,000 locks takes half a second, which each 30 s would be six times as much."""
+_GIVE_UP_S = 0.25
+"""How long a store elsewhere may take to answer what is under way when the daemon is to end; then again and again."""
 _FILES_COUNT = 65536
 
 
@@ -171,18 +177,33 @@ class _Daemon:
         if self._board.settings.queue_file:
             follow = partial(every, _FILE_TICK_S, wait=self._stop.wait, clock=self._board.clock)
             ticks.append(asyncio.create_task(follow("queue_file", self._follow_file, share_max=_FILE_SHARE_MAX)))
+        if (mirror := self._board.mirror()) is not None:
+            follow = partial(every, _MIRROR_TICK_S, wait=self._stop.wait, clock=self._board.clock)
+            ticks.append(asyncio.create_task(follow("mirror", mirror.look, share_max=_FILE_SHARE_MAX)))
+        relay = self._relay(retirement.touch)
         manager = ServiceManager(os.environ)
         if manager.watchdog_s is not None:
             ticks.append(asyncio.create_task(self._feed(manager, manager.watchdog_s)))
+        giving_up = asyncio.create_task(self._give_up())
         try:
             await server.serve(sockets=[listener])
         finally:
             self._stop.say("the server ended")
             self._readiness.tell_stopping()
+            if relay is not None:
+                relay.close()
             await asyncio.gather(*ticks)
+            giving_up.cancel()
             log.info("daemon.stopped root=%s port=%d why=%s", self._board.root, port, self._stop.why)
         if self._trouble is not None:
             raise self._trouble
+
+    async def _give_up(self) -> None:
+        """Behind the word: a store that does not answer keeps us no longer than one that does."""
+        await self._stop.wait()
+        while True:
+            await asyncio.sleep(_GIVE_UP_S)
+            engines.give_up(self._board)
 
     async def _feed(self, manager: ServiceManager, watchdog_s: float) -> None:
         """Tell a watchdog that the loop, which all answers come from, goes round."""
@@ -202,6 +223,16 @@ class _Daemon:
             daemons=board.daemons,
             idle_s_max=self._options.idle_s_max,
         )
+
+    def _relay(self, on_activity: Callable[[], None]) -> Relaying | None:
+        """What passes on to etcd what hooks and commands ask; without it they ask by themselves."""
+        relay = engines.relaying(self._board, on_activity)
+        try:
+            if relay is not None:
+                relay.start()
+        except CoordinationError as exc:
+            log.warning("daemon.relay_failed why=%s", exc.message)
+        return relay
 
     def _tell_ready(self, port: int) -> None:
         host, url = self._options.host, probe.url(self._options.host, port)

@@ -74,15 +74,17 @@ def _lines(call: Call, report: Report) -> list[str]:
         if not workers:
             state = "stopped" if one["is_configured"] else "not configured"
             rows.append((printable(one["role"]), "", state, "", "", "", "", ""))
-    return [f"supervisor: {who}", *table("Workers", _HEADINGS, rows, gives=("since",), cuts=("job",))]
+    trouble = [f"their jobs are not known: {printable(report.trouble)}"] if report.trouble else []
+    return [f"supervisor: {who}", *table("Workers", _HEADINGS, rows, gives=("since",), cuts=("job",)), *trouble]
 
 
 def _row(worker: dict[str, Any], call: Call) -> tuple[str, ...]:
     state = worker["state"] if worker["is_supervised"] else f"{worker['state']}, not supervised"
     since = worker["since"] if isinstance(worker["since"], str) else ""
+    number, named = str(worker["number"]), worker["name"].rpartition(".")[2]
     return (
         printable(worker["role"]),
-        str(worker["number"]),
+        number if named == number else f"{number}, as {named}",
         state,
         str(worker["pid"] or ""),
         printable(worker["job"] or ""),

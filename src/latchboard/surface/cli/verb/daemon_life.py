@@ -85,6 +85,8 @@ def stop(call: Call) -> Answer:
 
 def status(call: Call) -> Answer:
     """Tell how it stands."""
+    from latchboard.compose import engines
+
     standing = call.board.daemon.look()
     is_there = standing.condition == "running" or (standing.condition == "unrecorded" and standing.state is not None)
     facts = {
@@ -94,8 +96,14 @@ def status(call: Call) -> Answer:
         "drift": standing.drift,
         "daemon": _facts(standing.state) if standing.state is not None else None,
         "place": standing.place.to_json(),
+        "relays": engines.relays(call.board),
     }
-    return Answer(facts, _status_lines(call, standing), status=0 if is_there else FINDINGS)
+    lines = _status_lines(call, standing)
+    if is_there and facts["relays"] is False:
+        again = call.command("daemon restart", as_agent=False)
+        lines.append("  it does not pass on what hooks and commands ask etcd: each connects by itself")
+        lines.append(f"  where it was started with another address or user of etcd: {again}")
+    return Answer(facts, lines, status=0 if is_there else FINDINGS)
 
 
 def _status_lines(call: Call, standing: Standing) -> list[str]:

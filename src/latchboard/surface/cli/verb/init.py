@@ -56,6 +56,10 @@ def run(
     if not dry_run:
         # A commit that changes nothing makes the store, and refuses a folder where locks do not exclude.
         board.store.transact(lambda view: None, who="init")
+        if board.files is None:
+            from latchboard.compose.engines import mark
+
+            mark(board)
     installation = _installation(call, call.own_root)
     commands, found, chosen = installation.commands(), installation.find(), installation.chosen(choice)
     ignore = _ignore(call, dry_run=dry_run)
@@ -222,7 +226,8 @@ def _lines(call: Call, report: setting_up.Report, facts: dict[str, Any]) -> list
     if report.dry_run:
         return report.lines() or ["nothing to do"]
     made = "is ready" if facts["created"] else "is there already"
-    lines = [f"the board of {printable(facts['root'])} {made}: {FOLDER}/"]
+    place = f"{FOLDER}/" if call.board.files is not None else printable(call.board.settings.store)
+    lines = [f"the board of {printable(facts['root'])} {made}: {place}"]
     lines += [
         {
             "added": f"  added {setting_up.IGNORED} to .gitignore",

@@ -35,14 +35,14 @@ class _Hold:
         self._registration = registration
 
     def is_live(self) -> bool:
-        """Whether nobody was forced in beside it."""
+        """Whether nobody else can have it by now."""
         return self._registration.is_held()
 
     def renew(self) -> None:
         """There is no lease to renew; a lost registration is told.
 
         Raises:
-            HoldLost: An operator ended it, or another process was forced in.
+            HoldLost: An operator ended it, another process was forced in, or this one was cut off from the store.
         """
         if not self._registration.is_held():
             raise _lost(self._registration.agent_type)
@@ -50,7 +50,7 @@ class _Hold:
 
 def _lost(agent_type: str) -> HoldLost:
     return HoldLost(
-        f"another process may run as {agent_type}: this registration was ended by force",
+        f"another process may run as {agent_type}: this registration was ended by force, or by being cut off",
         hint=f"`latchboard singleton status {agent_type}` shows who runs",
         name=agent_type,
     )
@@ -68,9 +68,7 @@ def run(call: Call, *, type: str, force: bool, stop_when_lost: bool, command: tu
         if registration.broke is not None and not call.as_json:
             warn(f"latchboard: forced: {_beside(registration.broke)}")
         status, lost = _run(call, registration, command, stop_when_lost)
-        if lost is None and not registration.is_held():
-            lost = _lost(type)
-            _tell(call, lost)
+        lost = lost or _look(call, registration)
     finally:
         registration.release()
     command_status = 128 - status if status < 0 else status
@@ -95,6 +93,19 @@ def _run(
         _Hold(registration), _LOOK_S, call.board.clock, lambda exc: _tell(call, exc), stops_when_lost=stop_when_lost
     )
     return beside.run(command, {**os.environ, TYPE_VARIABLE: registration.agent_type}), beside.lost
+
+
+def _look(call: Call, registration: Registration) -> HoldLost | None:
+    """Whether it was lost by the end of the command; where that cannot be seen, its own status counts."""
+    try:
+        if registration.is_held():
+            return None
+    except CoordinationError as exc:
+        _tell(call, exc)
+        return None
+    lost = _lost(registration.agent_type)
+    _tell(call, lost)
+    return lost
 
 
 def _tell(call: Call, exc: CoordinationError) -> None:
@@ -127,6 +138,7 @@ def _lines(call: Call, one: dict[str, Any]) -> list[str]:
         clean = call.command("singleton release", one["agent_type"], as_agent=False)
         return [f"{name}: nobody runs; a stale entry: {one['why']}", f"  the next start removes it, or: {clean}"]
     pid = "a process that its entry does not name" if one["pid"] is None else f"process {one['pid']}"
+    pid += f" on {printable(one['host_name'])}" if one.get("host_name") else ""
     since = one["started_at"] or one["registered_at"]
     started = f", started {wording.ago(since, call.now)}" if since else ""
     version = f", latchboard {printable(one['version'])}" if one["version"] else ""
@@ -159,8 +171,8 @@ VERBS = (
         "another process runs as TYPE, nothing is started: exit status 10, with its process id and since when. Types "
         "that the setting singleton_types does not name are not restricted.\n\n"
         "The exit status is the command's own; 128 + N when it died of signal N; 126 or 127 when it could not be "
-        "started; 11 when somebody was forced in beside it. Standard output is the command's alone. COMMAND finds "
-        "LATCHBOARD_AGENT_TYPE in its environment.",
+        "started; 11 when somebody was forced in beside it, or may have come while it was cut off from the store. "
+        "Standard output is the command's alone. COMMAND finds LATCHBOARD_AGENT_TYPE in its environment.",
         parameters=(
             _TYPE,
             flag("--force", "Start also while another process runs; that one goes on, and is named."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from latchboard.errors import Compacted, UsageError
+from latchboard.errors import Compacted, StoreUnavailable, UsageError
 from latchboard.surface.cli import answer, kind, telling
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb, flag, option
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from latchboard.surface.cli.call import Call
+    from latchboard.watch import Feed
 
     Event = dict[str, Any]
 
@@ -41,6 +42,7 @@ def run(  # noqa: PLR0913 - the options of the verb
     left = 1 if once else count
     if left is None:
         left = -1
+    feed: Feed[Event] | None = None
     try:
         with call.board.stream.events(prefix, after=after, timeout_s=timeout_s) as feed:
             for event in feed:
@@ -53,7 +55,18 @@ def run(  # noqa: PLR0913 - the options of the verb
                     break
     except Compacted as exc:
         raise _not_there(call, exc) from exc
+    except StoreUnavailable as exc:
+        if feed is None:
+            raise
+        raise _broken_off(call, exc, feed.revision) from exc
     return Answer(None)
+
+
+def _broken_off(call: Call, exc: StoreUnavailable, revision: int) -> StoreUnavailable:
+    """The same, with where to go on: nothing that was committed meanwhile is lost."""
+    again = call.command("watch", "--after", str(revision), as_agent=False)
+    hint = "; ".join(filter(None, (exc.hint, f"`{again}` goes on, and leaves nothing out")))
+    return type(exc)(exc.message, hint=hint, **exc.fields, after=revision)
 
 
 def _not_there(call: Call, exc: Compacted) -> Compacted:

@@ -76,7 +76,7 @@ VERBS = (
         parameters=(
             option("--role", "ROLE", "Whose jobs it takes."),
             option(
-                "--number", "N", "Its number among the workers of the role. Default: the first free.", kind=kind.count
+                "--number", "N", "Its number among the role's workers here. Default: the first free.", kind=kind.count
             ),
             option(
                 "--interval",

@@ -115,8 +115,9 @@ export class Board {
   failed(error) {
     if (error instanceof Refusal && error.status === 401) this.tell("refused", error);
     else if (!this.live) {
-      this.tell("failed", error instanceof Refusal ? error.message : "the daemon does not answer");
-      setTimeout(() => this.state === "failed" && this.start(), RETRY_MS);
+      const state = error instanceof Refusal ? "trouble" : "failed"; // who refuses is there, and cannot read the store
+      this.tell(state, state === "trouble" ? error.message : "the daemon does not answer");
+      setTimeout(() => this.state === state && !this.live && this.start(), RETRY_MS);
     } else if (error instanceof Refusal) {
       this.cannotRead = true;
       this.tell("trouble", error.message);

@@ -14,7 +14,7 @@ const quoted = (text) => (text ? [`: ${shown(text)}`] : []);
 const others = (e) => (e.waited_s > 0 ? [`, after ${span(e.waited_s)}`] : []);
 const held = (e) => (e.held_s === null || e.held_s === undefined ? [] : [`, held for ${span(e.held_s)}`]);
 const worked = (e) => (e.worked_s === null ? [] : [`, after ${span(e.worked_s)}`]);
-const because = { expired: "its lease had ended", dead: "its process had ended", recycled: "its process had ended" };
+const because = { expired: "its lease had ended", dead: "its process had ended", recycled: "its process had ended", absent: "its process was cut off" };
 
 /** icon, parts and whether it is one of what people look out for, for each kind of event. */
 const EVENTS = {
@@ -24,6 +24,7 @@ const EVENTS = {
   "lock.taken_over": (e) => ["clash", [A(e.by), " took ", N(e.name), " over from ", A(e.agent), `: ${because[e.why] ?? shown(e.why)}`], true],
   "lock.broken": (e) => ["clash", [A(e.by), " broke the hold of ", A(e.agent), " on ", N(e.name), ...quoted(e.why)], true],
   "lock.ended": (e) => ["done", ["the hold of ", A(e.agent), " on ", N(e.name), ` is over${because[e.why] ? `: ${because[e.why]}` : ""}`]],
+  "hold.lost": (e) => ["clash", [A(e.agent), " lost ", N(e.name), ": the store heard nothing of its process"], true],
   "lock.waiting": (e) => ["wait", [A(e.agent), " waits for ", names(e.names), ", behind ", ...whose(e.blocked_by)]],
   "lock.wait_ended": (e) => ["wait", [A(e.agent), " no longer waits for ", names(e.names), ...(e.waited_s ? [`, after ${span(e.waited_s)}`] : [])]],
   "lock.refused": (e) => ["clash", [A(e.agent), " was refused ", names(e.names), ": ", ...whose(e.held_by), " has it"], true],
