@@ -24,7 +24,8 @@ def main() -> int:
         if chosen.only and chosen.only not in name:
             continue
         print(f"... {name}", file=sys.stderr, flush=True)
-        results.append(action())
+        told = action()
+        results += told if isinstance(told, list) else [told]
     report = {
         "format": 1,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -64,6 +65,12 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         worker,
         workqueue,
     )
+    from benchmarks.etcd import crowd as etcd_crowd
+    from benchmarks.etcd import distance as etcd_distance
+    from benchmarks.etcd import growth as etcd_growth
+    from benchmarks.etcd import hook as etcd_hook
+    from benchmarks.etcd import pair as etcd_pair
+    from benchmarks.etcd import rivals as etcd_rivals
 
     seconds = max(1.0, 5 * share)
     # Who deletes files by the thousand comes late: some file systems make new ones more slowly for a while after that.
@@ -94,6 +101,12 @@ def benchmarks(share: float) -> list[tuple[str, Any]]:
         ("credential_overhead", lambda: credential.overhead(int(300 * share) + 10)),
         ("credential_crowd", lambda: credential.crowd(int(5 * share) + 1)),
         ("with_many_held", lambda: uncontended.with_many_held(int(3000 * share))),
+        ("etcd_pair", lambda: etcd_pair.pair_and_watch(share)),
+        ("etcd_hook", lambda: etcd_hook.edit(int(20 * share) + 3)),
+        ("etcd_rivals", lambda: etcd_rivals.rivals(max(60, int(400 * share)))),
+        ("etcd_crowd", lambda: etcd_crowd.crowd(*((200, 3, 6.0) if share >= 1 else (24, 1, 1.5)))),
+        ("etcd_growth", lambda: etcd_growth.growth(share)),
+        ("etcd_distance", lambda: etcd_distance.distance(max(5, int(25 * share)))),
         ("replay", lambda: replay.replay(share)),
         ("growth", lambda: growth.growth(share)),
     ]

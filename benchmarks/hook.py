@@ -25,10 +25,10 @@ _GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", "-
 
 def edit(rounds: int) -> dict[str, Any]:
     """User and system time of a whole hook process, allowed and denied, beside a bare interpreter's."""
-    hook = _script("latchboard-hook")
-    with _project() as root:
+    hook = script("latchboard-hook")
+    with project() as root:
         Latchboard(root, publishes=False).editing.begin("other", ["src/others.py"])
-        events = {name: _event(root, name) for name in ("mine", "others")}
+        events = {name: event(root, name) for name in ("mine", "others")}
         commands = {
             "python3 -I -S -c pass": ([sys.executable, "-I", "-S", "-c", "pass"], os.devnull),
             "hook, edit allowed": ([hook, "claude"], events["mine"]),
@@ -51,8 +51,8 @@ def edit(rounds: int) -> dict[str, Any]:
 
 def commit(rounds: int) -> dict[str, Any]:
     """A commit with the guard over many held locks, beside one without it."""
-    _script("latchboard-git-hook")
-    with _project() as plain, _project() as guarded:
+    script("latchboard-git-hook")
+    with project() as plain, project() as guarded:
         for root in (plain, guarded):
             other = Latchboard(root, publishes=False).agent("other")
             for number in range(HELD_COUNT):
@@ -68,7 +68,7 @@ def commit(rounds: int) -> dict[str, Any]:
     }
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
     """A command of this installation, without which there is nothing to measure."""
     path = shutil.which(name, path=os.path.dirname(sys.executable))
     if path is None:
@@ -77,7 +77,7 @@ def _script(name: str) -> str:
 
 
 @contextmanager
-def _project() -> Iterator[str]:
+def project() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.realpath(folder)
         os.mkdir(f"{root}/src")
@@ -89,19 +89,19 @@ def _project() -> Iterator[str]:
         yield root
 
 
-def _event(root: str, name: str) -> str:
+def event(root: str, name: str) -> str:
     """A file with what Claude Code tells a hook before an edit; it lies where no board looks."""
     tool_input = {"file_path": f"{root}/src/{name}.py", "old_string": "x = 1", "new_string": "x = 2"}
     call = {"tool_name": "Edit", "tool_input": tool_input, "tool_use_id": "toolu_01"}
     path = f"{root}/.git/{name}.json"
-    event = {"session_id": "bench", "cwd": root, "hook_event_name": "PreToolUse", **call}
-    Path(path).write_text(json.dumps(event), encoding="utf-8")
+    told = {"session_id": "bench", "cwd": root, "hook_event_name": "PreToolUse", **call}
+    Path(path).write_text(json.dumps(told), encoding="utf-8")
     return path
 
 
 def _cpu_s(command: list[str], root: str, stdin_path: str) -> float:
     with open(stdin_path, "rb") as stdin:
-        process = subprocess.Popen(command, cwd=root, env=_environment(), stdin=stdin, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=root, env=environment(), stdin=stdin, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -112,11 +112,11 @@ def _cpu_s(command: list[str], root: str, stdin_path: str) -> float:
 def _commit(root: str) -> None:
     with open(f"{root}/src/mine.py", "a", encoding="utf-8") as file:
         file.write("x = 1\n")
-    environment = {**_environment(), "AGENT_ID": "bench"}
-    subprocess.run([*_GIT, "commit", "--quiet", "-am", "more"], cwd=root, env=environment, check=True)
+    ours = {**environment(), "AGENT_ID": "bench"}
+    subprocess.run([*_GIT, "commit", "--quiet", "-am", "more"], cwd=root, env=ours, check=True)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Without what would keep an interpreter from its compiled files, and without an agent's own variables."""
     left_out = ("PYTHONDONTWRITEBYTECODE", "AGENT_ID", "CLAUDE_PROJECT_DIR")
     return {name: value for name, value in os.environ.items() if name not in left_out}
