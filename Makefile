@@ -8,8 +8,10 @@
 .PHONY: agents-start agents-stop agents-restart agents-status
 
 UV_VERSION := 0.13.8
-# One more than there are cores: half of the time of the rest is waiting.
-WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+# The fast lane computes: a worker for each core. Half of the time of the rest is waiting: two more.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+FAST_WORKERS ?= $(CORES)
+WORKERS ?= $(shell echo $$(($(CORES) + 2)))
 
 # The first Python that is new enough; looked for only when something must be set up. An activated .venv stands aside for the
 # Python it was made from: it has no pip, and must not be made from itself.
@@ -24,6 +26,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 UV := .tools/bin/uv
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+NEWEST_ETCD := $(CURDIR)/.tools/etcd-newest/usr/bin/etcd
 # A moved or copied checkout must not run the sources of the old one: the stamp carries the folder's checksum.
 STAMP := .venv/.synced-$(firstword $(shell pwd | cksum))
 
@@ -48,12 +51,12 @@ $(STAMP): .tools/.uv-$(UV_VERSION) pyproject.toml uv.lock
 demo: $(STAMP) ## Eight agents edit the same files, without Latchboard and with it (under a minute)
 	@$(BIN)/latchboard demo
 
-test: $(STAMP) tools ## All tests: the fast lane first, then the rest, on two workers
-	$(PYTEST) -m fast -n $(WORKERS) --dist loadfile
+test: $(STAMP) tools ## All tests: the fast lane first, then the rest
+	$(PYTEST) -m fast -n $(FAST_WORKERS) --dist loadfile
 	$(PYTEST) -m "not fast" -n $(WORKERS) --dist loadgroup
 
 test-fast: $(STAMP) ## Rules, services, memory store, tidiness (under 30 s)
-	$(PYTEST) -m fast -n $(WORKERS) --dist loadfile
+	$(PYTEST) -m fast -n $(FAST_WORKERS) --dist loadfile
 
 coverage: $(STAMP) ## Every branch of the rules is walked by a test of the fast lane
 	$(PYTEST) -m "fast and not hypothesis" tests/rules tests/vectors --cov
@@ -71,6 +74,10 @@ bench: $(STAMP) ## Measure; ratios and a JSON result
 
 soak: $(STAMP) tools ## Every test with the heavy sweeps (an hour or more)
 	LATCHBOARD_SOAK=1 $(PYTEST) -m "soak or not soak" --timeout 3600 -n $(WORKERS) --dist loadgroup
+	ENGINE_FOR_TESTS=etcd $(PYTEST) tests/services -n $(WORKERS) --dist loadfile
+	@test ! -x $(NEWEST_ETCD) || { echo "on the newest etcd:"; ETCD_FOR_TESTS=$(NEWEST_ETCD) LATCHBOARD_SOAK=1 \
+		$(PYTEST) -m "soak or not soak" tests/store/etcd tests/machines/test_etcd.py tests/histories/test_etcd.py \
+		--timeout 3600 -n $(WORKERS) --dist loadgroup; }
 
 # ROLE="builder tester" names roles; ROOT another project than this one.
 agents-start agents-stop agents-restart agents-status: $(STAMP) ## Start, stop, restart, look at workers: make agents-start ROLE=builder

@@ -7,6 +7,8 @@ Skips. A test says what it needs with `@pytest.mark.needs_tool("strace")` or the
 Where that is missing it is skipped by name; with LATCHBOARD_REQUIRE_ALL=1 it fails, and so does every other skip
 whose reason does not begin with "not applicable: ". So nothing is left out of the gate in silence.
 
+Folders. Temporary folders are in memory, where there is room: thousands of stores need not wait for a disk.
+
 Boards. A test in a temporary folder that makes no board finds none: above the temporary folders there must not be any.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -24,24 +27,35 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import rewriting
+
 TESTS = Path(__file__).parent
 FAST = ("rules/", "services/", "tidy/", "vectors/", "store/test_memory")
+ALL_FAST = ("rules/", "vectors/")
+"""Folders of which the rest has only the modules that name a mark of it."""
 TOGETHER = {"tests/surface/web/test_page": "a browser", "tests/surface/mcp/test_inspector": "the inspector"}
 """Tests of one worker, by how their names begin: what they need is costly to start, or measures its own speed."""
 BOARD = "data/.agent_locks"
 NOT_APPLICABLE = "not applicable: "
 REQUIRE_ALL = os.environ.get("LATCHBOARD_REQUIRE_ALL") == "1"
 SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
+ON_ETCD = os.environ.get("ENGINE_FOR_TESTS") == "etcd"
+"""The services' tests have etcd in the place of memory (tests/services/engine.py): files are no concern of that run."""
 
 
 def _memory() -> str | None:
-    """Where hundreds of stores are kept without a wait for fsync; None (the disk) where there is little room."""
+    """Where hundreds of stores are kept without a wait for fsync; None (the disk) where there is little room.
+
+    Or where no program may be run, as in a container: tests make programs.
+    """
     place = "/dev/shm"
-    has_room = os.access(place, os.W_OK) and shutil.disk_usage(place).free >= 512 * 1024 * 1024
-    return place if has_room else None
+    has_room = os.access(place, os.W_OK) and shutil.disk_usage(place).free >= 1024**3
+    return place if has_room and not os.statvfs(place).f_flag & os.ST_NOEXEC else None
 
 
 MEMORY = _memory()
+if MEMORY:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
 # The settings of whoever runs the tests, or of a git hook that runs them, are not the settings of the tests.
 for _name in list(os.environ):
@@ -68,7 +82,7 @@ hypothesis.settings.load_profile("soak" if SOAK else "ci")
 
 
 def examples(count: int) -> hypothesis.settings:
-    """At most so many examples of a test that has many parameters; in the soak as many as there always are."""
+    """At most so many examples of a test that is costly or has many parameters; in the soak as many as ever."""
     return hypothesis.settings() if SOAK else hypothesis.settings(max_examples=count)
 
 
@@ -78,12 +92,27 @@ def pytest_report_header() -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The fast lane does not even load the tests of the other folders: that takes longer than a third of its tests."""
-    if config.getoption("markexpr") != "fast" or not collection_path.is_relative_to(TESTS):
+    """No lane loads what it has nothing in: that takes as long as a third of the tests of the fast one."""
+    lane = config.getoption("markexpr")
+    if lane not in ("fast", "not fast") or not collection_path.is_relative_to(TESTS):
         return None
     path = collection_path.relative_to(TESTS).as_posix()
+    if lane == "not fast":
+        return True if path.startswith(ALL_FAST) and collection_path.is_file() and _is_fast(collection_path) else None
     is_above = any(folder.startswith(f"{path}/") for folder in FAST)
     return None if path == "." or is_above or f"{path}/".startswith(FAST) else True
+
+
+def _is_fast(module: Path) -> bool:
+    """Whether a module of the folders `ALL_FAST` has no test of the rest: it names no mark of it."""
+    return not re.search(r"\bmark\.(slow|process|soak)\b", module.read_text(encoding="utf-8"))
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    config = session.config
+    if config.args_source == pytest.Config.ArgsSource.TESTPATHS:
+        modules = sorted(TESTS.rglob("test_*.py"))
+        rewriting.rewrite_share(config, [one for one in modules if not pytest_ignore_collect(one, config)])
 
 
 def pytest_collection_finish() -> None:
@@ -112,9 +141,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped: list[pytest.Item] = []
     for item in items:
         heavy = any(item.get_closest_marker(name) for name in ("slow", "process", "soak")) or _is_on_files(item)
-        if not heavy and os.path.relpath(item.path, TESTS).startswith(FAST):
+        path = _place(item)
+        if not heavy and path.startswith(FAST):
             item.add_marker(pytest.mark.fast)
-        (dropped if item.get_closest_marker("soak") and not SOAK else kept).append(item)
+        elif path.startswith(ALL_FAST) and _is_fast(item.path):
+            raise pytest.UsageError(f"{item.nodeid}: no lane has it, for its module does not name the mark of the rest")
+        is_left_out = (item.get_closest_marker("soak") and not SOAK) or (ON_ETCD and _is_on_files(item))
+        (dropped if is_left_out else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
@@ -123,7 +156,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_on_files(item: pytest.Item) -> bool:
     """Whether a service's test is to be run on files: `params=["memory", "files"]` of a fixture."""
     given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return "files" in given.values() and os.path.relpath(item.path, TESTS).startswith("services/")
+    return "files" in given.values() and _place(item).startswith("services/")
+
+
+def _place(item: pytest.Item) -> str:
+    return str(item.path).removeprefix(f"{TESTS}/")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

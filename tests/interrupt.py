@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -13,7 +14,11 @@ class Interrupted(Exception):
 
 
 def is_interrupted_at(number: int, action: Callable[[], object]) -> bool:
-    """Run `action` and raise at the place of that number; whether there is one. Nothing keeps the exception."""
+    """Run `action` and raise at the place of that number; whether there is one. Nothing keeps the exception.
+
+    Nothing is collected meanwhile: a collection may come at any place, and what is raised in the finalizers that it
+    runs, of whatever a test before has left, is swallowed, so that the action would go on uninterrupted.
+    """
     places = count()
     raised = []
 
@@ -22,6 +27,8 @@ def is_interrupted_at(number: int, action: Callable[[], object]) -> bool:
             raised.append(event)
             raise Interrupted
 
+    is_collecting = gc.isenabled()
+    gc.disable()
     sys.setprofile(profile)
     try:
         action()
@@ -29,4 +36,6 @@ def is_interrupted_at(number: int, action: Callable[[], object]) -> bool:
         pass
     finally:
         sys.setprofile(None)
+        if is_collecting:
+            gc.enable()
     return bool(raised)

@@ -10,7 +10,7 @@ import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.daemon import spawning
-from latchboard.host.launching import Child
+from latchboard.host.launching import Child, last_line
 from latchboard.host.system import SystemHost
 
 pytestmark = pytest.mark.process
@@ -25,3 +25,13 @@ def test_who_is_taken_back_is_told_to_have_ended_as_it_did(tmp_path: Path) -> No
 
         assert child.status(5.0) == -signal.SIGTERM
         assert "signal 15" in str(spawning.failed(str(tmp_path), child, late_s=None))
+
+
+def test_what_a_daemon_said_last_is_told_with_its_hint_and_never_the_hint_alone(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    log.write_text("before\nlatchboard: it needs the extra `board`\n  hint: pip install 'latchboard[board]'\n\n")
+
+    assert last_line(str(log)) == "it needs the extra `board` (hint: pip install 'latchboard[board]')"
+
+    log.write_text("  hint: alone\n")
+    assert last_line(str(log)) == "hint: alone"

@@ -229,7 +229,8 @@ def ticked(count: int, do: Any) -> None:
 def test_a_tick_that_fails_is_logged_when_that_begins_and_ends_and_the_next_one_comes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    turns = iter([None, StoreBusy("the guard"), StoreBusy("the guard"), ZeroDivisionError("ours"), None, None])
+    away = StoreBusy("the guard"), StoreBusy("the guard, after 2 s")
+    turns = iter([None, *away, ZeroDivisionError("ours"), None, None])
 
     def do() -> None:
         trouble = next(turns)
@@ -263,6 +264,22 @@ def test_what_takes_long_is_done_less_often() -> None:
     asyncio.run(every(30.0, "cleanup", lambda: clock.advance(next(took_s)), wait=wait, clock=clock, share_max=0.0025))
 
     assert pauses == pytest.approx([30, 30, 200, 600, 30])
+
+
+def test_what_failed_because_its_store_is_away_is_done_again_at_once() -> None:
+    clock, pauses = ManualClock(), []
+
+    def look() -> None:
+        clock.advance(10.0)  # so long it waits for an answer
+        raise StoreBusy("away")
+
+    async def wait(tick_s: float) -> bool:
+        pauses.append(tick_s)
+        return len(pauses) > 2
+
+    asyncio.run(every(1.0, "mirror", look, wait=wait, clock=clock, share_max=0.1))
+
+    assert pauses == pytest.approx([1, 1, 1])
 
 
 def test_an_edit_of_the_queue_file_is_seen_within_two_seconds_also_behind_a_slow_look() -> None:

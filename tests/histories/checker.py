@@ -171,11 +171,19 @@ class Locks:
         if one["agent"] != two["agent"]:
             return False
         left = [held for held in (one, two) if held["bound"] == "agent" and self._is_dead(held["process"], now_s)]
-        return bool(left) or one["process"] == two["process"]
+        return bool(left) or _is_one(one["process"], two["process"])
 
     def _is_dead(self, process: dict[str, Any], now_s: float) -> bool:
         killed_s = self._killed.get((process["pid"], process["start"]))
         return killed_s is not None and killed_s <= now_s + SLACK_S
+
+
+def _is_one(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    """Whether two identities are of one process under one presence.
+
+    What is agent-bound says none; what was held under an earlier presence is over, and must not stand beside the new.
+    """
+    return {**two, **one} == {**one, **two}
 
 
 def _excludes(a: str, b: str) -> bool:
@@ -230,22 +238,18 @@ def check_answers(history: History) -> list[str]:
                 gone.update({(key[6:], token): commit["revision"] for token in present.get(key[6:], set()) - tokens})
                 present[key[6:]] = tokens
     problems = []
+    entries: Counter[tuple[str, int]] = Counter()
     for op in history.of("acquire"):
         for name, token in op.result.get("tokens", {}).items():
+            entries[name, token] += 1
             if (name, op.agent, token) not in granted:
                 problems.append(f"{op.id} was told that it has {name} with token {token}: no commit says so")
     for op in history.of("release"):
         for name, token in op.arguments["tokens"].items():
-            if op.is_ok and op.result["was_held"] and (name, token) not in gone and _is_last_entry(history, op, name):
+            is_last = entries[name, token] <= 1  # entered twice, it ends with the last
+            if op.is_ok and op.result["was_held"] and (name, token) not in gone and is_last:
                 problems.append(f"{op.id} was told that it released {name}, token {token}: no commit says so")
     return problems
-
-
-def _is_last_entry(history: History, op: Op, name: str) -> bool:
-    """Whether nothing else of the same agent may still keep the same hold: entered twice, it ends with the last."""
-    token = op.arguments["tokens"][name]
-    entries = [a for a in history.of("acquire") if a.result.get("tokens", {}).get(name) == token]
-    return len(entries) <= 1
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

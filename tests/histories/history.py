@@ -105,6 +105,24 @@ def with_mono(commits: list[dict[str, Any]], wall_minus_mono_s: float) -> list[d
     return timed
 
 
+def with_own_mono(
+    commits: list[dict[str, Any]], wall_minus_mono_s: float, seen_s: dict[int, float]
+) -> list[dict[str, Any]]:
+    """As `with_mono`, where functions run side by side: each commit has the time at which its own function ran.
+
+    It is applied when everybody agrees, which may be behind commits that were decided later; so no commit tells when
+    another one was. Whoever watches does: what was seen (`seen_s`, by revision) was applied before, and so was all that
+    it stood on. What nobody has seen was before the next that somebody has.
+    """
+    before_s = float("inf")
+    timed = []
+    for commit in reversed(commits):
+        at_s = datetime.fromisoformat(commit["at"]).timestamp() - wall_minus_mono_s
+        before_s = min(before_s, seen_s.get(commit["revision"], before_s))
+        timed.append({**commit, "after_s": at_s, "now_s": at_s, "before_s": before_s})
+    return timed[::-1]
+
+
 def _moments(value: Any, later_than_s: float) -> list[float]:
     """Every monotonic time inside a commit, apart from older ones that it carries on."""
     if isinstance(value, dict):

@@ -6,10 +6,13 @@ import json
 import random
 import signal
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from latchboard.compose import Latchboard
-from tests.histories.history import History, Op, read_ops, with_mono
+from latchboard.settings import Settings
+from tests.histories.history import History, Op, read_ops, with_mono, with_own_mono
 from tests.histories.worker import FILES, SHORT_TTL_S, Worker, follow, work
 from tests.process.inspection import Folder
 from tests.process.nursery import Child, Nursery
@@ -23,7 +26,22 @@ class Run:
         stopped_count: How many were stopped, some of them for longer than their lease.
     """
 
-    def __init__(self, nursery: Nursery, folder: Path, *, agents_count: int, seed: int, careless: bool = False) -> None:
+    def __init__(  # noqa: PLR0913 - what is done to them, all by keyword
+        self,
+        nursery: Nursery,
+        folder: Path,
+        *,
+        agents_count: int,
+        seed: int,
+        careless: bool = False,
+        store: str = "files",
+        besides: AbstractContextManager[Any] | None = None,
+        pause_s: float = 0.15,
+    ) -> None:
+        """`store`: as in the settings; `besides`: what else is done to them; `pause_s`: longest between two of them."""
+        self._pause_s = pause_s
+        self._store = store
+        self._besides: AbstractContextManager[Any] = besides or nullcontext()
         self._nursery = nursery
         self._folder = folder
         self._root = folder / "root"
@@ -43,17 +61,23 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"op": "", "previous": ""}))
         wall_minus_mono_s = time.time() - time.monotonic()
-        watcher = self._nursery.start(follow, root=str(self._root), path=str(self._folder / "watched"))
+        watcher = self._nursery.start(
+            follow, root=str(self._root), path=str(self._folder / "watched"), store=self._store
+        )
         for agent in self._agents:
             self._start(agent)
-        self._trouble(time.monotonic() + duration_s)
+        with self._besides:
+            self._trouble(time.monotonic() + duration_s)
         self._end()
         self._drain()
-        history = self._read(wall_minus_mono_s)
-        watcher.ask(newest=history.commits[-1]["revision"])
-        lines = (self._folder / "watched").read_text().splitlines()
-        history.watched = [(revision, key, is_put) for revision, key, is_put in map(json.loads, lines)]
-        return history
+        commits = self._commits()
+        watcher.ask(newest=commits[-1]["revision"])
+        lines = [json.loads(line) for line in (self._folder / "watched").read_text().splitlines()]
+        watched = [(revision, key, is_put) for revision, key, is_put, _ in lines]
+        seen_s = {revision: there_s for revision, _, _, there_s in reversed(lines)}
+        if self._store == "files":
+            return self._read(with_mono(commits, wall_minus_mono_s), watched)
+        return self._read(with_own_mono(commits, wall_minus_mono_s, seen_s), watched)
 
     def _start(self, agent: str) -> None:
         self._incarnations[agent] += 1
@@ -66,6 +90,7 @@ class Run:
             others=self._agents,
             seed=self._random.getrandbits(32),
             careless=self._careless,
+            store=self._store,
         )
 
     def _path(self, agent: str) -> Path:
@@ -77,7 +102,7 @@ class Run:
                 if now_s >= end_s:
                     self._go_on(agent)
             self._random.choice([self._kill, self._stop, self._stop])(self._random.choice(self._agents))
-            time.sleep(self._random.random() * 0.15)
+            time.sleep(self._random.random() * self._pause_s)
 
     def _kill(self, agent: str) -> None:
         self._stopped_until_s.pop(agent, None)
@@ -110,15 +135,17 @@ class Run:
         for agent in self._agents:
             self._incarnations[agent] += 1
             last = Worker(
-                str(self._root), str(self._path(agent)), agent, self._incarnations[agent], self._agents, seed=0
+                str(self._root),
+                str(self._path(agent)),
+                agent,
+                self._incarnations[agent],
+                self._agents,
+                seed=0,
+                store=self._store,
             )
-            waiting = last.board.mailbox.peek(agent)
-            last.random.random = lambda: 0.0  # type: ignore[method-assign]  # acknowledges everything
-            for _ in range(len(waiting) // 20 + 2):
-                last.receive()
-            last.board.close()
+            last.drain()
 
-    def _read(self, wall_minus_mono_s: float) -> History:
+    def _read(self, commits: list[dict[str, Any]], watched: list[tuple[int, str, bool]]) -> History:
         ops: list[Op] = []
         killed: dict[tuple[int, int], float] = {}
         for path in sorted(self._folder.glob("*.log")):
@@ -128,14 +155,40 @@ class Run:
             ops += told
             if path in self._killed_s:
                 killed[process["pid"], process["start"]] = self._killed_s[path]
-        commits = with_mono(Folder(str(self._root)).commits(), wall_minus_mono_s)
         files = {file: json.loads((self._root / file).read_text()) for file in FILES}
-        return History(ops, commits, killed, files)
+        return History(ops, commits, killed, files, watched)
+
+    def _commits(self) -> list[dict[str, Any]]:
+        """Every commit: of the journals, read by a program of its own, or of etcd's history."""
+        if self._store == "files":
+            return Folder(str(self._root)).commits()
+        board = Latchboard(self._root, settings=Settings(store=self._store), publishes=False)
+        try:
+            return commits_of(board.store)
+        finally:
+            board.close()
 
     def is_free(self) -> bool:
         """Whether nobody holds or waits for anything."""
-        board = Latchboard(self._root, publishes=False)
+        board = Latchboard(self._root, settings=Settings(store=self._store), publishes=False)
         try:
             return not board.locks.check(list(FILES)) and not board.store.read("waiters/").scan("waiters/")
         finally:
             board.close()
+
+
+def commits_of(store: Any) -> list[dict[str, Any]]:
+    """Every commit that a store can tell of."""
+    watch = store.watch("", after=0)
+    found: list[dict[str, Any]] = []
+    while changes := watch.poll():
+        for change in changes:
+            if not found or found[-1]["revision"] != change.revision:
+                commit = {"revision": change.revision, "at": change.at, "who": change.who}
+                found.append({**commit, "puts": {}, "deletes": []})
+            if change.value is None:
+                found[-1]["deletes"].append(change.key)
+            else:
+                found[-1]["puts"][change.key] = change.value
+    watch.close()
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.histories.checker import check
-from tests.histories.history import History, Op, with_mono
+from tests.histories.history import History, Op, with_mono, with_own_mono
 
 A, B = "src/a.txt", "src/b.txt"
 FOLDER = "src/"
@@ -90,6 +90,10 @@ class Story:
 
     def problems(self) -> list[str]:
         return check(History(self.ops, with_mono(self.commits, 0.0), self.killed, self.files, self.watched))
+
+    def problems_seen(self, seen_s: dict[int, float]) -> list[str]:
+        """Where functions run side by side: what is known of a commit is when somebody had received it."""
+        return check(History(self.ops, with_own_mono(self.commits, 0.0, seen_s), self.killed, self.files, None))
 
 
 def process(agent: str) -> dict[str, Any]:
@@ -330,6 +334,50 @@ def test_file_written_by_nobody_is_found(story: Story) -> None:
     story.files[A] = {"op": "ghost.1.1", "previous": ""}
 
     assert finds(story, "which nobody called")
+
+
+# -- where functions run side by side ----------------------------------------------------------------------------------
+
+
+def taken_and_then_killed(story: Story) -> dict[int, float]:
+    """A hold that goes to another one, whose commit was received at 1010, while its process is killed at 1020."""
+    story.commit("x", locks={A: [story.held("x", 1)]})
+    story.commit("y", locks={A: [story.held("y", 2)]})
+    story.killed[process("x")["pid"], 1] = 1020.0
+    return {1: 1001.0, 2: 1010.0}
+
+
+def test_hold_that_was_taken_before_its_process_was_killed_is_found(story: Story) -> None:
+    seen_s = taken_and_then_killed(story)
+
+    assert any("took src/a.txt from x at 2" in problem for problem in story.problems_seen(seen_s))
+
+
+def test_hold_that_may_have_been_taken_after_its_process_was_killed_is_right(story: Story) -> None:
+    seen_s = taken_and_then_killed(story)
+
+    assert story.problems_seen({**seen_s, 2: 1021.0}) == []
+
+
+def test_what_nobody_received_was_there_before_what_came_after_it(story: Story) -> None:
+    seen_s = taken_and_then_killed(story)
+    story.commit("y", renewed="y")
+
+    assert story.problems_seen({3: seen_s[2]}) != []
+    assert story.problems_seen({3: 1021.0}) == []
+
+
+@pytest.mark.parametrize(("presence", "is_right"), [("p1", True), ("p2", False), (None, True)])
+def test_two_holds_of_one_process_are_one_holders_under_one_presence(
+    presence: str | None, is_right: bool, story: Story
+) -> None:
+    first, second = story.held("x", 1), story.held("x", 2)
+    first["process"] = {**process("x"), "presence": "p1"}
+    second["process"] = {**process("x"), **({"presence": presence} if presence else {})}
+    story.commit("x", locks={A: [first]})
+    story.commit("x", locks={FOLDER: [second]})
+
+    assert (story.problems() == []) is is_right
 
 
 # -- wrong: mail -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from latchboard.compose import Latchboard
-from latchboard.errors import CoordinationError
+from latchboard.errors import CoordinationError, StoreUnavailable
 from latchboard.locks.hold import Hold
 from latchboard.settings import Settings
 from tests.process.nursery import Channel
@@ -24,6 +24,12 @@ GLOB = "glob:**/*.txt"
 SHORT_TTL_S = 0.3
 SUBJECT = "history"
 SETTINGS: dict[str, Any] = {"journal_bytes_max": 500_000, "journals_kept_count": 10_000, "wait_poll_s": 0.2}
+
+
+def open_board(root: str, store: str) -> Latchboard:
+    """The board of a process; on whatever etcd the system brings."""
+    os.environ["LATCHBOARD_ETCD_ANY_VERSION"] = "1"
+    return Latchboard(root, settings=Settings(**SETTINGS, store=store), publishes=False)
 
 
 class Recorder:
@@ -52,17 +58,31 @@ class Recorder:
 
 
 class Worker:
-    """One agent, in one process."""
+    """One agent, in one process.
+
+    Attributes:
+        files: What it writes.
+    """
+
+    files: tuple[str, ...] = FILES
 
     def __init__(
-        self, root: str, path: str, agent: str, incarnation: int, others: list[str], seed: int, careless: bool = False
+        self,
+        root: str,
+        path: str,
+        agent: str,
+        incarnation: int,
+        others: list[str],
+        seed: int,
+        **options: Any,
     ) -> None:
-        self.board = Latchboard(root, settings=Settings(**SETTINGS), publishes=False)
+        """`options`: `careless` writes without a token; `store` is that of the settings."""
+        self.board = open_board(root, options.get("store", "files"))
         self.agent = agent
         self.others = others
         self.random = random.Random(seed)
         self.shared = False
-        self.careless = careless
+        self.careless = bool(options.get("careless"))
         self.recorder = Recorder(path, f"{agent}.{incarnation}")
         self.recorder.line(agent=agent, process=self.board.host.me())
 
@@ -83,10 +103,14 @@ class Worker:
             self.release(inner)
         self.release(hold)
 
-    def acquire(self) -> Hold | None:
-        names = self.random.choice(
+    def names(self) -> list[str]:
+        """What to lock."""
+        return self.random.choice(
             [*[[file] for file in FILES] * 3, [FOLDERS[0]], [FOLDERS[1]], [GLOB], list(FILES[:2])]
         )
+
+    def acquire(self) -> Hold | None:
+        names = self.names()
         shared = self.shared = self.random.random() < 0.25
         bound: Any = self.random.choice(["process", "process", "agent"])
         ttl_s = SHORT_TTL_S if bound == "agent" else self.random.choice([SHORT_TTL_S, 30.0])
@@ -105,9 +129,9 @@ class Worker:
         if self.shared:
             return
         covered = (
-            list(FILES)
+            list(self.files)
             if self.careless
-            else [file for file in FILES if any(covers(name, file) for name in hold.tokens)]
+            else [file for file in self.files if any(covers(name, file) for name in hold.tokens)]
         )
         file = self.random.choice(covered)
         with open(f"{self.board.root}/{file}", encoding="utf-8") as old:
@@ -155,6 +179,14 @@ class Worker:
             if self.random.random() < 0.8:
                 self.ack(message)
 
+    def drain(self) -> None:
+        """Receive and acknowledge whatever waits for it."""
+        waiting = self.board.mailbox.peek(self.agent)
+        self.random.random = lambda: 0.0  # type: ignore[method-assign]  # acknowledges everything
+        for _ in range(len(waiting) // 20 + 2):
+            self.receive()
+        self.board.close()
+
     def ack(self, message: str) -> None:
         def run(op: str) -> tuple[None, dict[str, Any]]:
             return None, {"was_first": self.board.mailbox.ack(self.agent, message)}
@@ -175,8 +207,8 @@ def covers(name: str, file: str) -> bool:
 
 
 def overlap(a: str, b: str) -> bool:
-    """Whether two names used here have a file in common."""
-    return any(covers(a, file) and covers(b, file) for file in FILES)
+    """Whether two names used here have a file in common; a name may be one."""
+    return any(covers(a, file) and covers(b, file) for file in (*FILES, a, b))
 
 
 def work(channel: Channel, **arguments: Any) -> None:
@@ -190,17 +222,25 @@ def work(channel: Channel, **arguments: Any) -> None:
     channel.send(over=True)
 
 
-def follow(channel: Channel, root: str, path: str) -> None:
-    """Watch everything from the beginning, and write down each change, until told how far it goes."""
-    board = Latchboard(root, settings=Settings(**SETTINGS), publishes=False)
+def follow(channel: Channel, root: str, path: str, store: str = "files") -> None:
+    """Watch everything from the beginning, and write down each change, and when it came, until told how far it goes.
+
+    Nobody kills or stops this process: what it has received was committed before, by a clock that all processes share.
+    """
+    board = open_board(root, store)
     watch = board.store.watch("", after=0)
     channel.sock.settimeout(0)
     last, newest = 0, None
     with open(path, "w", encoding="utf-8") as log:
         while newest is None or last < newest:
-            for change in watch.poll():
+            try:
+                changes = watch.poll()
+            except StoreUnavailable:
+                changes = []  # its place is kept: what it would have given comes with a later poll
+            there_s = time.monotonic()
+            for change in changes:
                 last = change.revision
-                log.write(json.dumps([change.revision, change.key, change.value is not None]) + "\n")
+                log.write(json.dumps([change.revision, change.key, change.value is not None, there_s]) + "\n")
             board.clock.wait([watch, channel.sock] if newest is None else [watch], 1.0)
             newest = _told_revision(channel) if newest is None else newest
     watch.close()

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latchboard import Latchboard, find_root
+from latchboard.credential import profile
 from latchboard.errors import CoordinationError, UsageError
 from latchboard.host.configuration import read_settings
+from latchboard.rules import worker_role
 from latchboard.settings import Settings
 
 
@@ -53,6 +55,45 @@ def test_a_wrong_file_is_refused_and_named(tmp_path: Path, text: str, said: str)
         read_settings(str(tmp_path), {})
 
     assert "latchboard.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("roles.builder", 'store = "etcd://one:2379/p"'),
+        ("roles.builder", 'hooks_failure = "open"'),
+        ("roles.builder.env", 'store = "etcds://one:2379/p"'),
+        ("credential.github", 'store = "etcd://one:2379/p"'),
+    ],
+)
+def test_a_setting_that_was_added_below_a_table_is_refused_and_not_that_tables(
+    tmp_path: Path, table: str, line: str
+) -> None:
+    """Whoever appends the store's address to a file that ends in a table would go on with the folder."""
+    (tmp_path / "latchboard.toml").write_text(f"shared = false\n\n[{table}]\n{line}\n")
+
+    with pytest.raises(UsageError, match=rf"latchboard.toml: {line.split()[0]} stands in \[{table}\]") as caught:
+        read_settings(str(tmp_path), {})
+
+    assert caught.value.hint == "put it above the first [table]"
+
+
+def test_what_a_table_may_hold_is_refused_in_none(tmp_path: Path) -> None:
+    (tmp_path / "latchboard.toml").write_text("")
+    read = read_settings(str(tmp_path), {})
+    own = {"credential.a": (*profile._TEXTS, *profile._SECONDS), "roles.builder": worker_role._KEYS}
+    for table, names in own.items():
+        lines = "".join(f'{name} = "x"\n' for name in names)
+        (tmp_path / "latchboard.toml").write_text(f"[{table}]\n{lines}")
+
+        assert repr(read_settings(str(tmp_path), {})) == repr(read)
+
+
+def test_what_a_table_itself_calls_as_a_setting_is_called_stays_its_own(tmp_path: Path) -> None:
+    roles = '[roles.builder]\nlease_ttl_s = 60\n[roles.builder.env]\nstore = "x"\ndurable = "1"\n'
+    (tmp_path / "latchboard.toml").write_text(f'{roles}[credential.a]\nstore = "file"\n')
+
+    assert repr(read_settings(str(tmp_path), {})) == repr(Settings())
 
 
 @pytest.mark.parametrize(("name", "text"), [("LATCHBOARD_SHARED", "perhaps"), ("LATCHBOARD_LEASE_TTL_S", "an hour")])

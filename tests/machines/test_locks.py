@@ -21,7 +21,7 @@ from latchboard.locks.breaking import break_lock
 from latchboard.locks.guarded import _publish
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as rules
-from tests.conftest import MEMORY
+from tests.conftest import MEMORY, examples
 from tests.machines.lock_model import NAMES, Asked, Held, Model, Waiting, overlap
 from tests.services.locks.scene import InLine, Process, Scene
 
@@ -59,7 +59,7 @@ class LockMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="latchboard-machine-", dir=MEMORY)
         # Every use renews: so the model need not know when a renewal is due.
-        self.scene = Scene(self.folder, is_memory=self.is_memory, renew_s_min=1e-6)
+        self.scene = self.make_scene(renew_s_min=1e-6)
         self.model = Model()
         self.processes: list[Process] = [self.scene.process(), self.scene.process()]
         self.handles: list[Handle] = []
@@ -67,6 +67,9 @@ class LockMachine(RuleBasedStateMachine):
         self.boots_count = 1
         self.has_jumped = False
         self.is_quiet = True  # nothing has ended by itself since everybody looked
+
+    def make_scene(self, **settings: Any) -> Scene:
+        return Scene(self.folder, is_memory=self.is_memory, **settings)
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -599,3 +602,4 @@ class FileLockMachine(LockMachine):
 
 TestLocksInMemory = LockMachine.TestCase
 TestLocksInFiles = FileLockMachine.TestCase
+TestLocksInFiles.settings = examples(40)

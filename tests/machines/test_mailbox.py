@@ -21,7 +21,7 @@ from latchboard.settings import Settings
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
-from tests.conftest import MEMORY
+from tests.conftest import MEMORY, examples
 
 AGENTS = ["a", "A", "a_b", "a/b"]
 SETTINGS = Settings(archive_ttl_s=40, broadcast_ttl_s=30)
@@ -296,3 +296,4 @@ class FileMachine(MailboxMachine):
 
 TestMailboxOnMemory = MemoryMachine.TestCase
 TestMailboxOnFiles = pytest.mark.slow(FileMachine.TestCase)
+TestMailboxOnFiles.settings = examples(40)

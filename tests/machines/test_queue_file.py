@@ -18,6 +18,7 @@ from latchboard.errors import CoordinationError, MalformedRecord, Refused
 from latchboard.rules import queue_file as files
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import ManualClock
+from tests.conftest import MEMORY, examples
 from tests.services.queue_file.support import Desk
 from tests.services.workqueue.support import SETTINGS, Bench
 
@@ -29,7 +30,7 @@ values = st.integers(0, 9)
 class FileMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(prefix="latchboard-machine-", dir=MEMORY))
         clock = ManualClock()
         bench = Bench(MemoryStore(clock=clock, settings=SETTINGS), clock, str(self.folder), jitter=0.5)
         self.desk = Desk(bench, self.folder)
@@ -166,3 +167,4 @@ class FileMachine(RuleBasedStateMachine):
 
 
 TestFile = FileMachine.TestCase
+TestFile.settings = examples(50)

@@ -30,7 +30,7 @@ from latchboard.store.files.history import History
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
-from tests.conftest import MEMORY
+from tests.conftest import MEMORY, SOAK
 
 AGENTS = ["a", "b", "a/b"]
 NAMES = ["x", "src/", "src/y"]
@@ -268,4 +268,4 @@ class FileMachine(ReplayMachine):
 TestMemoryMachine = MemoryMachine.TestCase
 TestFileMachine = FileMachine.TestCase
 TestMemoryMachine.settings = hypothesis_settings(max_examples=40, stateful_step_count=40)
-TestFileMachine.settings = hypothesis_settings(max_examples=50, stateful_step_count=50)
+TestFileMachine.settings = hypothesis_settings(max_examples=50 if SOAK else 30, stateful_step_count=50)

@@ -20,6 +20,7 @@ from latchboard.rules import workqueue as rules
 from latchboard.store.files.store import FileStore
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import ManualClock
+from tests.conftest import MEMORY, examples
 from tests.machines.test_mailbox import Shaky
 from tests.services.workqueue.support import SETTINGS, Bench
 
@@ -37,7 +38,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
-        self.folder = tempfile.mkdtemp()
+        self.folder = tempfile.mkdtemp(prefix="latchboard-machine-", dir=MEMORY)
         self.shaky = Shaky(self.make_store(self.clock))
         self.bench = Bench(self.shaky, self.clock, self.folder, jitter=0.5)
         self.ids: list[str] = []
@@ -210,3 +211,4 @@ class OnFiles(QueueMachine):
 
 TestOnMemory = OnMemory.TestCase
 TestOnFiles = pytest.mark.slow(OnFiles.TestCase)
+TestOnFiles.settings = examples(40)

@@ -17,13 +17,14 @@ from latchboard.compose import Latchboard, doctoring
 from latchboard.store.files import journal_end
 from latchboard.store.files.health import Inspector
 from latchboard.store.memory import MemoryStore
+from tests.conftest import SOAK
 from tests.process import test_doctor_findings as scenes
 from tests.process.queue_scenes import claims_that_are_gone
 from tests.process.ward import UNHURRIED_S, Ward
 
 pytestmark = pytest.mark.process
 
-ROUNDS = 60
+ROUNDS = 200 if SOAK else 25
 
 
 def _scribble(dice: random.Random, path: Path) -> str:
@@ -78,9 +79,14 @@ def _who(found: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return [(one["agent"], one["token"]) for one in found]
 
 
+DAMAGES = (scenes.garbage_lock, scenes.damaged_line, scenes.garbage_format, scenes.torn_tail)
+CALLS = ("mkdirat", "fsync", "renameat", "pwrite64", "ftruncate")
+KILLS = [(damage, call) for number, call in enumerate(CALLS) for damage in (DAMAGES if SOAK else [DAMAGES[number % 4]])]
+"""Each damage and each call; every repair is killed at every call in test_doctor_kills.py, without a command."""
+
+
 @pytest.mark.needs_tool("strace")
-@pytest.mark.parametrize("damage", [scenes.garbage_lock, scenes.damaged_line, scenes.garbage_format, scenes.torn_tail])
-@pytest.mark.parametrize("call", ["mkdirat", "fsync", "renameat", "pwrite64", "ftruncate"])
+@pytest.mark.parametrize(("damage", "call"), KILLS)
 def test_a_repair_that_is_killed_is_begun_anew(ward: Ward, damage: Any, call: str) -> None:
     damage(ward)
     command = [sys.executable, "-m", "latchboard", "doctor", "--fix", "--force"]

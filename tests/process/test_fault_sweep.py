@@ -3,10 +3,13 @@
 For each kind of fault and each system call of an operation that can fail with it: fails once, or fails from there on
 for good. The caller gets a typed error; nothing is half-done; the guard is free while the caller still lives; once the
 trouble is over the caller goes on, with no descriptor lost.
+
+Every call is the soak's. `make test` has one call of each kind; of these, the faults that are not `FIRST` meet a few.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +44,13 @@ FAULTS = {
 _CANNOT_FAIL = "LOCK_UN"
 """Giving a lock back that is held needs nothing of the system."""
 _TRIES = 5
+_NUMBER = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
+"""Descriptors, sizes, and the random part of a name."""
 
 FIRST = ("EIO", "once")
-"""Every operation meets it, at each call that touches a file."""
+"""Every operation meets it, at each call that touches a file; in `make test` at each kind of call."""
+FEW = 10
+"""So many kinds of calls, or a few more, meet another fault in `make test`."""
 MAIN = [("ENOSPC", "on"), ("EMFILE", "once"), ("EROFS", "on"), ("ENOSPC", "once"), ("EIO", "on"), ("ENOLCK", "once")]
 """In `make test` an operation meets two of these, in turn, so that each of them meets a third of the operations."""
 SOAKED = [(fault, span) for fault in FAULTS for span in ("once", "on") if (fault, span) != ("ENOLCK", "on")]
@@ -128,9 +135,10 @@ def _injections(calls: list[tuple[str, str]], fault: str, span: str) -> Iterator
     """For every system call that can fail so: what strace is to do."""
     names = [name for name in dict.fromkeys(name for name, _ in calls) if name in FAULTS[fault]]
     seen: Counter[str] = Counter()
-    for call, line in calls:
+    chosen = range(len(calls)) if SOAK else _chosen(calls, names, None if (fault, span) == FIRST else FEW)
+    for index, (call, line) in enumerate(calls):
         if call in names:
-            if _CANNOT_FAIL in line:
+            if _CANNOT_FAIL in line or index not in chosen:
                 pass
             elif span == "once":
                 yield [f"{call}:error={fault}:when={seen[call] + 1}"]
@@ -138,6 +146,17 @@ def _injections(calls: list[tuple[str, str]], fault: str, span: str) -> Iterator
                 order = sorted(names, key=lambda name: name != call)
                 yield [f"{name}:error={fault}:when={seen[name] + 1}+" for name in order]
             seen[call] += 1
+
+
+def _chosen(calls: list[tuple[str, str]], names: list[str], count_max: int | None) -> list[int]:
+    """The place of the first call of each kind, which is its line but for numbers; if they are many, of some."""
+    first: dict[str, int] = {}
+    for index, (call, line) in enumerate(calls):
+        if call in names and _CANNOT_FAIL not in line:
+            arguments = line.partition("(")[2].partition(") = ")[0]
+            first.setdefault(f"{call} {_NUMBER.sub('#', arguments)}", index)
+    places = list(first.values())
+    return places if count_max is None else places[:: max(1, len(places) // count_max)]
 
 
 @pytest.mark.timeout(600)

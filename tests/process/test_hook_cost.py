@@ -24,7 +24,7 @@ from tests.tidy.tree import PACKAGE, ROOT
 pytestmark = pytest.mark.process
 
 RATIO_MAX = 2.5
-ROUNDS_MIN, ROUNDS_MAX = 20, 60
+ROUNDS_MIN, ROUNDS_MAX = 20, 400
 SCRIPT = """#!{python}
 # -*- coding: utf-8 -*-
 import sys

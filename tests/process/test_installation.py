@@ -145,13 +145,13 @@ def test_a_kill_at_any_step_leaves_each_file_old_or_new_and_another_run_ends_it(
     was_killed, calls = attempt()
     assert not was_killed
     for call in CHANGING:
-        for number in range(1, calls[call] + 1):
+        for number in range(1, calls[call] + 1, 1 if SOAK else 2):  # each second one
             killed += attempt(f"{call}:signal=KILL:when={number}")[0]
 
     print(f"{what}: killed {killed} times")
     if problems:
         pytest.fail(f"{len(problems)} problems\n" + "\n".join(problems[:20]), pytrace=False)
-    assert killed > 50
+    assert killed > 25
 
 
 def _store(root: Path) -> set[str]:

@@ -14,12 +14,14 @@ import pytest
 
 from latchboard import Latchboard
 from latchboard.errors import CoordinationError
+from tests.conftest import SOAK
 from tests.process import serving
 from tests.process.nursery import Channel, Nursery, until
 from tests.process.serving import Project, ask
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
-ROUNDS, CROWD, ACTIONS = 4, 5, 4
+ROUNDS, CROWD, ACTIONS = (8 if SOAK else 2), 5, 4
+KILLS = 24 if SOAK else 6
 
 
 def meddler(channel: Channel, root: str, seed: int) -> None:
@@ -92,7 +94,7 @@ def test_starters_and_daemons_that_are_killed_at_any_moment_are_in_nobodys_way(
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)
-    for number in range(12):
+    for number in range(KILLS):
         starter = nursery.start(serving.ensuring, root=project.board.root)
         starter.receive()
         starter.channel.send(go=True)

@@ -299,7 +299,10 @@ def test_without_the_extra_it_is_said_what_to_install(project: Project, tmp_path
     paths = f"{tmp_path / 'shadow'}:{serving.TREE / 'src'}"
     monkeypatch.setenv("PYTHONPATH", paths)
 
-    with pytest.raises(DaemonFailed, match=r"status 2 before it was ready: hint: pip install 'latchboard\[board\]'"):
+    said = (
+        r"status 2 before it was ready: the daemon needs the extra `board` \(hint: pip install 'latchboard\[board\]'\)"
+    )
+    with pytest.raises(DaemonFailed, match=said):
         project.daemon.ensure_running()
 
 

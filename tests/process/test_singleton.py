@@ -425,8 +425,7 @@ def test_who_was_forced_out_leaves_the_new_entry__K5_K8(nursery: Nursery, tmp_pa
     assert second.ask(do="force") == {"answer": None}
     assert first.ask(do="is_held")["answer"] == [False]
     assert first.ask(do="cleanup")["answer"] is True
-    first.kill(signal.SIGTERM)
-    first.wait()
+    first.terminate()
 
     assert third.ask(do="enforce")["by"] == second.pid
     record = json.loads((tmp_path / f"data/.agent_pids/{TYPE}.json").read_text())

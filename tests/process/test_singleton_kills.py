@@ -18,7 +18,7 @@ from tests.process.trace import SPARED, Trace
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("strace")]
 
 TYPE = "code_developer"
-KILLS_MIN = 20
+KILLS_MIN = 15
 OPERATIONS = ("first", "stale", "give back", "force", "operator")
 
 

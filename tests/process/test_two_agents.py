@@ -135,7 +135,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(root, new=True)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_two_agents_at_once_lose_no_line(nursery: Nursery, repository: Repository, seed: int) -> None:
     agents: list[Any] = [
         nursery.start(script, root=str(repository.root), name=name, seed=seed * 10 + number, switches=name == "second")

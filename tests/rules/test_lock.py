@@ -143,6 +143,29 @@ def test_every_state_is_reached_and_every_event_leads_somewhere() -> None:
     ]
 
 
+# -- presence ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("boot", "verdict", "is_present", "expected"),
+    [
+        ("here", "live", True, "live"),
+        ("here", "live", False, "absent"),
+        ("here", "dead", True, "dead"),
+        ("here", "recycled", False, "recycled"),
+        ("here", "unknowable", True, "live"),
+        ("elsewhere", "dead", True, "live"),
+        ("elsewhere", "dead", False, "absent"),
+    ],
+)
+def test_a_process_that_says_a_presence_is_judged_by_it_and_here_by_itself_first(
+    boot: str, verdict: str, is_present: bool, expected: str
+) -> None:
+    found = rules.presence_verdict({"boot": boot}, {"boot": "here"}, lambda _: verdict, is_present=is_present)
+
+    assert found == expected
+
+
 # -- shapes -----------------------------------------------------------------------------------------------------------
 
 

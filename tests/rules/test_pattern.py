@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from latchboard.errors import UsageError
 from latchboard.rules import pattern, wildcard
-from latchboard.rules.pattern import is_wide, kind, normalise_glob, overlap
+from latchboard.rules.pattern import beginning, is_wide, kind, normalise_glob, overlap
 
 VECTORS = json.loads(
     (Path(__file__).parents[2] / "protocol/vectors/lock/overlap.json").read_text(encoding="utf-8"),
@@ -25,6 +25,10 @@ _folders = _paths.map(lambda path: path + "/") | st.sampled_from(["./", "/", "./
 _globs = st.text("ab*?[]!-\\/.", max_size=8).map(lambda text: "glob:" + text)
 _odd = st.sampled_from(["", "./glob:a", "/a", "/a/b", "hardlink:1-2", "hardlink:1-3", "hardlink:1-2/", "glob:[", "\0"])
 _names = _paths | _folders | _globs | _odd
+# Paths that begin like another kind of name: a file's has `./` in front then, a glob's has not.
+_starts = st.sampled_from(["glob:a", "hardlink:a"])
+_dotted = st.builds("./{}/{}".format, _starts, _paths)
+_their_globs = st.builds("glob:{}/{}".format, _starts, st.text("ab*?/.", max_size=6))
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["description"])
@@ -54,6 +58,47 @@ def test_overlap_is_as_the_protocol_says(case: dict[str, Any]) -> None:
 def test_every_name_has_one_kind(name: str, expected: str) -> None:
     assert kind(name) == expected
     assert is_wide(name) is (expected in ("folder", "glob"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("src/", "src/"),
+        ("src/lib/", "src/lib/"),
+        ("/srv/", "/srv/"),
+        ("./glob:x/", "./glob:x/"),
+        ("./", ""),
+        ("/", ""),
+        ("glob:src/**/*.py", "src/"),
+        ("glob:src/lib*/x", "src/"),
+        ("glob:src/lib/", "src/lib/"),
+        ("glob:/src/lib/", ""),
+        ("glob:/src", ""),
+        ("glob:src/a\\b/x", "src/"),
+        ("glob:s[r]c/x", ""),
+        ("glob:*.py", ""),
+        ("glob:build/", ""),
+        ("glob:src/[", ""),
+        ("glob:./src/*", ""),
+        ("glob:src//lib/x", ""),
+        ("glob:glob:x/lib/*", "./glob:x/lib/"),
+        ("glob:hardlink:1-2/*", "./hardlink:1-2/"),
+        ("glob:src/glob:x/*", "src/glob:x/"),
+    ],
+)
+def test_what_a_folder_or_glob_holds_begins_so(name: str, expected: str) -> None:
+    assert beginning(name) == expected
+
+
+@given(_folders | _globs | _their_globs, _paths | _odd | _dotted)
+@example("glob:glob:a/*", "./glob:a/b")
+@example("glob:hardlink:a/**", "./hardlink:a/b/c")
+@example("glob:a/" + "./" * 2048 + "b", "c")  # longer than any that is read: it holds everything
+def test_a_file_that_begins_otherwise_is_in_no_folder_and_no_glob(wide: str, name: str) -> None:
+    start = beginning(wide)
+
+    if not is_wide(name) and not name.startswith(start) and name != start[:-1]:
+        assert not overlap(wide, name)
 
 
 @given(_names)

@@ -91,16 +91,16 @@ def test_the_base_of_a_field_in_conflict_stays_what_it_was() -> None:
     assert after["open"] == {}
 
 
-def test_a_hundred_thousand_hostile_tasks_are_refused_in_one_go() -> None:
+def test_forty_thousand_hostile_tasks_are_refused_in_one_go() -> None:
     """Chains that begin with nothing, and circles by the thousand: each is looked at a few times, not all for each."""
     one = task("a")
-    chain = {f"c{at}": {**one, "id": f"c{at}", "dependencies": [f"c{at + 1}"]} for at in range(50_000)}
-    ring = {f"r{at}": {**one, "id": f"r{at}", "dependencies": [f"r{at ^ 1}"]} for at in range(50_000)}
+    chain = {f"c{at}": {**one, "id": f"c{at}", "dependencies": [f"c{at + 1}"]} for at in range(20_000)}
+    ring = {f"r{at}": {**one, "id": f"r{at}", "dependencies": [f"r{at ^ 1}"]} for at in range(20_000)}
 
     found = plans.refused({**chain, **ring, "a": one}, {})
 
-    assert len(found) == 100_000
-    assert found["c49999"] == "it depends on c50000, and there is no such task"
+    assert len(found) == 40_000
+    assert found["c19999"] == "it depends on c20000, and there is no such task"
     assert "r0 -> r1 -> r0" in found["r0"]
     assert found["r2"] == "it would wait in a circle, or for one"
 

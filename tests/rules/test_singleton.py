@@ -150,3 +150,43 @@ def test_a_counter_is_called_total_and_a_gauge_is_not() -> None:
         "samples": [{"labels": {"t": "x"}, "value": 1}],
     }
     assert metrics.family("a", "gauge", "h", [])["name"] == "latchboard_a"
+
+
+EVERYWHERE = {"format": 1, "agent_type": "a", "process": {"pid": 7, "presence": "p"}, "host_name": "build-2"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, ""),
+        ({"agent_type": "b"}, "it is that of another type"),
+        ({"process": {"pid": 7}}, "its process has no presence"),
+        ({"process": {"pid": 7, "presence": ""}}, "its process has no presence"),
+        ({"host_name": None}, "it does not name its machine"),
+    ],
+)
+def test_a_record_of_all_machines_names_a_presence_and_a_machine(changed: dict[str, Any], why: str) -> None:
+    assert rules.check_everywhere({**EVERYWHERE, **changed}, "a") == why
+
+
+@pytest.mark.parametrize(("is_here", "end"), [(True, "end it (kill 7);"), (False, "find and end it there;")])
+def test_a_refusal_names_the_machine_where_there_are_several(is_here: bool, end: str) -> None:
+    known = {**rules.facts("a", EVERYWHERE, None), "is_here": is_here, "host_name": "build-2"}
+
+    refusal = rules.already_running(known)
+
+    assert refusal.message == "a is already running: process 7 on build-2"
+    assert end in refusal.hint
+
+
+def test_the_daemon_and_the_supervisor_are_one_on_each_machine_and_workers_are_not() -> None:
+    assert [rules.is_of_machine(one) for one in ("daemon", "supervisor", "worker.builder.1", "code_developer")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_why_a_record_of_all_machines_is_over_names_process_and_machine() -> None:
+    assert rules.why_over({"pid": 7}, "build-3") == "process 7 on build-3 has ended, or was cut off from the store"

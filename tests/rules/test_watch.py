@@ -174,6 +174,27 @@ def test_a_trace_of_a_hold_that_was_never_seen_is_told_with_what_it_says() -> No
     assert (found[0]["agent"], found[0]["by"], found[0]["mode"], found[0]["held_s"]) == ("a", "b", None, None)
 
 
+@pytest.mark.parametrize(
+    ("trace", "list_name", "event"), [("takeover", "taken", "lock.taken_over"), ("cleanup", "ended", "lock.ended")]
+)
+def test_a_hold_of_an_absent_process_is_lost_as_well_as_ended(trace: str, list_name: str, event: str) -> None:
+    ended = {"name": "x", "from": "a", "token": 1, "why": "absent"}
+    change = {"locks/x": None, f"log/{trace}": {"by": "b", list_name: [ended]}}
+
+    found = told(commit(1, {"locks/x": lock("x", holding())}), commit(3, change, who="b"))
+    unseen = told(commit(3, {f"log/{trace}": {"by": "b", list_name: [ended]}}, who="b"))
+
+    assert names(found) == [event, "hold.lost"] == names(unseen)
+    assert {**found[1], "event": event} == found[0]
+    assert (found[1]["agent"], found[1]["by"], found[1]["why"]) == ("a", "b", "absent")
+
+
+def test_an_operators_reason_is_no_loss() -> None:
+    trace = {"by": "op", "reason": "absent", "broken": [{"name": "x", "agent": "a", "token": 1}]}
+
+    assert names(told(commit(2, {"locks/x": None, "log/break": trace}, who="op"))) == ["lock.broken"]
+
+
 def test_who_takes_a_name_again_after_its_own_hold_was_over_did_not_release_it() -> None:
     found = told(commit(1, {"locks/x": lock("x", holding())}), commit(9, {"locks/x": lock("x", holding("a", 9))}, s=90))
 

@@ -71,6 +71,14 @@ def test_a_draft_gets_the_defaults() -> None:
     assert jobs.check_job(job, "a") == ""
 
 
+def test_a_record_that_lacks_what_every_job_says_is_no_job() -> None:
+    """Whoever repairs the queue asks for each of them."""
+    job = compose()
+
+    for name in job:
+        assert jobs.check_job({field: value for field, value in job.items() if field != name}, "a"), name
+
+
 def test_a_draft_says_everything() -> None:
     job = compose(
         priority=0,

@@ -1,10 +1,21 @@
-"""Fixtures of the services' tests."""
+"""Fixtures of the services' tests, and the engine that they run on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from latchboard.locks import engaged
+from tests.services import engine
+
+engine.choose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engine() -> Iterator[None]:
+    yield
+    engine.end()
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latchboard.daemon_process import Daemons
 from latchboard.host.daemon_entry import Entry
 from latchboard.settings import Settings
 from latchboard.testing import FakeHost, ManualClock
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from latchboard.host.port import Identity
@@ -199,7 +200,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     return scene
 
 
-@settings(max_examples=600)
+@examples(200)
 @given(scene=scenes())
 def test_nothing_that_is_not_provably_ours_is_ever_signalled(scene: Scene) -> None:
     spared = scene.files.entry.facts()

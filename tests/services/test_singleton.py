@@ -22,6 +22,7 @@ from latchboard.singleton import Singletons
 from latchboard.store.memory import MemoryStore
 from latchboard.testing import FakeHost, ManualClock
 from tests.interrupt import is_interrupted_at
+from tests.services.engine import looks_inside
 
 TYPE = "code_developer"
 
@@ -252,6 +253,17 @@ def test_a_network_file_system_is_warned_about(world: World, monkeypatch: pytest
     assert any("network file system nfs4" in str(one.message) for one in caught)
 
 
+def test_what_was_counted_is_told_while_the_store_of_other_machines_is_away(tmp_path: Path) -> None:
+    board = Latchboard(tmp_path, settings=Settings(store="etcd://127.0.0.1:1/p"), publishes=False)
+    board.store.access.call_s_max = 0.1  # type: ignore[attr-defined]
+    with board.singletons.enforce("daemon"):
+        found = board.metrics.text()
+    board.close()
+
+    assert 'latchboard_singleton_enforced_total{agent_type="daemon"} 1' in found
+    assert "latchboard_singleton_running" not in found
+
+
 def test_metrics_are_text_for_prometheus(world: World) -> None:
     board = Latchboard(world.root, publishes=False, store=world.store)
 
@@ -299,6 +311,7 @@ def test_who_registered_without_a_start_time_is_told_by_when_it_registered() -> 
     assert (exc.started_at, exc.exit_status, exc.retryable) == ("then", 10, True)
 
 
+@looks_inside
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some places are in __del__
 def test_whoever_is_interrupted_at_any_place_is_not_registered__failure_3_16(world: World) -> None:
     mine, another = world.singletons(), world.singletons()
@@ -315,6 +328,7 @@ def test_whoever_is_interrupted_at_any_place_is_not_registered__failure_3_16(wor
     assert 100 < number < 4_999
 
 
+@looks_inside
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_who_was_interrupted_while_giving_back_can_do_it_again__failure_3_16(world: World) -> None:
     mine, another = world.singletons(), world.singletons()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from latchboard.daemon_process import Recorded
+from latchboard.errors import CoordinationError, StoreUnavailable
 from latchboard.host.daemon_entry import Entry
 from latchboard.rules import supervision as rules
 from latchboard.supervision.looking import Looking, Report
@@ -31,14 +32,20 @@ class Watched(Scene):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.supervisor, self.jobs = Supervisor(), dict[str, str]()
+        self.trouble: CoordinationError | None = None
         self.looking = Looking(
             self.root,
             machine=self.machine,
             supervisors=self.supervisor,  # type: ignore[arg-type]
             wanted_file=WantedFile(self.root),
             observed_file=ObservedFile(self.root),
-            jobs=lambda: self.jobs,
+            jobs=self.ask,
         )
+
+    def ask(self) -> dict[str, str]:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.jobs
 
     def register(self, role: str, number: int, process: Any) -> None:
         path = Path(self.root) / "data" / ".agent_pids" / f"worker.{role}.{number}.json"
@@ -83,6 +90,19 @@ def test_a_worker_is_what_its_process_its_entry_and_its_claim_say(scene: Watched
     assert (found.roles[1]["wanted"], found.roles[1]["registered"], found.is_as_wanted) == (4, 2, False)
 
 
+def test_a_store_that_tells_of_no_jobs_is_told_and_asked_only_where_somebody_may_have_one(scene: Watched) -> None:
+    scene.want(builder=1)
+    scene.turn()
+    scene.trouble = StoreUnavailable("nobody answers")
+    assert scene.look().trouble == ""
+    scene.register("builder", 1, scene.children[0][2].identity)
+
+    found = scene.look()
+
+    assert found.to_json()["trouble"] == "nobody answers"
+    assert (found.workers[0]["job"], found.workers[0]["state"], found.is_as_wanted) == (None, "idle", True)
+
+
 def test_who_works_is_there_as_wanted(scene: Watched) -> None:
     assert not scene.look().is_as_wanted, "nothing is wanted"
     scene.want(builder=1)
@@ -92,6 +112,28 @@ def test_who_works_is_there_as_wanted(scene: Watched) -> None:
 
     assert scene.look().is_as_wanted and scene.look("builder").is_as_wanted
     assert not scene.look("tester").is_as_wanted
+
+
+def test_a_worker_whose_number_another_machine_has_stands_in_its_slot_by_the_name_that_it_got(scene: Watched) -> None:
+    scene.want(builder=3)
+    scene.turn()
+    first, second, third = (child.identity for _, _, child in scene.children)
+    by_hand = scene.machine.spawn()
+    for number, process in ((1, by_hand), (2, first), (4, second)):
+        scene.register("builder", number, process)
+    scene.jobs = {"worker.builder.2": "a", "worker.builder.1": "b"}
+
+    found = scene.look()
+
+    assert [(one["number"], one["name"], one["state"], one["job"], one["pid"]) for one in found.workers] == [
+        (1, "worker.builder.2", "working", "a", first["pid"]),
+        (2, "worker.builder.4", "idle", None, second["pid"]),
+        (3, "worker.builder.3", "starting", None, third["pid"]),
+        (4, "worker.builder.1", "working", "b", by_hand["pid"]),
+    ]
+    assert not scene.is_settled(builder=3)
+    scene.register("builder", 7, third)
+    assert scene.is_settled(builder=3) and scene.look().is_as_wanted
 
 
 def test_without_a_supervisor_nothing_is_wanted_and_who_is_there_is_shown(scene: Watched) -> None:

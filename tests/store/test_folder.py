@@ -434,6 +434,7 @@ def test_shared_folder_is_for_the_group_whatever_the_umask__failure_3_27(tmp_pat
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in [scene.path, *scene.path.rglob("*")]}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o2770}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o660}
+    assert stat.S_IMODE(scene.path.parent.lstat().st_mode) == 0o2770  # it was not there either
     scene.store.close()
 
 

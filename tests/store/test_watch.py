@@ -24,6 +24,15 @@ from tests.store.scenes import Scene, everything, open_files
 WITHIN_S = 10.0
 
 
+_earlier: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_others() -> None:
+    _earlier.clear()
+    _earlier.update(threading.enumerate())
+
+
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     scene = Scene(tmp_path / "project", Settings(journal_bytes_max=1500, journals_kept_count=5))
@@ -424,9 +433,8 @@ def test_watch_without_a_file_handle_left_says_so(scene: Scene, monkeypatch: pyt
 
 
 def _threads() -> list[str]:
-    """Of this process, but for the one that watches over ceilings: it lasts, and is nobody's here."""
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    return [name for name in names if name != "latchboard-ceiling"]
+    """Those that began since the test did: others of this process are nobody's here."""
+    return [thread.name for thread in threading.enumerate() if thread not in _earlier]
 
 
 def test_last_watch_leaves_no_thread_and_no_descriptor(scene: Scene) -> None:

@@ -11,7 +11,7 @@ import re
 import tokenize
 from pathlib import Path
 
-from tests.tidy.tree import nodes, python_files, relative
+from tests.tidy.tree import parse, python_files, relative, statements, text
 
 MODULE_LINES_MAX = 400
 TEST_MODULE_LINES_MAX = 700
@@ -33,8 +33,7 @@ def test_modules_are_short_or_say_why() -> None:
     too_long = []
     for path in python_files():
         limit = TEST_MODULE_LINES_MAX if relative(path).startswith("tests/") else MODULE_LINES_MAX
-        text = path.read_text(encoding="utf-8")
-        if (count := len(text.splitlines())) > limit and not _SAYS_WHY.search(text):
+        if (count := len(text(path).splitlines())) > limit and not _SAYS_WHY.search(text(path)):
             too_long.append(f"{relative(path)}: {count} lines, limit {limit}")
 
     assert not too_long, "split by idea, or add a line '# size: <reason>':\n" + "\n".join(too_long)
@@ -44,7 +43,8 @@ def test_functions_are_short() -> None:
     too_long = [
         f"{relative(path)}:{node.lineno} {node.name}: {count} code lines, limit {FUNCTION_LINES_MAX}"
         for path in python_files()
-        for node in nodes(path)
+        if len(text(path).splitlines()) > FUNCTION_LINES_MAX
+        for node in statements(parse(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno >= FUNCTION_LINES_MAX
@@ -56,12 +56,13 @@ def test_functions_are_short() -> None:
 
 def _code_lines(path: Path, function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines of the function with code on them: no blank lines, comments and docstring."""
+    own = "\n".join(text(path).split("\n")[function.lineno - 1 : function.end_lineno])
     lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+    for token in tokenize.generate_tokens(io.StringIO(own).readline):
         if token.type not in _NO_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
-    lines &= set(range(function.lineno, (function.end_lineno or function.lineno) + 1))
     first = function.body[0]
     if ast.get_docstring(function, clean=False) is not None:
-        lines -= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+        above = function.lineno - 1
+        lines -= set(range(first.lineno - above, (first.end_lineno or first.lineno) - above + 1))
     return len(lines)

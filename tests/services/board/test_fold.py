@@ -12,6 +12,7 @@ from latchboard.rules import board as rules
 from tests.rules.test_board import histories, shown
 from tests.rules.test_watch import NOW, entry, holding, lock, waiter
 from tests.services.board.conftest import World
+from tests.services.engine import looks_inside, needs_large_commits
 
 
 def fold(world: World, **options: Any) -> Fold:
@@ -97,6 +98,7 @@ def test_who_is_too_far_behind_starts_anew(world: World) -> None:
     assert events(state) == [("lock.released", released)]
 
 
+@needs_large_commits
 def test_with_many_locks_a_new_start_costs_more_and_is_put_off(world: World) -> None:
     tail = Tail(world)
     folded = fold(world, journal=tail)
@@ -174,6 +176,7 @@ def test_a_record_that_cannot_be_read_is_shown_until_it_can(world: World) -> Non
     assert folded.advance().known.damaged == {}
 
 
+@looks_inside  # the tokens in it are revisions as memory counts them
 @settings(max_examples=40)
 @given(histories(first=int(NOW.wall_s * 1e6)), st.data())
 def test_however_it_is_cut_the_fold_says_what_a_new_one_says(changes: list[Any], data: st.DataObject) -> None:
@@ -193,6 +196,7 @@ def test_however_it_is_cut_the_fold_says_what_a_new_one_says(changes: list[Any],
         assert shown(late, 100)[field] == shown(one, 100)[field]
 
 
+@looks_inside
 def test_the_watch_is_freed(world: World) -> None:
     folded = fold(world)
     folded.advance()
@@ -205,6 +209,7 @@ def test_the_watch_is_freed(world: World) -> None:
     folded.close()
 
 
+@looks_inside
 def test_a_start_that_fails_leaves_no_watch(world: World) -> None:
     store: Any = Damaged(world)
     world.put(locks__x=lock("x", holding("a", 1)))

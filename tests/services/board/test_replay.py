@@ -21,6 +21,7 @@ from latchboard.store.port import Change
 from latchboard.testing import FakeHost, ManualClock
 from tests.rules.test_watch import entry, holding, lock
 from tests.services.board.conftest import World
+from tests.services.engine import looks_inside
 
 
 def replay(world: World) -> Replay:
@@ -83,6 +84,7 @@ def test_verdicts_are_not_kept_and_nobody_is_dead(world: World) -> None:
     assert [one["name"] for one in replay(world).at(taken)["active_locks"]] == ["x"]
 
 
+@looks_inside
 def test_a_commit_that_says_no_time_is_shown_by_the_clock(world: World) -> None:
     revision = world.put(agents__a=entry())
     world.store._state.journal[-1] = (revision, "noon", "a", world.store._state.journal[-1][3])
@@ -108,6 +110,7 @@ def test_a_number_of_commits_is_a_number(world: World, wrong: Any) -> None:
         replay(world).commits(0, wrong)
 
 
+@looks_inside
 def test_what_is_not_kept_is_said_with_what_is() -> None:
     world = World(commits_kept_count=10)
     revisions = [world.put(agents__a=entry(status=f"{n}")) for n in range(30)]
@@ -151,10 +154,10 @@ class Scene:
         )
         self.random = random.Random(7)
 
-    def work(self, count: int) -> int:
+    def work(self, count: int, reason_length: int = 200) -> int:
         for _ in range(count):
             agent = self.project.agent(f"agent-{self.random.randrange(20)}")
-            hold = agent.lock(f"src/{self.random.randrange(100)}.py", reason="x" * 200)
+            hold = agent.lock(f"src/{self.random.randrange(100)}.py", reason="x" * reason_length)
             self.clock.advance(0.5)
             if self.random.random() < 0.2:
                 self.project.board.update(agent.id, f"status {self.random.random()}")
@@ -182,9 +185,9 @@ def test_its_lists_go_back_as_far_as_those_of_a_program_that_starts(tmp_path: Pa
     scene = Scene(tmp_path, board_history_count=5000, **sizes)
     taken = {}
     for _ in range(12):
-        revision = scene.work(60)
+        revision = scene.work(12, reason_length=6000)
         taken[revision] = scene.board()
-    assert len(taken[revision]["file_modification_history"]) < 700, "more than the span was committed"
+    assert len(taken[revision]["file_modification_history"]) < 140, "more than the span was committed"
 
     for revision, board in taken.items():
         assert scene.project.replay.at(revision) == board

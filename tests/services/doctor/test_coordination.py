@@ -22,7 +22,7 @@ class Glance:
     def __init__(self, world: World, *, is_settled: bool = True) -> None:
         self._world = world
         self.is_settled = is_settled
-        self.properties: Any = None
+        self.properties = world.store.properties
 
     def read(self, *wanted: str) -> Any:
         return self._world.store.read(*wanted)

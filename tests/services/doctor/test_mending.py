@@ -188,7 +188,7 @@ class Queue:
 
 
 def fix_queue(both: Any, *, dry_run: bool = False) -> list[tuple[bool, str, str]]:
-    deeds = mending.fix_queue(both, both, "now", dry_run=dry_run)
+    deeds = mending.fix_queue(both.keep, both, "now", dry_run=dry_run)
     return [(one.is_done, one.why_not, one.kept) for one in deeds]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,13 @@ def git(root: Path, *words: str) -> None:
     subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two branches: on `topic`, `src/a.py` is another one and `new.py` is there."""
+    tmp_path = tmp_path_factory.mktemp("pattern")
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / ".gitignore").write_text("data/\n")
     (tmp_path / "src").mkdir()
@@ -35,6 +40,12 @@ def root(tmp_path: Path) -> Path:
     git(tmp_path, "commit", "-qm", "two")
     git(tmp_path, "switch", "-q", "main")
     return tmp_path
+
+
+@pytest.fixture
+def root(pattern: Path, tmp_path: Path) -> Path:
+    """A copy for each test."""
+    return shutil.copytree(pattern, tmp_path, symlinks=True, dirs_exist_ok=True)
 
 
 @pytest.fixture

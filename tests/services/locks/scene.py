@@ -44,16 +44,22 @@ class Process:
 class Scene:
     """A machine whose clock and processes are the test's."""
 
-    def __init__(self, root: Any, *, is_memory: bool = True, is_real_time: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, root: Any, *, is_memory: bool = True, is_real_time: bool = False, engine: Any = None, **settings: Any
+    ) -> None:
+        """`engine(clock, settings)` makes a store on the test's state, where it is neither in memory nor in files."""
         self.root = str(root)
         self.settings = Settings(**settings)
         self.clock: Any = SystemClock() if is_real_time else ManualClock()
         self.machine = FakeHost()
+        self._engine = engine
         self._memory = MemoryStore(clock=self.clock, settings=self.settings) if is_memory else None
         self.store = self.another_store()
 
     def another_store(self) -> Any:
         """The same state, as another process has it."""
+        if self._engine is not None:
+            return self._engine(self.clock, self.settings)
         if self._memory is None:
             return FileStore(self.root, clock=self.clock, settings=self.settings)
         return MemoryStore(clock=self.clock, settings=self.settings, beside=self._memory)

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from latchboard.errors import MalformedRecord, ProtocolError, StoreError
 from latchboard.locks import Hold, handoff
 from latchboard.locks.looking import waiters
+from tests.conftest import MEMORY
 from tests.services.locks.scene import Scene
 
 SCHEMAS = Path(__file__).parents[3] / "protocol" / "schema"
@@ -55,7 +56,7 @@ class Held(Scene):
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         yield folder
 
 

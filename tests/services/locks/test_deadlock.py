@@ -10,6 +10,7 @@ import pytest
 from latchboard.errors import Deadlock
 from latchboard.locks import Hold
 from latchboard.locks.deadlock import find_cycle
+from tests.services.engine import looks_inside
 from tests.services.locks.scene import Scene
 
 
@@ -142,6 +143,7 @@ def test_two_threads_of_one_agent_in_one_line_are_no_cycle(scene: Scene) -> None
     assert not between.holds
 
 
+@looks_inside
 def test_who_has_nothing_in_hand_waits_without_a_search(scene: Scene) -> None:
     scene.process().agent("h").lock("x.py")
     process = scene.process()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from latchboard.errors import CoordinationError, MalformedRecord, Refused, UsageError
 from latchboard.locks import handoff
 from latchboard.locks.breaking import break_lock
+from tests.conftest import MEMORY
 from tests.services.locks.scene import Scene
 
 HOSTILE = [
@@ -34,7 +35,7 @@ anything = (
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as made:
         yield made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from latchboard.errors import HoldLost, LeaseExpired, StaleToken, TakenOver, UsageError
+from latchboard.store.wrap import DUPLICATE, FaultyStore
 from tests.services.locks.scene import Process, Scene
 
 HOUR_S = 3600.0
@@ -44,6 +46,20 @@ def test_use_renews_whichever_object_of_the_process_is_used(scene: Scene, bound:
     for number in range(3):
         scene.clock.advance(3000)
         Process(scene, process.host).agent("two-objects").lock(f"y{number}.py", bound=bound)
+
+    scene.clock.advance(3000)
+
+    assert first.is_live()
+
+
+def test_use_renews_when_the_store_runs_its_function_again(scene: Scene) -> None:
+    process = scene.process()
+    first = process.agent("two-objects").lock("x.py")
+    for number in range(3):
+        scene.clock.advance(3000)
+        other = Process(scene, process.host)
+        other.locks.store = FaultyStore(other.locks.store, faults=repeat(DUPLICATE))
+        other.agent("two-objects").lock(f"y{number}.py")
 
     scene.clock.advance(3000)
 

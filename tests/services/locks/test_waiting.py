@@ -8,6 +8,7 @@ import pytest
 
 from latchboard.errors import LockHeld, UsageError, WaitEnded
 from latchboard.locks import Hold, Refusal
+from tests.services.engine import looks_inside
 from tests.services.locks.scene import InLine, Process, Scene
 
 HOUR_S = 3600.0
@@ -228,6 +229,7 @@ class Counting:
             bell.close()
 
 
+@looks_inside
 def test_release_rings_one_bell_among_200_waiters__failure_3_21(scene: Scene) -> None:
     holder = scene.process().agent("h").lock("src/a.py")
     line = [scene.process().line(f"w{n}", "src/a.py") for n in range(200)]
@@ -244,6 +246,7 @@ def test_release_rings_one_bell_among_200_waiters__failure_3_21(scene: Scene) ->
         bells.close()
 
 
+@looks_inside
 def test_joining_and_leaving_a_long_line_reads_little_of_it(scene: Scene) -> None:
     holder = scene.process().agent("h").lock("src/a.py")
     for n in range(200):

@@ -347,6 +347,7 @@ def test_what_is_protected_is_done_under_the_lock_or_not_at_all(path: Path) -> N
     assert done[-1] == "written"
 
 
+@pytest.mark.slow  # it waits for the watch
 def test_the_watch_frees_a_hold_that_is_left_behind(path: Path) -> None:
     left = MachineFileLock(path, max_hold_s=0.1).acquire()
 

@@ -13,6 +13,8 @@ import pytest
 from latchboard import HoldCeilingReached, LockAcquireTimeout, MachineFileLock, MachineHold, read_lock_record
 from latchboard.errors import UsageError
 
+pytestmark = pytest.mark.slow  # tasks wait by the clock of their loop
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

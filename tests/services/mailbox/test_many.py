@@ -8,11 +8,13 @@ from latchboard.errors import StoreFull
 from latchboard.mailbox import Mailbox
 from latchboard.mailbox.receipt import BATCH_COUNT, Receipt
 from latchboard.testing import ManualClock
+from tests.services.engine import looks_inside, needs_large_commits
 from tests.services.mailbox.support import Counted, bodies, keys
 
 # -- many
 
 
+@needs_large_commits
 def test_a_full_mailbox_is_taken_in_small_commits_and_in_order(mail: Mailbox, counted: Counted) -> None:
     total = 2 * BATCH_COUNT + 10
     for number in range(total):
@@ -32,6 +34,7 @@ def test_a_full_mailbox_is_taken_in_small_commits_and_in_order(mail: Mailbox, co
     assert len(mail.receive("b")) == 0
 
 
+@needs_large_commits
 def test_store_that_fails_on_the_way_keeps_nothing_from_the_reader(mail: Mailbox, counted: Counted) -> None:
     for number in range(BATCH_COUNT + 10):
         mail.send("a", "b", f"{number}", durable=False)
@@ -49,6 +52,7 @@ def test_store_that_fails_on_the_way_keeps_nothing_from_the_reader(mail: Mailbox
     assert bodies(mail.receive("b")) == [*[f"{n}" for n in range(BATCH_COUNT, BATCH_COUNT + 10)], "last"]
 
 
+@looks_inside
 def test_receiving_costs_nothing_for_what_is_archived(mail: Mailbox, counted: Counted) -> None:
     for number in range(30):
         mail.send("a", "b", f"{number}", durable=False)
@@ -64,6 +68,7 @@ def test_receiving_costs_nothing_for_what_is_archived(mail: Mailbox, counted: Co
 # -- several readers of one mailbox
 
 
+@needs_large_commits
 @pytest.mark.parametrize("is_broadcast", [False, True])
 def test_two_readers_of_one_mailbox_share_its_messages(mail: Mailbox, clock: ManualClock, is_broadcast: bool) -> None:
     for number in range(BATCH_COUNT + 5):
@@ -83,6 +88,7 @@ def test_two_readers_of_one_mailbox_share_its_messages(mail: Mailbox, clock: Man
     assert len(mail.receive("b")) == 0
 
 
+@needs_large_commits
 def test_message_that_is_damaged_on_the_way_stops_nothing(mail: Mailbox, store: Any, clock: ManualClock) -> None:
     sent = [mail.send("a", "b", f"{number}", durable=False) for number in range(BATCH_COUNT + 5)]
     receipt = Receipt("b", clock.now(), None)

@@ -9,6 +9,7 @@ import pytest
 
 from latchboard.clock import iso
 from latchboard.errors import FileConflict, MalformedRecord, UsageError, WipLimitReached
+from tests.services.engine import needs_large_commits
 from tests.services.queue_file.support import Desk, task
 
 FOUNDING = {
@@ -252,6 +253,7 @@ def test_a_byte_order_mark_and_other_line_ends_are_read(desk: Desk) -> None:
     assert desk.bench.job("a")["title"] == "Do a"
 
 
+@needs_large_commits
 def test_an_import_is_told_as_it_goes_and_keeps_the_order(desk: Desk) -> None:
     told: list[tuple[int, int]] = []
     tasks = [task(f"t{at}", dependencies=[f"t{at + 1}"] if at % 300 != 299 else []) for at in range(600)]

@@ -358,6 +358,7 @@ class Slow(Command):
         return self._site.clock.now().mono_s >= self._end_s
 
 
+@pytest.mark.slow  # it looks for a while
 @pytest.mark.parametrize("how", ["cancelled", "completed"])
 def test_who_waits_for_the_end_of_a_command_whose_claim_has_ended_does_not_spin(site: Site, how: str) -> None:
     """What told it so stays readable, and nobody reads it any more: it took a whole core, for as long as the grace."""
@@ -379,6 +380,7 @@ def test_who_waits_for_the_end_of_a_command_whose_claim_has_ended_does_not_spin(
     assert clock.waits_count < 60
 
 
+@pytest.mark.slow  # it looks for a while
 def test_who_waits_for_the_end_of_a_command_that_took_too_long_does_not_spin(site: Site) -> None:
     site.add("a")
     clock = site.clock = Counting()
@@ -469,6 +471,7 @@ def test_a_claim_of_the_one_before_that_is_ended_meanwhile_is_no_trouble(site: S
     assert looks and site.log.events == []
 
 
+@pytest.mark.slow  # it looks for a while
 def test_a_job_whose_claim_was_lost_is_not_claimed_again_at_once(site: Site) -> None:
     """Somebody does something about it: it would be started and ended, over and over."""
     site.add("a")

@@ -33,8 +33,13 @@ class Bench:
         self.queue = WorkQueue(store, settings, self.locks, lambda: jitter)
 
     def add(self, *ids: str, role: str = "builder", **draft: Any) -> list[Any]:
-        drafts = [{"id": i, "title": i, "role": role, **draft} for i in ids]
-        return self.queue.submit(drafts, by="submitter", durable=False)
+        return self.submit([{"id": i, "title": i, "role": role, **draft} for i in ids])
+
+    def submit(self, drafts: list[dict[str, Any]]) -> list[Any]:
+        """In as many commits as the engine needs."""
+        count = max(1, self.store.properties.transaction_keys_max // 3)  # a job, the one it waits for, and a line
+        parts = [drafts[at : at + count] for at in range(0, len(drafts), count)] or [[]]
+        return [one for part in parts for one in self.queue.submit(part, by="submitter", durable=False)]
 
     def claim(self, role: str = "builder", owner: str = "w", **named: Any) -> tuple[str, int]:
         claimed = self.queue.claim(role, owner, durable=False, **named)

@@ -12,6 +12,7 @@ from latchboard.rules import watch_job
 from latchboard.settings import Settings
 from latchboard.store.port import Change
 from latchboard.workqueue import repairing
+from tests.services.engine import needs_large_commits
 from tests.services.workqueue.support import SETTINGS, Bench
 
 DAY_S = 86400.0
@@ -143,6 +144,7 @@ def test_what_is_set_aside_does_not_pause_any_more(bench: Bench, event: str) -> 
     assert bench.claim()[0] == "a"
 
 
+@needs_large_commits
 def test_a_named_job_is_looked_at_itself_however_many_wait_before_it(bench: Bench) -> None:
     """Only 64 come back in one claim."""
     bench.add(*[f"j{n}" for n in range(70)], ready_at="2026-11-22T00:00:00Z")

@@ -19,6 +19,7 @@ from latchboard.errors import (
 )
 from latchboard.workqueue import WorkQueue, repairing, submitting
 from tests.machines.test_mailbox import Shaky
+from tests.services.engine import needs_large_commits
 from tests.services.workqueue.support import SETTINGS, Bench
 from tests.services.workqueue.test_hostile import plant
 
@@ -141,6 +142,7 @@ def test_what_failed_together_is_not_tried_together(bench: Bench) -> None:
     assert pauses == [at(bench, 5), at(bench, 10)]
 
 
+@needs_large_commits
 def test_sixty_four_come_back_in_one_claim_and_the_rest_with_the_next(bench: Bench) -> None:
     bench.add(*[f"j{n}" for n in range(65)], role="tester", ready_at=at(bench, 10))
     bench.clock.advance(10)

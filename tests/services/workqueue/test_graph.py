@@ -49,7 +49,7 @@ def chain(bench: Bench, count: int, name: str = "c") -> None:
         }
         for n in range(count)
     ]
-    bench.queue.submit(drafts, by="s", durable=False)
+    bench.submit(drafts)
 
 
 def test_a_long_chain_begins_with_its_first(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from latchboard.errors import HoldLost, MalformedRecord, NothingReady, UsageError
 from latchboard.workqueue import repairing
+from tests.services.engine import needs_large_commits
 from tests.services.workqueue.support import Bench
 
 PLACE = ["2026-11-21T00:00:00.000000Z", 1, "a"]
@@ -182,6 +183,7 @@ def test_reasons_and_errors_that_are_no_unicode_do_not_lose_the_job(bench: Bench
         bench.queue.cancel("b", by="lead", reason="\udcff")
 
 
+@needs_large_commits
 def test_payload_and_result_of_the_greatest_size_and_every_error(bench: Bench) -> None:
     """What may be said fits into the record until the job is over."""
     data = "x" * (64 * 1024 - 10)

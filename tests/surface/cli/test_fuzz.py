@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -16,8 +17,19 @@ from tests.conftest import examples
 from tests.surface.cli.harness import Cli
 
 STATUSES = {0, 2, 3, 10, 11, 12, 13}
-# These start processes: tests/surface/cli/test_run.py, tests/process/test_serve_starting.py.
-SELF_CONTAINED = ("run", "singleton run", "demo", "bench", "serve", "daemon start", "daemon restart", "daemon open")
+# These start processes, or become another program, and with it the whole run of tests: tests/surface/cli/test_run.py,
+# tests/process/test_serve_starting.py, tests/process/test_agents.py.
+SELF_CONTAINED = (
+    "run",
+    "singleton run",
+    "demo",
+    "bench",
+    "serve",
+    "daemon start",
+    "daemon restart",
+    "daemon open",
+    "supervise",
+)
 
 _WORDS = [
     *(
@@ -93,15 +105,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("full") / "project"
     (project / ".git").mkdir(parents=True)
     cli = Cli(project)
-    os.chdir(project)
-    cli("acquire", "src/a.py", "glob:docs/**", "src/", "--agent", "planner")
-    cli("handoff", "request", "src/a.py", "--no-wait", "--agent", "builder")
-    cli("update", "busy", "src/a.py", "--agent", "planner")
-    cli("renew", "--agent", "planner")
-    cli("send", "planner", "hello", "--agent", "builder", "--ack")
-    cli("send", "--all", "hello", "--agent", "builder")
-    cli("inbox", "--agent", "planner")
-    cli("send", "planner", "again", "--agent", "builder")
+    with contextlib.chdir(project):
+        cli("acquire", "src/a.py", "glob:docs/**", "src/", "--agent", "planner")
+        cli("handoff", "request", "src/a.py", "--no-wait", "--agent", "builder")
+        cli("update", "busy", "src/a.py", "--agent", "planner")
+        cli("renew", "--agent", "planner")
+        cli("send", "planner", "hello", "--agent", "builder", "--ack")
+        cli("send", "--all", "hello", "--agent", "builder")
+        cli("inbox", "--agent", "planner")
+        cli("send", "planner", "again", "--agent", "builder")
     return project
 
 
@@ -129,7 +141,7 @@ _AFTER_DAMAGE = (
     examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
-def test_damaged_stores(tmp_path: Path, full: Path, data: st.DataObject) -> None:
+def test_damaged_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Path, data: st.DataObject) -> None:
     project = tmp_path / "damaged"
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(full, project)
@@ -144,7 +156,7 @@ def test_damaged_stores(tmp_path: Path, full: Path, data: st.DataObject) -> None
     )
     victim.write_bytes(damage)
     cli = Cli(project)
-    os.chdir(project)
+    monkeypatch.chdir(project)
 
     first = cli(*_AFTER_DAMAGE[0])
 

@@ -12,6 +12,7 @@ import pytest
 from latchboard import errors
 from latchboard.compose import Latchboard
 from latchboard.credential import errors as of_credentials
+from latchboard.store.etcd import errors as of_etcd
 from latchboard.surface.cli import catalogue, child, dispatch, failure
 from latchboard.surface.cli.answer import Answer
 from latchboard.surface.cli.grammar import Verb
@@ -23,7 +24,7 @@ TABLE = (0, 1, 2, 3, 10, 11, 12, 13, 126, 127, 130)
 def _kinds() -> list[type[errors.CoordinationError]]:
     found = [
         kind
-        for module in (errors, of_credentials, failure, child)
+        for module in (errors, of_credentials, of_etcd, failure, child)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, errors.CoordinationError)
     ]

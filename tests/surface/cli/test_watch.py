@@ -5,9 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from latchboard import Latchboard
+from latchboard.errors import StoreUnavailable
 from latchboard.surface.cli import telling
 from latchboard.testing import ManualClock
 from tests.surface.cli.harness import ROOT, Cli, validate
@@ -49,6 +52,58 @@ def test_json_lines_resume_behind_a_revision(cli: Cli) -> None:
 
     assert [json.loads(line) for line in later] == lines[1:]
     assert [line["name"] for line in lines] == ["a", "b", "c"]
+
+
+class GoesAway:
+    """A store that does not answer any more, behind its first changes."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def watch(self, prefix: str, *, after: int) -> Any:
+        return Breaks(self._store.watch(prefix, after=after))
+
+
+class Breaks:
+    def __init__(self, watch: Any) -> None:
+        self._watch = watch
+        self._polls_count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._watch, name)
+
+    def fileno(self) -> int:
+        return int(self._watch.fileno())
+
+    def poll(self) -> Any:
+        self._polls_count += 1
+        if self._polls_count > 1:
+            raise StoreUnavailable("nobody answers", hint="nothing was changed", waited_s=1.0)
+        return self._watch.poll()
+
+
+def test_a_store_that_goes_away_ends_it_with_where_to_go_on(cli: Cli) -> None:
+    cli("acquire", "src/a.py", "--agent", "planner")
+
+    def compose(root: str) -> Latchboard:
+        return Latchboard(root, store=GoesAway(cli.board().store), clock=cli.clock, publishes=False)
+
+    told = cli("watch", "--after", "0", "--timeout-s", "9", "--json", compose=compose)
+
+    event, error = map(json.loads, told.out.splitlines())
+    assert (told.status, error["code"], error["after"], error["waited_s"]) == (
+        13,
+        "store-unavailable",
+        event["revision"],
+        1.0,
+    )
+    assert (
+        error["hint"]
+        == f"nothing was changed; `latchboard watch --after {error['after']}` goes on, and leaves nothing out"
+    )
 
 
 def test_filters_and_counts(cli: Cli) -> None:

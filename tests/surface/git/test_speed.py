@@ -1,7 +1,13 @@
-"""What the guard adds to a commit, measured with a real git: interleaved, the least of each."""
+"""What the guard adds to a commit, measured with a real git: interleaved, the least of each.
+
+The least of some rounds says what a commit costs on a machine that does nothing else. Where it does, as beside the
+other tests, it takes more rounds until one of each was left in peace: a guard that is too slow fails however many there
+are.
+"""
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -14,7 +20,8 @@ from tests.surface.git.scene import Scene
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 HELD_COUNT = 300
-ROUNDS = 15
+ROUNDS_MIN = 15
+ROUNDS_MAX = 150
 ADDED_S_MAX = 0.060
 SLOW = {"click", "subprocess", "typing", "dataclasses", "contextlib", "pathlib", "json", "asyncio", "hashlib", "re"}
 
@@ -52,9 +59,13 @@ def commit_s(scene: Scene, number: int) -> float:
 def test_commit_over_300_held_locks_takes_60_ms_more_at_most(bare_scene: Scene) -> None:
     plain, guarded = pair(bare_scene)
 
-    times = [(commit_s(plain, number), commit_s(guarded, number)) for number in range(ROUNDS)]
+    without_s = with_s = math.inf
+    for number in range(ROUNDS_MAX):
+        without_s = min(without_s, commit_s(plain, number))
+        with_s = min(with_s, commit_s(guarded, number))
+        if number + 1 >= ROUNDS_MIN and with_s - without_s <= ADDED_S_MAX:
+            break
 
-    without_s, with_s = (min(column) for column in zip(*times, strict=True))
     print(f"commit: {without_s * 1000:.1f} ms without, {with_s * 1000:.1f} ms with the guard")
     assert with_s - without_s <= ADDED_S_MAX
 

@@ -69,6 +69,16 @@ def test_with_the_setting_open_the_call_goes_on_and_the_person_is_told(hooked: H
     assert done.json["systemMessage"].startswith("latchboard: this call was not looked at: ")
 
 
+def test_the_line_for_the_person_says_what_to_do(hooked: Hooked) -> None:
+    hooked.environ = {"LATCHBOARD_STORE": "etcds://127.0.0.1:1/p", "LATCHBOARD_ETCD_CA": "/nowhere"}
+
+    done = hooked.edit(after=True)
+
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "the certificates cannot be used" in done.err
+    assert "check LATCHBOARD_ETCD_CA" in done.err
+
+
 @pytest.mark.parametrize("spoil", SPOILERS)
 @pytest.mark.parametrize(
     "name", ["SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "SubagentStop", "SessionEnd"]

@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from latchboard.compose import Latchboard
+from tests.surface.mcp.harness import warm
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> Iterator[None]:
+    yield
+    warm.close()
 
 
 @pytest.fixture

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +19,7 @@ from mcp.client.stdio import stdio_client
 from referencing import Registry, Resource
 
 import latchboard
+from tests.conftest import MEMORY
 
 SOURCES = str(Path(latchboard.__file__).parents[1])
 SCHEMA = Path(__file__).parents[3] / "protocol" / "schema"
@@ -39,20 +44,56 @@ def faults(name: str, answer: object) -> list[str]:
     return [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(answer)]
 
 
-def parameters(project: Path, *words: str, **environment: str) -> StdioServerParameters:
-    """How a client starts the server in a project."""
-    # What a client passes on by itself is a short list, without AGENT_ID.
-    environment = {"PYTHONPATH": SOURCES, **environment}
-    return StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *words], env=environment, cwd=project)
+class Warm:
+    """Where servers come from that need not load anything: see warm.py. Started when it is first asked."""
+
+    def __init__(self) -> None:
+        self._folder = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What starts a server."""
+        path = Path(__file__).with_name("warm.py")
+        if self._process is None:
+            self._folder = tempfile.mkdtemp(prefix="latchboard-warm-", dir=MEMORY)
+            start = [sys.executable, str(path), f"{self._folder}/door"]
+            environment = {**os.environ, "PYTHONPATH": SOURCES}
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(start, env=environment, stdin=pipe, stdout=pipe)
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == b"ready\n"
+        return [sys.executable, "-I", "-S", str(path), f"{self._folder}/door", "mcp"]
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.communicate(timeout=WAIT_S_MAX)
+            shutil.rmtree(self._folder)
+            self._process = None
+
+
+warm = Warm()
 
 
 @asynccontextmanager
 async def connected(
-    project: Path, *words: str, mode: str = "auto", errors: Path | None = None, client: Any = None, **environment: str
+    project: Path,
+    *words: str,
+    mode: str = "auto",
+    errors: Path | None = None,
+    client: Any = None,
+    is_cold: bool = False,
+    **environment: str,
 ) -> AsyncIterator[Client]:
-    """A client of a server of its own, and what that server writes to standard error, if a file is named."""
+    """A client of a server of its own, and what that server writes to standard error, if a file is named.
+
+    `is_cold`: the server is started by the command that people write down, and loads everything itself.
+    """
+    command = [*(COMMAND if is_cold else warm.command()), *words]
+    # What a client passes on by itself is a short list, without AGENT_ID.
+    environment = {"PYTHONPATH": SOURCES, **environment}
+    start = StdioServerParameters(command=command[0], args=command[1:], env=environment, cwd=project)
     with (errors or project / "data" / "stderr").open("a", encoding="utf-8") as errlog:
-        transport = stdio_client(parameters(project, *words, **environment), errlog=errlog)
+        transport = stdio_client(start, errlog=errlog)
         async with Client(transport, mode=mode, read_timeout_seconds=WAIT_S_MAX, **(client or {})) as made:
             yield made
 

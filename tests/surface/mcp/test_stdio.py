@@ -152,7 +152,7 @@ async def test_a_server_killed_in_the_middle_loses_nothing(project: Path, board:
     board.agent("planner").lock("src/a.py", bound="agent")
     board.mailbox.send("planner", "builder", "hello")
     revision = board.store.read("wide").revision
-    async with connected(project, AGENT_ID="builder") as client:
+    async with connected(project, AGENT_ID="builder", is_cold=True) as client:
         await call(client, "acquire", paths=["src/b.py"])
         await call(client, "inbox", peek=True)
         waits = asyncio.Event()
@@ -231,7 +231,7 @@ async def test_who_has_no_id_gets_a_name_and_keeps_it_when_the_server_is_started
 ) -> None:
     names = []
     for _ in range(2):
-        async with connected(project, mode=mode) as client:
+        async with connected(project, mode=mode, is_cold=True) as client:
             names.append((await call(client, "status"))["agent"])
             assert (await call(client, "acquire", paths=["src/a.py"]))["agent"] == names[-1]
 
@@ -240,7 +240,7 @@ async def test_who_has_no_id_gets_a_name_and_keeps_it_when_the_server_is_started
 
 
 async def test_two_servers_of_one_client_are_two_agents(project: Path) -> None:
-    async with connected(project) as one, connected(project) as two:
+    async with connected(project, is_cold=True) as one, connected(project, is_cold=True) as two:
         names = {(await call(client, "status"))["agent"] for client in (one, two)}
 
     assert len(names) == 2

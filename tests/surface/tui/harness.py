@@ -88,7 +88,7 @@ class Scene:
 
         async def run() -> None:
             async with app.run_test(size=size, notifications=True) as pilot:
-                await until(pilot, lambda: app._is_read)
+                await until(pilot, lambda: app._is_read or app._news.trouble)
                 await pilot.pause()
                 await steps(app, pilot)
 

@@ -336,6 +336,22 @@ def test_trouble_with_the_store_is_said_above_the_last_picture(scene: Scene) -> 
     scene.run(steps)
 
 
+def test_a_store_that_was_never_read_is_not_said_to_be_empty(scene: Scene) -> None:
+    store = scene.project / "data" / ".agent_locks"
+    store.parent.mkdir()
+    store.write_text("no folder")
+
+    async def steps(app: Board, pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: "The store cannot be read" in said(app))
+        assert "not read yet" in said(app)
+        assert "NOT READ" in screen(app)[0] and "0 locks" not in said(app)
+        assert "nothing is held" not in said(app) and "nobody waits" not in said(app)
+        store.unlink()
+        await until(pilot, lambda: "nothing is held" in said(app) and "0 agents, 0 locks" in said(app))
+
+    scene.run(steps)
+
+
 def test_both_themes_are_drawn_and_t_goes_between_them(scene: Scene) -> None:
     scene.busy()
 

@@ -208,6 +208,28 @@ def test_behind_a_gap_what_is_read_counts_though_it_is_older(bare: Page) -> None
     assert found == [["/api/board"], 3, 3, "live"]
 
 
+def test_a_page_that_is_opened_while_the_store_is_away_blames_no_daemon_that_answers(bare: Page) -> None:
+    found = bare.evaluate("""async () => {
+      const { Board } = await import("/board.js");
+      const later = [];
+      window.setTimeout = (does) => later.push(does);
+      const board = new Board();
+      const seen = [];
+      for (const answers of [
+        async () => Response.json({ code: "store-unavailable", message: "etcd is away" }, { status: 503 }),
+        async () => { throw new TypeError("nobody there"); },
+        async () => new Promise(() => {}),
+      ]) {
+        window.fetch = answers;
+        if (later.length) later.pop()(); else board.start();
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        seen.push(`${board.state} ${board.why}`);
+      }
+      return seen;
+    }""")
+    assert found == ["trouble etcd is away", "failed the daemon does not answer", "loading "]
+
+
 def test_time_is_the_daemons_not_that_of_whoever_looks(bare: Page) -> None:
     ahead_ms = bare.evaluate("""async () => {
       const { Board } = await import("/board.js");
