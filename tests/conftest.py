@@ -63,8 +63,9 @@ for _name in list(os.environ):
         del os.environ[_name]
 for _name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"):
     os.environ.pop(_name, None)
-# Under nohup it is ignored, and by everybody whom the tests start, too.
+# Under nohup the one is ignored, behind a shell's `&` the other, and by everybody whom the tests start, too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _slow_is_fine = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
 hypothesis.settings.register_profile(
