@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from latchboard.store.etcd.access import Access
 from latchboard.store.etcd.store import EtcdStore
 from tests.conftest import MEMORY
+from tests.ports import Port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,10 @@ class Member:
         self._folder = folder / name
         self._before = machine.command if machine else []
         host = machine.address if machine else "127.0.0.1"
-        self.client = f"{scheme}://{host}:{_free_port()}"
-        self.peer = f"http://{host}:{_free_port()}"
+        at = host.strip("[]") if not self._before else "127.0.0.1"  # another machine's ports are nobody else's anyway
+        self._ports = Port(at), Port(at)  # they are its own also while it is away
+        self.client = f"{scheme}://{host}:{self._ports[0].number}"
+        self.peer = f"http://{host}:{self._ports[1].number}"
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: threading.Thread | None = None
 
@@ -113,6 +115,11 @@ class Member:
         assert process.stderr is not None
         process.stderr.close()
 
+    def leave(self) -> None:
+        """It does not come back."""
+        for port in self._ports:
+            port.give_back()
+
 
 class Place:
     """A cluster, and prefixes of its own for whoever asks."""
@@ -147,10 +154,5 @@ class Place:
     def close(self) -> None:
         for member in self.members:
             member.kill()
+            member.leave()
         shutil.rmtree(self.folder)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

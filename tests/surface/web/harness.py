@@ -18,10 +18,11 @@ from referencing import Registry, Resource
 from latchboard.compose import Latchboard
 from latchboard.surface.web import door
 from latchboard.surface.web.app import build
+from tests.ports import Port
 
 SCHEMA = Path(__file__).parents[3] / "protocol" / "schema"
 TOKEN = "0123456789abcdef" * 4
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 _SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SCHEMA.glob("*.json")}
 _REGISTRY: Registry[Any] = Registry().with_resources(
@@ -69,8 +70,9 @@ class Served:
         self.board = board
         self.stops: list[str] = []
         self.activities = 0
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._listener.getsockname()[1]
+        self._place = Port() if not port else None  # it stays ours also while nobody listens
+        self.port: int = port or self._place.number  # type: ignore[union-attr]
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         options = {"on_stop": lambda: self.stops.append("asked to"), "on_activity": self._note, **options}
         self.app = build(board, TOKEN, **options)
         self.server = uvicorn.Server(door.config(self.app))
@@ -131,12 +133,12 @@ class Served:
         body = json.dumps({} if facts is None else facts).encode()
         return self.ask("POST", path, body, headers=headers, **how)
 
-    def raw(self, data: bytes) -> bytes:
-        """What comes back for some bytes, until the server ends the connection or nothing more comes for a second."""
+    def raw(self, data: bytes, *, more_s: float = 1.0) -> bytes:
+        """What comes back for some bytes, until the server ends the connection or nothing more comes for a while."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S_MAX) as connection:
             connection.sendall(data)
-            connection.settimeout(1.0)
-            found = b""
+            found = connection.recv(65536)
+            connection.settimeout(more_s)
             try:
                 while more := connection.recv(65536):
                     found += more

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from latchboard.compose import Latchboard
+from tests.ports import Port
 from tests.surface.web.browser import SEEN_MS_MAX, Window
 
 pytestmark = [
@@ -44,10 +44,11 @@ def daemon(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        found: int = free.getsockname()[1]
-        return found
+def port() -> Iterator[int]:
+    """One that stays ours while no daemon listens there."""
+    kept = Port()
+    yield kept.number
+    kept.give_back()
 
 
 def test_page_misses_nothing_when_the_daemon_is_killed_and_started_again(
