@@ -24,6 +24,7 @@ from latchboard.errors import (
     UnsupportedVersion,
     UsageError,
 )
+from latchboard.store.etcd import gateway as gateways
 from latchboard.store.etcd.access import Access, from_environment
 from latchboard.store.etcd.errors import AuthRefused, StoreUnreachable, VersionRefused
 from latchboard.store.etcd.gateway import Gateway, packed
@@ -33,6 +34,7 @@ from latchboard.store.etcd.trouble import Lost, NotSent, out_of_time, unavailabl
 from latchboard.store.etcd.version import check_version
 from latchboard.store.etcd.wire import Wire, _failed
 from latchboard.surface.cli.waiting import Waiting
+from tests.awake import Awake
 from tests.process.nursery import until
 from tests.store.etcd.server import Place
 
@@ -172,7 +174,7 @@ def secured(cluster: Cluster, certificates: Path) -> Access:
         1, "--cert-file", f"{certificates}/server.pem", "--key-file", f"{certificates}/server.key",
         "--trusted-ca-file", f"{certificates}/ca.pem", "--client-cert-auth", scheme="https",
     )  # fmt: skip
-    access = place.access(call_s_max=3.0)
+    access = place.access(call_s_max=40.0)
     access.ca_file = f"{certificates}/ca.pem"
     access.cert_file, access.key_file = f"{certificates}/client.pem", f"{certificates}/client.key"
     return access
@@ -185,6 +187,7 @@ class Foreigner(BaseHTTPRequestHandler):
         self.send_error(404)
 
     def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
     def log_message(self, *_: Any) -> None:
@@ -233,9 +236,9 @@ def test_where_there_are_users_a_clients_certificate_has_no_common_name(secured:
 def told_at_once(access: Access) -> CoordinationError:
     """That no time mends it is told long before the time is up."""
     access.call_s_max = 40.0
-    since = monotonic()
-    told = refused(access, StoreUnreachable)
-    assert monotonic() - since < access.request_s_max
+    with Awake() as took:
+        told = refused(access, StoreUnreachable)
+        assert took.s < access.request_s_max
     assert not told.retryable
     return told
 
@@ -450,13 +453,13 @@ def test_name_that_nobody_finds_keeps_nobody_beyond_the_limit(monkeypatch: pytes
         return look_up("127.0.0.1", *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", find)
-    since = monotonic()
-    with pytest.raises(StoreUnavailable) as caught:
-        EtcdStore(access, clock=SystemClock()).read("wide")
+    with Awake() as took:
+        with pytest.raises(StoreUnavailable) as caught:
+            EtcdStore(access, clock=SystemClock()).read("wide")
+        assert took.s < access.call_s_max + 5.0  # it would wait for ever
     monkeypatch.undo()
     is_over.set()
 
-    assert monotonic() - since < access.call_s_max + 5.0  # it would wait for ever
     assert "etcd.example" in asked
     assert caught.value.retryable
     assert "the name etcd.example is not found in time" in caught.value.message
@@ -491,20 +494,23 @@ def test_whoever_ends_waits_for_no_answer(is_there: bool) -> None:
     assert failures[0].fields["waited_s"] < access.request_s_max
 
 
-def test_keepalive_that_nobody_answers_takes_no_time_from_the_call_behind_it() -> None:
+def test_keepalive_that_nobody_answers_takes_no_time_from_the_call_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "_GIVEN_UP_S", 60.0)
     access = Access("etcd://127.0.0.1:1/p")
     access.call_s_max = 1.2
     gateway = Gateway(access)
 
-    def waited_s(limit_s: float) -> float:
+    def waited_s(limit_s: float) -> tuple[float, float]:
+        """By the clock, and of a process that ran all the time."""
         since = monotonic()
-        with pytest.raises(StoreUnavailable):
-            gateway.call("/v3/kv/range", {}, since + limit_s)
-        return monotonic() - since
+        with Awake() as took:
+            with pytest.raises(StoreUnavailable):
+                gateway.call("/v3/kv/range", {}, since + limit_s)
+            return monotonic() - since, took.s
 
     waited_s(access.request_s_max)
-    assert waited_s(access.call_s_max) >= access.call_s_max
-    assert waited_s(access.call_s_max) < 1.0  # behind a whole call: what cleans up after it
+    assert waited_s(access.call_s_max)[0] >= access.call_s_max
+    assert waited_s(access.call_s_max)[1] < 1.0  # behind a whole call: what cleans up after it
 
 
 def test_an_endpoint_for_which_no_time_was_left_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,6 +525,20 @@ def test_an_endpoint_for_which_no_time_was_left_says_nothing(monkeypatch: pytest
     assert told is not None
     assert "refused" in told.message
     assert "the time is up" not in told.message
+
+
+def test_an_endpoint_that_had_no_time_for_another_answer_is_told_of_by_the_one_before() -> None:
+    access = Access("etcd://a,b/p")
+    now = monotonic()
+    tries, later = (Tries(access, Wire(access), now, until) for until in (now - 1.0, now + 60.0))
+
+    for one in (tries, later):
+        one.verdict("http://a:2379", NotSent("refused"))
+        one.verdict("http://a:2379", NotSent("no answer in time"))
+        one.verdict("http://b:2379", NotSent("no answer in time"))
+
+    assert list(tries._said.items()) == [("http://a:2379", "refused"), ("http://b:2379", "no answer in time")]
+    assert set(later._said.values()) == {"no answer in time"}, "it had all the time that a request has"
 
 
 @pytest.mark.parametrize(
@@ -538,7 +558,7 @@ def test_what_tls_says_is_final_unless_it_may_be_over_soon(said: str, is_final: 
 class Proxy(Foreigner):
     """Somebody in front of an etcd, whom it does not answer."""
 
-    def do_POST(self) -> None:
+    def do_GET(self) -> None:
         self.send_error(502)
 
 

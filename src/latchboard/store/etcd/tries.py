@@ -48,7 +48,7 @@ class Tries:
     def verdict(self, endpoint: str, failure: NotSent | Silent | Answer) -> CoordinationError | None:
         """The error that ends the call, after one more failure; None: try again."""
         self._count += 1
-        if not trouble.is_out_of_time(failure) or not self._said:
+        if not self._says_nothing(endpoint, failure):
             self._said.pop(endpoint, None)
             self._said[endpoint] = getattr(failure, "text", "") or str(failure)
         self._final.pop(endpoint, None)
@@ -60,6 +60,12 @@ class Tries:
             attendant.heard(next(reversed(self._said.values())))
         waited_s = monotonic() - self._since
         return trouble.unavailable(self._said, waited_s, self._access.endpoints) if self._is_over() else None
+
+    def _says_nothing(self, endpoint: str, failure: NotSent | Silent | Answer) -> bool:
+        """Whether the call's end cut the request off: what is known of the endpoint is what it said before."""
+        if trouble.is_out_of_time(failure):
+            return bool(self._said)
+        return endpoint in self._said and trouble.is_silence(failure) and monotonic() >= self._deadline
 
     def pause(self) -> None:
         """Wait before the next one, if every endpoint had its turn."""

@@ -198,6 +198,7 @@ def no_gateway(endpoint: str, found: Foreign) -> StoreError:
 
 
 _OUT_OF_TIME = "the time is up"
+NO_ANSWER = "no answer in time"
 
 
 def out_of_time() -> NotSent:
@@ -208,6 +209,11 @@ def out_of_time() -> NotSent:
 def is_out_of_time(failure: Exception) -> bool:
     """Whether it is one of these."""
     return isinstance(failure, NotSent) and str(failure) == _OUT_OF_TIME
+
+
+def is_silence(failure: Exception) -> bool:
+    """Whether nobody said anything until the request's limit."""
+    return isinstance(failure, _Unanswered) and str(failure) == NO_ANSWER
 
 
 def mismatch(*, speaks_tls: bool) -> str:

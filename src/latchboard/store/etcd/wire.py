@@ -356,7 +356,7 @@ def _worded(exc: BaseException) -> str:
     inner = _innermost(exc)
     is_timeout = isinstance(exc, urllib3.exceptions.TimeoutError) or isinstance(inner, TimeoutError)
     if is_timeout and not isinstance(exc, urllib3.exceptions.NewConnectionError):
-        return "no answer in time"
+        return trouble.NO_ANSWER
     return f"{type(inner).__name__}: {str(inner)[:200]}"
 
 
