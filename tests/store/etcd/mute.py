@@ -36,11 +36,11 @@ class Mute:
                 threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
 
     def _serve(self, near: socket.socket, far: socket.socket) -> None:
-        asked = near.recv(_PIECE_BYTES)  # a watch has a connection of its own
-        far.sendall(asked)
-        is_watch = asked.startswith(b"POST /v3/watch")
-        threading.Thread(target=self._answer, args=(near, far, is_watch), daemon=True).start()
         with suppress(OSError):
+            asked = near.recv(_PIECE_BYTES)  # a watch has a connection of its own
+            far.sendall(asked)
+            is_watch = asked.startswith(b"POST /v3/watch")
+            threading.Thread(target=self._answer, args=(near, far, is_watch), daemon=True).start()
             while asked := near.recv(_PIECE_BYTES):
                 far.sendall(asked)
 

@@ -13,10 +13,11 @@ from latchboard.locks.hold import Hold
 from latchboard.store.etcd import presence
 from latchboard.store.etcd.access import Access
 from latchboard.store.etcd.store import EtcdStore
+from tests.awake import Awake
 from tests.process.nursery import Channel, Child, Gone, Nursery
 from tests.store.etcd.net import Machine, enter
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 
 
 class Remote:
@@ -34,25 +35,32 @@ class Remote:
 
     def end(self) -> dict[str, Any]:
         """What came of it: `value` or `error`, and `took_s`."""
-        return self._child.receive(60)
+        return self._child.receive(2 * _PATIENCE_S)
 
     def __call__(self, what: str, **arguments: Any) -> Any:
         """Have it do something that goes well: again, where nobody answered for a moment, as behind a cut."""
+        told = self._answered(what, **arguments)
+        assert "value" in told, told
+        return told["value"]
+
+    def fails(self, what: str, *, again: bool = False, **arguments: Any) -> dict[str, Any]:
+        """Have it do something that does not: the error, with `took_s`; `again`: as long as nobody answered."""
+        if again:
+            told = self._answered(what, **arguments)
+        else:
+            self.begin(what, **arguments)
+            told = self.end()
+        assert "error" in told, told
+        return {**told["error"], "took_s": told["took_s"]}
+
+    def _answered(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """What came of it, at last."""
         until = monotonic() + _PATIENCE_S
         while True:
             self.begin(what, **arguments)
             told = self.end()
             if "value" in told or not told["error"].get("retryable") or monotonic() > until:
-                break
-        assert "value" in told, told
-        return told["value"]
-
-    def fails(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Have it do something that does not: the error, with `took_s`."""
-        self.begin(what, **arguments)
-        told = self.end()
-        assert "error" in told, told
-        return {**told["error"], "took_s": told["took_s"]}
+                return told
 
 
 class Client:
@@ -138,9 +146,9 @@ def serve(channel: Channel, path: str, **arguments: Any) -> None:
     with suppress(Gone):
         while True:
             message = channel.receive(600)
-            since = monotonic()
-            try:
-                told = {"value": getattr(client, message.pop("do"))(**message)}
-            except CoordinationError as exc:
-                told = {"error": exc.to_json()}
-            channel.send(**told, took_s=monotonic() - since)
+            with Awake() as awake:
+                try:
+                    told = {"value": getattr(client, message.pop("do"))(**message)}
+                except CoordinationError as exc:
+                    told = {"error": exc.to_json()}
+                channel.send(**told, took_s=awake.s)

@@ -29,7 +29,7 @@ from tests.store.etcd.test_command_line import Shell, address_of
 from tests.store.etcd.test_faults import Cluster
 from tests.store.etcd.test_suite import compact
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
 BEHIND_COUNT = 10
 KEPT_COUNT = 40
@@ -206,7 +206,7 @@ def forgetting(store: EtcdStore) -> Iterator[Callable[[], int]]:
 
 def test_agents_lose_nothing_while_etcd_forgets_all_the_time(cluster: Cluster, tmp_path: Path) -> None:
     place = cluster(1, "--auto-compaction-mode", "periodic", "--auto-compaction-retention", "1s")
-    access = place.access()
+    access = place.access(call_s_max=60.0)  # of a commit that is not answered nobody would know what became of it
     boards = [
         Latchboard(tmp_path, store=EtcdStore(access, clock=SystemClock()), settings=Settings(), publishes=False)
         for _ in range(AGENTS_COUNT + 1)

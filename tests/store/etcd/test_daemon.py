@@ -38,7 +38,7 @@ def test_a_daemon_shows_what_the_store_has(daemon: Shell, tmp_path: Path) -> Non
     assert (shown["body"], shown["mirror_of"]) == ("please look", daemon.environment["LATCHBOARD_STORE"])
     sheet = folder / "status_board.json"
     until(sheet.exists, "the board is shown")
-    board = json.loads(sheet.read_text())
+    board = until(lambda: (found := json.loads(sheet.read_text()))["active_locks"] and found, "and the lock on it")
     assert board["mirror_of"] == daemon.environment["LATCHBOARD_STORE"]
     assert [held["name"] for held in board["active_locks"]] == ["src/a.py"]
 

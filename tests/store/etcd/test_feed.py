@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from select import select
-from time import monotonic
 
 import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.store.etcd.feed import Feed
 from latchboard.store.etcd.store import EtcdStore
+from tests.awake import Awake
 from tests.process.nursery import until
 from tests.store.etcd.relayed import ended, forked
 from tests.store.etcd.server import Place
@@ -59,10 +59,10 @@ def test_nothing_is_left(make: Callable[[EtcdStore], Feed], is_forgotten: bool, 
     assert stream._socket.fileno() >= 0
 
     if not is_forgotten:
-        since = monotonic()
-        feed.close()
-        assert not thread.is_alive()
-        assert monotonic() - since < store.access.call_s_max / 2, "it did not wait for somebody to tell something"
+        with Awake() as took:
+            feed.close()
+            assert not thread.is_alive()
+            assert took.s < store.access.call_s_max / 2, "it did not wait for somebody to tell something"
     del feed
 
     until(lambda: not thread.is_alive(), "its thread ends")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import SOAK
 from tests.process.conftest import _nursery, nursery
-from tests.process.nursery import Nursery
+from tests.process.nursery import Nursery, until
 from tests.store.etcd.net import Machine, Net
 from tests.store.etcd.remote import Remote
 from tests.store.etcd.server import BINARY, Place
@@ -18,9 +18,10 @@ from tests.store.etcd.test_faults import LATE_S
 
 __all__ = ["_nursery", "nursery"]
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
-TTL_S = 15 if SOAK else 3
+TTL_S = 15 if SOAK else 6
+"""Of which a third is left when it is asked for more: it outlasts a machine that stands still for three seconds."""
 CALL_S_MAX = 10.0 if SOAK else 4.0
 UNANSWERED = {"store-unavailable", "store-busy", "store-outcome-unknown"}
 
@@ -36,8 +37,8 @@ class World:
         self.near, self.far = (Remote(nursery, net.machine(), access, str(root), ttl_s=TTL_S) for _ in range(2))
 
     def leader(self) -> Machine:
-        """Who leads, as the far client is told."""
-        endpoint = self.far("leader")
+        """Who leads, as the far client is told; between two of them nobody does for a while."""
+        endpoint = until(lambda: self.far("leader"), "somebody leads", 60)
         clients = [member.client for member in self.place.members]
         return self.members[clients.index(endpoint)]
 
@@ -83,21 +84,21 @@ def test_client_that_is_cut_off_commits_nothing_loses_what_it_holds_and_finds_ou
     assert refused["code"] in UNANSWERED
     assert refused["took_s"] < CALL_S_MAX + LATE_S
     assert taken["value"] > first
-    assert taken["took_s"] < TTL_S + CALL_S_MAX + 3 * LATE_S  # a new leader lets leases begin anew
+    assert taken["took_s"] < 2 * TTL_S + CALL_S_MAX + 5 * LATE_S  # a new leader lets leases begin anew
     assert near("counted")["done"] == alone["done"], "committed behind a cut"
     assert (tmp_path / "x").read_text() == "before"
 
     world.net.heal()
-    lost = near.fails("write", name="x")
+    near("wait_for", more=60)  # more than a second: no call is short any more for one that nobody answered
+    lost = near.fails("write", again=True, name="x")
     assert lost["code"] in ("hold-lost", "taken-over", "lease-expired"), lost
-    assert near.fails("renew")["code"] == lost["code"]
+    assert near.fails("renew", again=True)["code"] == lost["code"]
     assert near("release") is False
     assert (tmp_path / "x").read_text() == "before"
     far("write", name="x")
     assert far("release") is True
     assert any("You lost x" in body for body in near("mail", agent="a"))
     assert ["a", "x", first] in near("lost")
-    near("wait_for", more=5)
     assert near("lock", agent="a", name="x") > taken["value"]
     for one in (near, far):
         one("end_counting")

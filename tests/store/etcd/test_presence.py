@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,6 @@ from latchboard.errors import HoldLost, LockHeld, StoreUnavailable, WaitEnded
 from latchboard.store.etcd import presence
 from latchboard.store.etcd.store import EtcdStore
 from latchboard.testing import FakeHost
-from tests.process.nursery import until
 from tests.store.etcd.server import Place
 
 pytestmark = [pytest.mark.process]
@@ -154,13 +154,13 @@ def test_cleanup_anywhere_ends_what_is_held_by_nobody_any_more(machines: Machine
 
 @pytest.mark.slow
 def test_who_is_present_stays_so_for_longer_than_one_lease(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "TTL_S", 2)
+    monkeypatch.setattr(presence, "TTL_S", 6)  # a third is left when it is renewed: a machine may stand still so long
     monkeypatch.setattr(presence, "MARGIN_S", 0.5)
     one, other = machines.board(), machines.board()
     hold = one.agent("a").lock("x")
 
     with pytest.raises(WaitEnded):
-        other.agent("b").lock("x", wait_s_max=5.0)
+        other.agent("b").lock("x", wait_s_max=8.0)
 
     assert hold.release()
 
@@ -216,27 +216,36 @@ def test_who_only_looks_or_sends_is_no_presence(machines: Machines) -> None:
     assert one.store.read("processes/").scan("processes/") == []
 
 
-def test_who_could_not_say_that_it_is_there_says_so_again_soon(
-    machines: Machines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(presence, "TTL_S", 3)
-    monkeypatch.setattr(presence, "_AGAIN_S", 0.05)
+class Waits(threading.Event):
+    """An end that never comes until it was waited for as often as that: for how long each time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.s: list[float | None] = []
+        self._count = count
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.s.append(timeout)
+        return len(self.s) > self._count
+
+
+def test_who_could_not_say_that_it_is_there_says_so_again_soon(machines: Machines) -> None:
     one, other = machines.board(), machines.board()
     hold = one.agent("a").lock("x")
     mine: Any = one.store._cluster.presence  # type: ignore[attr-defined]
-    renewed, asked = mine._renew, []
+    renewed, waits = mine._renew, Waits(4)
 
     def renew(deadline: float) -> None:
-        asked.append(monotonic())
-        if len(asked) < 4:
+        if len(waits.s) < 4:
             raise StoreUnavailable("etcd is cut off")
         renewed(deadline)
 
     mine._renew = renew
-    until(lambda: len(asked) > 4, "it is asked again as before")
+    mine._run(waits)
 
-    assert asked[3] - asked[0] < 0.9  # else its time would be over
-    assert asked[4] - asked[3] > 0.9
+    as_ever_s, soon_s = presence.TTL_S / 3, presence._AGAIN_S
+    assert waits.s == [as_ever_s, soon_s, soon_s, soon_s, as_ever_s]
+    assert as_ever_s + 3 * soon_s < presence.TTL_S - presence.MARGIN_S, "else its time would be over"
     assert hold.is_live()
     with pytest.raises(LockHeld):
         other.agent("b").lock("x")

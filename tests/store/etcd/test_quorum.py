@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,13 +18,14 @@ from latchboard.compose import Latchboard, store_desk, store_looking
 from latchboard.errors import CoordinationError, StoreUnavailable
 from latchboard.settings import Settings
 from latchboard.store.etcd.store import EtcdStore
+from tests.awake import Awake
 from tests.process.nursery import until
 from tests.store.etcd.server import Place
 from tests.store.etcd.test_command_line import Shell, address_of
 from tests.store.etcd.test_faults import LATE_S, Cluster
 from tests.surface.hooks.hooked import Hooked
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
 UNANSWERED = ("store-unavailable", "store-busy", "store-outcome-unknown")
 Harm = Callable[[Place], None]
@@ -136,20 +136,21 @@ def side_by_side(calls: dict[str, Call]) -> dict[str, tuple[str, float]]:
     found: dict[str, tuple[str, float]] = {}
 
     def run(name: str) -> None:
-        since = monotonic()
+        since_s = awake.s
         try:
             calls[name]()
         except CoordinationError as exc:
             assert exc.code == "store-outcome-unknown" or exc.retryable, exc
-            found[name] = (exc.code, monotonic() - since)
+            found[name] = (exc.code, awake.s - since_s)
         else:
-            found[name] = ("ok", monotonic() - since)
+            found[name] = ("ok", awake.s - since_s)
 
-    threads = [threading.Thread(target=run, args=(name,)) for name in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with Awake() as awake:
+        threads = [threading.Thread(target=run, args=(name,)) for name in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     return found
 
 
@@ -192,7 +193,7 @@ def test_every_kind_of_call_ends_in_time_without_most_members_and_goes_well_with
     denied, let_in = _hook(hooked, "closed"), _hook(hooked, "open")
     cold = _command(shell, "acquire", "src/a.py", "--agent", "c")
     found = side_by_side(verbs.calls)
-    ended = [(one.communicate(timeout=60)[0], one.returncode) for one in (denied, let_in, cold)]
+    ended = [(one.communicate(timeout=100)[0], one.returncode) for one in (denied, let_in, cold)]
 
     print(f"\n{harm.__name__}: " + ", ".join(f"{name} {code} {s:.1f} s" for name, (code, s) in sorted(found.items())))
     assert found.keys() == verbs.calls.keys()

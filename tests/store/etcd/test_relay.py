@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,8 +24,9 @@ from latchboard.store.etcd.relay import HELLO_BYTES_MAX, REQUEST_BYTES_MAX, Rela
 from latchboard.store.etcd.relaying import CONNECTIONS_COUNT_MAX, Relaying
 from latchboard.store.etcd.store import EtcdStore
 from latchboard.store.etcd.trouble import Answer, Lost
+from tests.awake import Awake
 from tests.process.nursery import until
-from tests.store.etcd.relayed import Relayed, ended, forked
+from tests.store.etcd.relayed import UNHURRIED_S, Relayed, ended, forked, unhurried
 from tests.store.etcd.server import Place
 from tests.store.etcd.test_faults import LATE_S, Cluster, add, count
 
@@ -35,9 +36,10 @@ COLD_S = 5.0
 
 @pytest.fixture
 def relayed(etcd: Place) -> Iterator[Relayed]:
-    made = Relayed(etcd.access())
-    yield made
-    made.close()
+    with unhurried():
+        made = Relayed(etcd.access(call_s_max=40.0))
+        yield made
+        made.close()
 
 
 def is_cold(store: EtcdStore) -> bool:
@@ -171,7 +173,7 @@ def test_who_means_another_store_is_not_answered(relayed: Relayed, other: dict[s
 
 def test_another_protocol_is_not_answered(relayed: Relayed) -> None:
     with relayed.peer(say_hello=False) as peer:
-        send(peer.socket, encode({**relayed.relaying._hello, "relay": 2}).encode(), monotonic() + 1)
+        send(peer.socket, encode({**relayed.relaying._hello, "relay": 2}).encode(), monotonic() + UNHURRIED_S)
         assert peer.is_left()
 
 
@@ -191,7 +193,7 @@ def test_process_of_another_user_is_not_answered(relayed: Relayed, require: Call
         os.setresuid(65534, 65534, 65534)
         with relayed.peer(say_hello=False) as peer:
             try:
-                send(peer.socket, encode(relayed.relaying._hello).encode(), monotonic() + 1)
+                send(peer.socket, encode(relayed.relaying._hello).encode(), monotonic() + UNHURRIED_S)
             except BrokenPipeError:
                 return  # it did not even wait for that
             assert peer.is_left()
@@ -212,9 +214,9 @@ def test_process_of_another_user_is_not_asked(
     def listen() -> None:
         os.setresuid(65534, 65534, 65534)
         listener.listen()  # whose it is counts from here
-        listener.settimeout(10)
+        listener.settimeout(UNHURRIED_S)
         connection, _ = listener.accept()
-        connection.settimeout(10)
+        connection.settimeout(UNHURRIED_S)
         assert connection.recv(1) == b""  # not a byte is said to it
 
     pid = forked(listen)
@@ -325,11 +327,11 @@ def test_hello_is_short(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> No
 def test_half_a_frame_and_then_nothing_ends_its_connection_alone(
     relayed: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relaying, "HELLO_S_MAX", 0.2)
     monkeypatch.setattr(relaying, "IDLE_S_MAX", 0.2)
     with relayed.peer() as half, relayed.peer(say_hello=False) as silent, relayed.peer(say_hello=False) as gone:
-        half.socket.sendall(b"\0\0\1\0{")
-        gone.socket.sendall(b"\0\0")
+        for peer, data in ((half, b"\0\0\1\0{"), (gone, b"\0\0")):
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has waited long enough already
+                peer.socket.sendall(data)
         gone.close()
         assert half.is_left()
         assert silent.is_left()
@@ -382,14 +384,15 @@ def test_long_answer_of_what_was_done_is_not_asked_for_twice(relayed: Relayed, m
 
 
 def test_no_socket_a_left_one_and_something_else_cost_nothing(etcd: Place, tmp_path: Path) -> None:
+    """They are not waited for, however long whoever is there would be."""
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "left"))
     left.close()
     (tmp_path / "file").write_text("")
-    since = monotonic()
-    for name in ("missing", "left", "file", "no/folder"):
-        assert not Relay(etcd.access(), str(tmp_path / name)).answers()
-    assert monotonic() - since < 0.1
+    with unhurried(), Awake() as took:
+        for name in ("missing", "left", "file", "no/folder"):
+            assert not Relay(etcd.access(), str(tmp_path / name)).answers()
+        assert took.s < UNHURRIED_S / 2
 
 
 def test_left_socket_is_replaced_and_another_ones_is_not_taken_away(etcd: Place, tmp_path: Path) -> None:
@@ -442,10 +445,10 @@ class Stub:
 
     def _run(self) -> None:
         connection, _ = self._listener.accept()
-        receive(connection, monotonic() + 10)
-        send(connection, self._hello, monotonic() + 10)
+        receive(connection, monotonic() + UNHURRIED_S)
+        send(connection, self._hello, monotonic() + UNHURRIED_S)
         try:
-            request = receive(connection, monotonic() + 10)
+            request = receive(connection, monotonic() + UNHURRIED_S)
             self.requests.append(request)
             self._then(connection, request)
         except ConnectionResetError:
@@ -484,7 +487,7 @@ def riddle(connection: socket.socket, request: dict[str, Any]) -> None:
 
 
 def hangs(connection: socket.socket, request: dict[str, Any]) -> None:
-    connection.settimeout(10)
+    connection.settimeout(UNHURRIED_S)
     connection.recv(1)  # until the other side has had enough
 
 
@@ -492,20 +495,23 @@ def hangs(connection: socket.socket, request: dict[str, Any]) -> None:
 def test_request_that_was_not_answered_may_have_been_done(
     etcd: Place, tmp_path: Path, then: Callable[[socket.socket, dict[str, Any]], object]
 ) -> None:
-    access = etcd.access(call_s_max=2.0)
+    access = etcd.access()
     access.relay = str(tmp_path / "relay")
     body = {"key": packed(f"{access.prefix}/a"), "value": packed("1")}
     for is_once in (True, False):
-        stub, gateway, since = Stub(access.relay, then), Gateway(access), monotonic()
-        if is_once:
-            with pytest.raises(Lost):
-                gateway.call_once("/v3/kv/put", body, monotonic() + 2)
-            assert gateway._made is None
-        else:
-            assert gateway.call("/v3/kv/put", body, monotonic() + 2)["header"]
-        assert monotonic() - since < access.request_s_max + COLD_S
+        access.call_s_max = 2.0
+        stub, gateway = Stub(access.relay, then), Gateway(access)
+        with unhurried(), Awake() as took:
+            if is_once:
+                with pytest.raises(Lost):
+                    gateway.call_once("/v3/kv/put", body, monotonic() + UNHURRIED_S)
+                assert gateway._made is None
+            else:
+                assert gateway.call("/v3/kv/put", body, monotonic() + UNHURRIED_S)["header"]
+            assert took.s < access.request_s_max + COLD_S
         assert 0 < stub.requests[0]["left_s"] < access.request_s_max
-        assert gateway.call_once("/v3/kv/put", body, monotonic() + 2)["header"]
+        access.call_s_max = 4 * UNHURRIED_S
+        assert gateway.call_once("/v3/kv/put", body, monotonic() + UNHURRIED_S)["header"]
         assert not stub.is_asked_again()
         stub.close()
         gateway.close()
@@ -529,10 +535,11 @@ def test_who_does_not_say_hello_is_not_waited_for(etcd: Place, tmp_path: Path) -
     silent.listen()
     access = etcd.access()
     access.relay = str(tmp_path / "relay")
-    gateway, since = Gateway(access), monotonic()
+    gateway = Gateway(access)
 
-    assert not Relay(access, access.relay).answers()
-    assert monotonic() - since < 1.0
+    with Awake() as took:
+        assert not Relay(access, access.relay).answers()
+        assert took.s < 1.0
     for _ in range(3):
         assert gateway.version(monotonic() + 10)
 
@@ -569,7 +576,8 @@ def test_commit_whose_daemon_is_killed_is_told_as_what_it_is(etcd: Place, tmp_pa
     stub = Stub(access.relay, then)
     store = EtcdStore(access, clock=store_clock())
 
-    assert store.transact(add, who="a").value == 2
+    with unhurried():
+        assert store.transact(add, who="a").value == 2
     assert count(plain) == 2
     stub.close()
     for one in (store, plain, gateway):
@@ -585,11 +593,13 @@ def store_clock() -> Any:
 @pytest.mark.process
 def test_etcd_that_is_away_is_said_as_ever_and_in_time(cluster: Cluster) -> None:
     place = cluster()
-    relayed = Relayed(place.access(call_s_max=1.5))
-    store = relayed.store()
-    store.transact(add, who="a")
-    gateway = Gateway(relayed.its())
-    gateway.version(monotonic() + 1)
+    relayed = Relayed(place.access())
+    store, gateway = relayed.store(), Gateway(relayed.its())
+    with unhurried():
+        store.transact(add, who="a")
+        gateway.version(monotonic() + UNHURRIED_S)
+    for access in (relayed.access, store.access, gateway.access):
+        access.call_s_max = 1.5
     place.members[0].signal(signal.SIGSTOP)
 
     with pytest.raises(Lost):  # told by the daemon, to which etcd has said nothing
@@ -598,12 +608,13 @@ def test_etcd_that_is_away_is_said_as_ever_and_in_time(cluster: Cluster) -> None
     gateway.close()
 
     for _ in range(2):
-        since = monotonic()
-        with pytest.raises(StoreUnavailable, match=r"etcd did not answer at http://127\.0\.0\.1:"):
-            store.read("agents/count")
-        assert monotonic() - since < 1.5 + LATE_S
+        with Awake() as took:
+            with pytest.raises(StoreUnavailable, match=r"etcd did not answer at http://127\.0\.0\.1:"):
+                store.read("agents/count")
+            assert took.s < 1.5 + LATE_S
 
     place.members[0].signal(signal.SIGCONT)
+    store.access.call_s_max = UNHURRIED_S
     assert store.transact(add, who="a").value == 2
     relayed.close()
 

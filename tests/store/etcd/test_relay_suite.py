@@ -9,7 +9,7 @@ import pytest
 
 from latchboard.store.etcd.access import Access
 from tests.store.etcd import test_suite
-from tests.store.etcd.relayed import Relayed
+from tests.store.etcd.relayed import Relayed, unhurried
 from tests.store.etcd.server import Place
 
 pytestmark = pytest.mark.soak
@@ -20,10 +20,11 @@ class TestRelayedStore(test_suite.TestEtcdStore):
     def _server(self, etcd: Place) -> Iterator[None]:
         self.etcd = etcd
         self.relayed: dict[str, Relayed] = {}
-        yield
-        for one in self.relayed.values():
-            assert one.used_count
-            one.close()
+        with unhurried():
+            yield
+            for one in self.relayed.values():
+                assert one.used_count
+                one.close()
 
     def access(self, place: Path) -> Access:
         plain = super().access(place)
