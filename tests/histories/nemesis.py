@@ -17,6 +17,18 @@ from tests.histories.worker import FILES, SHORT_TTL_S, Worker, follow, work
 from tests.process.inspection import Folder
 from tests.process.nursery import Child, Nursery
 
+READINGS_COUNT = 50
+END_S_MAX = 120.0
+"""How long whoever is told to end may be in the middle of something, seconds."""
+
+
+def _wall_minus_mono() -> tuple[float, float]:
+    """What lies between the two clocks, behind how long it took to look: whoever reads them may be stopped between."""
+    before_s = time.monotonic()
+    wall_s = time.time()
+    after_s = time.monotonic()
+    return after_s - before_s, wall_s - (before_s + after_s) / 2
+
 
 class Run:
     """Some workers under a nemesis, and the history they leave.
@@ -60,7 +72,7 @@ class Run:
             path = self._root / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"op": "", "previous": ""}))
-        wall_minus_mono_s = time.time() - time.monotonic()
+        wall_minus_mono_s = min(_wall_minus_mono() for _ in range(READINGS_COUNT))[1]
         watcher = self._nursery.start(
             follow, root=str(self._root), path=str(self._folder / "watched"), store=self._store
         )
@@ -71,7 +83,8 @@ class Run:
         self._end()
         self._drain()
         commits = self._commits()
-        watcher.ask(newest=commits[-1]["revision"])
+        watcher.tell(newest=commits[-1]["revision"])
+        watcher.receive(END_S_MAX)
         lines = [json.loads(line) for line in (self._folder / "watched").read_text().splitlines()]
         watched = [(revision, key, is_put) for revision, key, is_put, _ in lines]
         seen_s = {revision: there_s for revision, _, _, there_s in reversed(lines)}
@@ -127,7 +140,7 @@ class Run:
         for child in self._children.values():
             child.channel.send(end=True)
         for child in self._children.values():
-            child.receive()
+            child.receive(END_S_MAX)
             child.wait()
 
     def _drain(self) -> None:

@@ -17,14 +17,18 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 AGENTS_COUNT = 8
 DURATION_S = 120.0 if SOAK else 10.0
 SEEDS = range(5) if SOAK else range(1)
+RUNS_COUNT_MAX = 8
+"""On a machine that hardly lets them run they may not meet in the first."""
 
 
 def test_workers_that_write_without_a_token_are_found_out(nursery: Nursery, tmp_path: Path) -> None:
-    run = Run(nursery, tmp_path, agents_count=AGENTS_COUNT, seed=0, careless=True)
+    def is_found_out(seed: int) -> bool:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        run = Run(nursery, folder, agents_count=AGENTS_COUNT, seed=seed, careless=True)
+        return any("succeeded and is lost" in problem for problem in check(run.history(3.0)))
 
-    problems = check(run.history(3.0))
-
-    assert any("succeeded and is lost" in problem for problem in problems)
+    assert any(is_found_out(seed) for seed in range(RUNS_COUNT_MAX))
 
 
 @pytest.mark.timeout(900)

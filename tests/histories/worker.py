@@ -23,6 +23,7 @@ FOLDERS = ("src/", "lib/")
 GLOB = "glob:**/*.txt"
 SHORT_TTL_S = 0.3
 SUBJECT = "history"
+DRAIN_S_MAX = 60.0
 SETTINGS: dict[str, Any] = {"journal_bytes_max": 500_000, "journals_kept_count": 10_000, "wait_poll_s": 0.2}
 
 
@@ -181,11 +182,18 @@ class Worker:
 
     def drain(self) -> None:
         """Receive and acknowledge whatever waits for it."""
-        waiting = self.board.mailbox.peek(self.agent)
         self.random.random = lambda: 0.0  # type: ignore[method-assign]  # acknowledges everything
-        for _ in range(len(waiting) // 20 + 2):
+        until_s = time.monotonic() + DRAIN_S_MAX
+        while self._is_waited_for() and time.monotonic() < until_s:
             self.receive()
         self.board.close()
+
+    def _is_waited_for(self) -> bool:
+        """Whether there is mail for it, or nobody says."""
+        try:
+            return bool(self.board.mailbox.peek(self.agent))
+        except StoreUnavailable:
+            return True
 
     def ack(self, message: str) -> None:
         def run(op: str) -> tuple[None, dict[str, Any]]:
