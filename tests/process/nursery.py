@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """How long anything that is expected is waited for, seconds. Only a failing test waits as long as that."""
 
 
@@ -198,6 +198,14 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S
 def process_state(pid: int) -> str:
     """The letter of /proc/PID/stat: R running, S sleeping, T stopped, Z ended."""
     return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is nothing left of a process but, perhaps, its status."""
+    try:
+        return process_state(pid) == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 # -- in the nursery's own process --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from latchboard.compose import Latchboard
 from latchboard.surface.cli import telling
 from latchboard.surface.tui.app import Board
 
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 HOSTILE = [
     "src/\x1b[2J\x1b[Hevil.py",

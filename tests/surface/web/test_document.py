@@ -15,7 +15,7 @@ from schemathesis.generation import GenerationMode
 from latchboard.compose import Latchboard
 from latchboard.surface.web import openapi
 from tests.conftest import examples
-from tests.surface.web.harness import SCHEMA, TOKEN, Served
+from tests.surface.web.harness import SCHEMA, TOKEN, WAIT_S_MAX, Served
 
 load_all_checks()
 
@@ -76,7 +76,7 @@ def test_whatever_is_asked_is_answered_as_the_document_says(
     @hypothesis.settings(examples(30), deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
     def ask(case: schemathesis.Case) -> None:
         response = case.call(
-            base_url=f"http://127.0.0.1:{busy.port}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20
+            base_url=f"http://127.0.0.1:{busy.port}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=WAIT_S_MAX
         )
         case.validate_response(response, excluded_checks=EXCLUDED)
 

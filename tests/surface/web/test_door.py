@@ -127,16 +127,16 @@ def test_who_does_not_say_what_it_wants_is_not_waited_for(
 def test_nor_is_one_that_stops_in_the_middle_of_its_second_request(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "HEAD_S", 0.3)
     with connect(served) as connection:
         connection.sendall(head(served))
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        monkeypatch.setattr(door, "HEAD_S", 0.3)
         connection.sendall(head(served)[:20])
         assert is_closed(connection)
 
 
 def test_one_connection_serves_several_requests_also_when_they_come_at_once(served: Served) -> None:
-    found = served.raw(head(served) * 3)
+    found = served.raw(head(served) * 2 + head(served, "/api/health", "Connection: close"), more_s=WAIT_S_MAX)
 
     assert found.count(b"HTTP/1.1 200 OK") == 3 and found.count(b'"product":"latchboard"') == 3
 

@@ -17,7 +17,7 @@ from latchboard.errors import StoreUnavailable
 from latchboard.store.files import notify
 from latchboard.surface.web import log, push, reader, streaming
 from latchboard.surface.web.push import Hub
-from tests.surface.web.harness import TOKEN, Listener, Served
+from tests.surface.web.harness import TOKEN, WAIT_S_MAX, Listener, Served
 
 
 def say(board: Latchboard, number: int) -> int:
@@ -94,7 +94,7 @@ def test_pages_that_come_back_while_another_one_is_looked_up_wait_for_that(
 
     def looking(*given: Any) -> Any:
         looked.release()
-        assert joined.wait(20)
+        assert joined.wait(WAIT_S_MAX)
         return look(*given)
 
     monkeypatch.setattr(push.Hub, "_read_between", looking)
@@ -110,7 +110,7 @@ def test_pages_that_come_back_while_another_one_is_looked_up_wait_for_that(
             ]
             for one in late:
                 one.start()
-            assert looked.acquire(timeout=20)
+            assert looked.acquire(timeout=WAIT_S_MAX)
             while "latchboard_pages_open 4" not in served.get("/metrics").body.decode():
                 continue
             joined.set()
@@ -155,11 +155,14 @@ async def test_who_waits_for_a_reader_that_is_ended_is_told(board: Latchboard) -
     waiting = asyncio.ensure_future(begun.begun())
     await asyncio.sleep(0)
     await begun.close()
-    await asyncio.wait([waiting], timeout=5)
+    await asyncio.wait([waiting], timeout=WAIT_S_MAX)
     assert waiting.cancelled()
 
 
-def test_a_page_may_name_a_commit_that_we_have_not_heard_of_yet(served: Served, board: Latchboard) -> None:
+def test_a_page_may_name_a_commit_that_we_have_not_heard_of_yet(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "_REACH_S", WAIT_S_MAX)
     with served.listen() as first:
         first.next()
         for number in range(20):
@@ -168,7 +171,10 @@ def test_a_page_may_name_a_commit_that_we_have_not_heard_of_yet(served: Served, 
                 assert page.next() == ("ready", {"format": 1, "revision": revision})
 
 
-def test_a_page_that_read_the_board_hears_what_came_after(served: Served, board: Latchboard) -> None:
+def test_a_page_that_read_the_board_hears_what_came_after(
+    served: Served, board: Latchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "_REACH_S", WAIT_S_MAX)
     say(board, 0)
     stop = threading.Event()
 
@@ -407,7 +413,8 @@ def test_a_page_that_listens_is_use_and_is_pinged(
         page.next()
         before = served.activities
         assert page.response.readline() == b": \n"
-        assert served.activities > before
+        while served.activities == before:  # that one may have been sent before
+            assert page.response.readline().strip() in (b":", b"")
 
 
 # -- ends -------------------------------------------------------------------------------------------------------------

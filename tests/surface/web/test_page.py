@@ -74,7 +74,7 @@ A_WAIT_ENDS_AT_ITS_HOLDER = """async (path) => {
     const ends = [...document.querySelectorAll("circle.link-end.open")];
     return held.length === 1 && ends.some((end) => Math.abs(middle(end) - middle(held[0])) < 3);
   };
-  const until = performance.now() + 5000;
+  const until = performance.now() + 60000;
   while (!does() && performance.now() < until) await new Promise(requestAnimationFrame);
   return does();
 }"""

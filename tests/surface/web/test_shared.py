@@ -18,7 +18,7 @@ def test_who_asks_while_a_reading_runs_gets_the_next_one() -> None:
     def make() -> bytes:
         numbers.append(len(numbers))
         begun.release()
-        assert go_on.acquire(timeout=20)
+        assert go_on.acquire(timeout=60)
         return b"%d" % numbers[-1]
 
     async def play() -> None:
