@@ -12,7 +12,7 @@ from typing import Any
 from latchboard import Latchboard
 from tests.tidy.tree import PACKAGE
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 class Done:
