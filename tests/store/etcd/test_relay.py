@@ -328,13 +328,17 @@ def test_half_a_frame_and_then_nothing_ends_its_connection_alone(
     relayed: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relaying, "IDLE_S_MAX", 0.2)
-    with relayed.peer() as half, relayed.peer(say_hello=False) as silent, relayed.peer(say_hello=False) as gone:
+    with ExitStack() as peers:
+        half = peers.enter_context(relayed.peer())
+        monkeypatch.setattr(relaying, "HELLO_S_MAX", 0.2)
+        silent, gone = (peers.enter_context(relayed.peer(say_hello=False)) for _ in range(2))
         for peer, data in ((half, b"\0\0\1\0{"), (gone, b"\0\0")):
             with suppress(BrokenPipeError, ConnectionResetError):  # it has waited long enough already
                 peer.socket.sendall(data)
         gone.close()
         assert half.is_left()
         assert silent.is_left()
+        monkeypatch.setattr(relaying, "HELLO_S_MAX", UNHURRIED_S)
     assert relayed.store().transact(add, who="a").value == 1
 
 
