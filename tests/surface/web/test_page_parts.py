@@ -215,14 +215,15 @@ def test_a_page_that_is_opened_while_the_store_is_away_blames_no_daemon_that_ans
       window.setTimeout = (does) => later.push(does);
       const board = new Board();
       const seen = [];
-      for (const answers of [
-        async () => Response.json({ code: "store-unavailable", message: "etcd is away" }, { status: 503 }),
-        async () => { throw new TypeError("nobody there"); },
-        async () => new Promise(() => {}),
+      const away = { code: "store-unavailable", message: "etcd is away" };
+      for (const [state, answers] of [
+        ["trouble", async () => Response.json(away, { status: 503 })],
+        ["failed", async () => { throw new TypeError("nobody there"); }],
+        ["loading", async () => new Promise(() => {})],
       ]) {
         window.fetch = answers;
         if (later.length) later.pop()(); else board.start();
-        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        await until(() => board.state === state);
         seen.push(`${board.state} ${board.why}`);
       }
       return seen;
