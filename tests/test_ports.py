@@ -21,12 +21,12 @@ def test_who_names_it_listens_there_as_often_as_is_wanted() -> None:
 
 
 def test_nobody_else_is_given_it() -> None:
-    """A listener that takes what it is given must not have been refused; of so many each would be among the others."""
     ours = [Port() for _ in range(500)]
+    numbers = {one.number for one in ours}
     for _ in range(2000):
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", 0))
-            assert other.getsockname()[1] not in {one.number for one in ours}
+            assert other.getsockname()[1] not in numbers
     for one in ours:
         one.give_back()
