@@ -35,6 +35,7 @@ def inspector(tmp_path_factory: pytest.TempPathFactory, require: Callable[[objec
     """The command; fetched from the registry of npm, once in a session."""
     folder = tmp_path_factory.mktemp("inspector")
     command = ["npm", "install", "--prefix", str(folder), "--no-fund", "--no-audit", "--no-save", "--ignore-scripts"]
+    command += ["--prefer-offline", "--fetch-retries", "5"]  # a registry that says no once may not do so again
     try:
         done = subprocess.run(
             [*command, f"{PACKAGE}@{VERSION}"], capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False
