@@ -63,11 +63,14 @@ for _name in list(os.environ):
         del os.environ[_name]
 for _name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"):
     os.environ.pop(_name, None)
-# Under nohup the one is ignored, behind a shell's `&` the other, and by everybody whom the tests start, too.
+# Under nohup the one is ignored, behind a shell's `&` the others, and by everybody whom the tests start, too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _slow_is_fine = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+ONE_FIXTURE = [*_slow_is_fine, hypothesis.HealthCheck.function_scoped_fixture]
+"""What a test suppresses whose examples share a fixture: what it says stands in the place of the profile's list."""
 hypothesis.settings.register_profile(
     "ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=_slow_is_fine
 )

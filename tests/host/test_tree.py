@@ -14,12 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from latchboard.errors import UsageError
 from latchboard.host import tree as tree_module
 from latchboard.host.tree import PATH_BYTES_MAX, WorkTree
+from tests.conftest import ONE_FIXTURE
 
 NFC, NFD = "caf\u00e9.py", "cafe\u0301.py"
 
@@ -301,7 +302,7 @@ PARTS = st.sampled_from(
 PATHS = st.text(max_size=40) | st.lists(PARTS, max_size=8).map("/".join) | st.lists(st.text(), max_size=5).map("/".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=ONE_FIXTURE)
 @given(path=PATHS)
 @example(path="src/x.py/../..")
 @example(path="\ufb01")

@@ -17,6 +17,7 @@ from latchboard.settings import Settings
 from latchboard.store.files import guard, journal, layout, records
 from latchboard.store.files.folder import Folder
 from latchboard.testing.clock import ManualClock
+from tests.conftest import ONE_FIXTURE
 from tests.store.scenes import Scene, State, replay
 
 A: State = {"locks/a": {"n": 1}, "agents/x": {"n": 1}}
@@ -195,7 +196,7 @@ def test_header_cut_at_any_byte_is_made_again(scene: Scene) -> None:
         last = revision
 
 
-@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=60, suppress_health_check=ONE_FIXTURE)
 @hypothesis.given(
     garbage=strategies.one_of(
         strategies.binary(max_size=120),
@@ -379,7 +380,7 @@ def test_unknown_format_of_a_journal_stops_everybody(scene: Scene) -> None:
 # -- records ----------------------------------------------------------------------------------------------------------
 
 
-@hypothesis.settings(max_examples=80, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=80, suppress_health_check=ONE_FIXTURE)
 @hypothesis.given(
     garbage=strategies.one_of(strategies.binary(max_size=60), strategies.text(max_size=40).map(str.encode))
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latchboard.store.files import layout
 from latchboard.store.files.spare import SLOTS, SPARE_BYTES_MAX, SPARES_COUNT_MAX
 from latchboard.store.files.store import FileStore
 from latchboard.testing import ManualClock
+from tests.conftest import ONE_FIXTURE
 
 KEY = "locks/a.py"
 
@@ -279,7 +280,7 @@ def test_record_that_is_deleted_is_gone_although_a_killed_writer_gave_it_a_secon
     assert get(folder) is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=ONE_FIXTURE, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(

@@ -1,4 +1,4 @@
-"""Tests in temporary folders find no board above them: a stray one fails the run, and is named."""
+"""What the tests are run in changes nothing: a board above their folders fails the run, signals are as by default."""
 
 from __future__ import annotations
 
@@ -41,3 +41,21 @@ def test_run_below_a_board_fails_and_names_it(tmp_path: Path) -> None:
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{tmp_path / BOARD} is above" in done.stdout
+
+
+@pytest.mark.process
+def test_run_in_the_background_of_a_shell_has_its_signals() -> None:
+    """There they are ignored, and a program that is started so ignores them, too: nothing would end what is to end."""
+    chosen = "tests/host/test_ending.py::test_a_signal_comes_after_the_action_and_still_ends_the_process"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "20", chosen]
+
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh", *words],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

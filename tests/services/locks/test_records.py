@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from latchboard.errors import MalformedRecord
 from latchboard.locks.records import Records
 from latchboard.rules import pattern
+from tests.conftest import ONE_FIXTURE
 from tests.services.locks.scene import Scene
 
 NAMES = ("src", "src/a.py", "src/lib/", "src/lib.py", "srcs/a.py", "lib/b.py", "glob:*.py", "glob:docs/*.md", "./")
@@ -140,10 +141,9 @@ def found_as_by_hand(scene: Scene, held: set[str], asked: list[str]) -> None:
 
 
 several = {"held": st.sets(names, max_size=12), "asked": st.lists(names, min_size=1, max_size=3, unique=True)}
-one_scene = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=one_scene)
+@settings(max_examples=60, deadline=None, suppress_health_check=ONE_FIXTURE)
 @given(**several)
 @example(held={"./glob:a/b", "glob:a/b", "./hardlink:1-2/a"}, asked=["glob:glob:a/*", "glob:hardlink:1-2/**"])
 @example(held={"a", "a/b", "aa", "a.b", "a/b/"}, asked=["a/", "glob:a/b/", "glob:/a/"])
@@ -151,7 +151,7 @@ def test_everything_that_overlaps_is_met_and_nothing_else(scene: Scene, held: se
     found_as_by_hand(scene, held, asked)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=one_scene)
+@settings(max_examples=10, deadline=None, suppress_health_check=ONE_FIXTURE)
 @given(**several)
 def test_so_it_is_in_files_whose_names_do_not_begin_as_keys_do(
     tmp_path: Path, held: set[str], asked: list[str]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latchboard.surface.cli import catalogue, dispatch
-from tests.conftest import examples
+from tests.conftest import ONE_FIXTURE, examples
 from tests.surface.cli.harness import Cli
 
 STATUSES = {0, 2, 3, 10, 11, 12, 13}
@@ -55,9 +55,7 @@ _WORDS = [
     *("--root", "--agent", "--json", "--json=1", "--help", "nan", "inf", "-1", "1e308", "9" * 30),
 ]
 _hostile = st.one_of(st.sampled_from(_WORDS), st.text(max_size=20))
-_gentle = settings(
-    examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+_gentle = settings(examples(30), deadline=None, suppress_health_check=ONE_FIXTURE)
 
 
 def _options(name: str) -> list[str]:
@@ -137,9 +135,7 @@ _AFTER_DAMAGE = (
 )
 
 
-@settings(
-    examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(examples(25), deadline=None, suppress_health_check=ONE_FIXTURE)
 @given(data=st.data())
 def test_damaged_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Path, data: st.DataObject) -> None:
     project = tmp_path / "damaged"

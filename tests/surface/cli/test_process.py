@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import ONE_FIXTURE
 from tests.surface.cli.real import Real
 
 pytestmark = pytest.mark.process
@@ -129,7 +130,7 @@ def test_signal_ends_a_watch_quietly(real: Real, number: signal.Signals) -> None
 
     process.send_signal(number)
 
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert json.loads(out)["code"] == "interrupted"
     assert err == ""
@@ -180,7 +181,7 @@ def test_name_that_is_no_unicode_is_refused_in_words(real: Real) -> None:
 _bytes = st.binary(min_size=1, max_size=30).map(lambda data: data.replace(b"\0", b"\1"))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=ONE_FIXTURE)
 @given(
     verb=st.sampled_from(["check", "acquire", "release", "send", "inbox", "update", "history", "break", "renew"]),
     words=st.lists(_bytes, max_size=4),
@@ -242,7 +243,7 @@ def test_waiter_gets_the_lock_when_it_is_released(real: Real) -> None:
 
     real("release", "src/a.py", "--agent", "builder")
 
-    answer = json.loads(waiter.communicate(timeout=30)[0])
+    answer = json.loads(waiter.communicate(timeout=60)[0])
     assert waiter.returncode == 0
     assert answer["agent"] == "planner"
     assert answer["waited_s"] > 0
@@ -255,7 +256,7 @@ def test_handoff_between_processes(real: Real) -> None:
     request = real.wait_for("handoff.asked", after=before)["request"]
 
     real("handoff", "grant", request, "--agent", "builder")
-    granted = json.loads(asker.communicate(timeout=30)[0])
+    granted = json.loads(asker.communicate(timeout=60)[0])
 
     assert (asker.returncode, granted["granted"]) == (0, True)
 
@@ -263,10 +264,10 @@ def test_handoff_between_processes(real: Real) -> None:
 def test_decline_reaches_the_asker_that_waits(real: Real) -> None:
     real("acquire", "src/a.py", "--agent", "builder")
     before = real.revision()
-    asker = real.start("handoff", "request", "src/a.py", "--json", "--wait-s-max", "3")
+    asker = real.start("handoff", "request", "src/a.py", "--json", "--wait-s-max", "60")
     request = real.wait_for("handoff.asked", after=before)["request"]
 
     real("handoff", "decline", request, "--agent", "builder", "--reason", "not now")
-    declined = json.loads(asker.communicate(timeout=30)[0])
+    declined = json.loads(asker.communicate(timeout=60)[0])
 
     assert (asker.returncode, declined["code"], declined.get("reason")) == (10, "handoff-declined", "not now")
