@@ -20,6 +20,7 @@ from latchboard.store.files.damage import Health
 from latchboard.store.files.health import Inspector
 from tests.process import test_doctor_findings as scenes
 from tests.process.ward import Ward
+from tests.store.scenes import open_files
 
 pytestmark = pytest.mark.process
 
@@ -280,12 +281,12 @@ def test_each_thing_is_told_once_by_its_name(
 ) -> None:
     ward.fill().close()
     damage(ward)
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = open_files()
     seen = look(ward, boot=ward.board().clock.now().boot)
 
     assert told(seen) == expect
     assert seen.facts.get("is_compared", False) == is_compared
-    assert len(os.listdir("/proc/self/fd")) <= open_before
+    assert open_files() <= open_before
 
 
 def test_after_a_restart_records_are_not_compared_before_the_next_commit(ward: Ward) -> None:

@@ -138,13 +138,19 @@ def replay(history: list[tuple[int, str, dict[str, Any] | None]]) -> State:
     return state
 
 
-def open_files() -> int:
-    """How many descriptors this process has open, but for sockets: a thread of a store in etcd opens some by itself."""
-    count = 0
+def open_files(below: Path | None = None) -> frozenset[str]:
+    """What this process has open, or only what is below a folder: number and file of each.
+
+    So that what others close meanwhile is nobody's: a garbage collection ends what a test before has left, and a thread
+    of its closes what it wrote. Without sockets: a thread of a store in etcd opens some by itself.
+    """
+    found = set()
     for fd in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # the listing's own
-            count += not os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-    return count
+            leads_to = os.readlink(f"/proc/self/fd/{fd}")
+            is_wanted = leads_to.startswith(f"{below}/") if below else not leads_to.startswith(("socket:", "/proc/"))
+            found.add(f"{fd} {leads_to}" if is_wanted else "")
+    return frozenset(found - {""})
 
 
 def close_leftovers(place: Path) -> None:

@@ -193,7 +193,8 @@ def test_guard_held_by_a_stopped_process_is_named__failure_3_20(start: Start, tm
 def test_threads_wait_for_a_stopped_process_no_longer_than_one_of_them__failure_3_20(
     start: Start, tmp_path: Path
 ) -> None:
-    store = _open(tmp_path, guard_wait_s_max=0.3)
+    wait_s = 1.0
+    store = _open(tmp_path, guard_wait_s_max=wait_s)
     store.transact(_add, who="a")
 
     def run(child: Child) -> None:
@@ -220,7 +221,7 @@ def test_threads_wait_for_a_stopped_process_no_longer_than_one_of_them__failure_
         thread.join()
 
     assert len(refused) == 10
-    assert time.monotonic() - started < 5 * 0.3 + 1.0  # and not ten times as long
+    assert time.monotonic() - started < 8 * wait_s  # and not ten times as long
 
 
 # -- forks ------------------------------------------------------------------------------------------------------------
@@ -354,6 +355,7 @@ class Alarm(Exception):
     """Raised by the signal handler."""
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an alarm may come in any finalizer
 def test_handlers_that_raise_every_50_us_leak_neither_guard_nor_mutex__failure_3_16(tmp_path: Path) -> None:
     store, other = _open(tmp_path, journal_bytes_max=20_000), _open(tmp_path, guard_wait_s_max=1.0)
     store.transact(_add, who="a")

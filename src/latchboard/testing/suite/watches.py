@@ -75,7 +75,7 @@ class Watches(Backend):
         assert _ns(other, after=other.read("agents/").revision) == []
 
     def test_watch_beside_writers_misses_nothing__failure_3_29(self, pairs: Pairs) -> None:
-        store, other = pairs.new(journal_bytes_max=2000, journals_kept_count=100)
+        store, other = pairs.new(journal_bytes_max=2000, journals_kept_count=100, guard_wait_s_max=60.0)
         watch = other.watch("agents/", after=0)
         seen: list[Change] = []
         writers = [threading.Thread(target=_write, args=(one, 60)) for one in (store, other, store)]
