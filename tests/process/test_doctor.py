@@ -29,13 +29,13 @@ from latchboard.store.files.mount import network_mount
 from tests.process import test_doctor_findings as scenes
 from tests.process.nursery import Channel, Nursery
 from tests.process.test_doctor_findings import SCENES, configured
-from tests.process.ward import UNHURRIED_S, Ward
+from tests.process.ward import PATIENT, UNHURRIED_S, Ward
 from tests.surface.cli.harness import validate
 
 pytestmark = pytest.mark.process
 
-IN_TIME_S = 10.0
-"""The deadline is 2.5 s; what hangs here does so for 12 s, and a busy machine has its own ideas."""
+IN_TIME_S = 14.0
+"""The deadline is 4 s here, for what does not hang; what hangs does so for 15 s. A busy machine has its own ideas."""
 WRITING = ("O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND")
 NEVER = {
     *("chmod", "chown", "fallocate", "fchmod", "fchmodat", "fchown", "fchownat", "fdatasync", "fsync", "ftruncate"),
@@ -295,10 +295,11 @@ def test_names_of_strangers_steer_no_terminal_and_run_nothing(ward: Ward) -> Non
 
 def _beside_a_hang(ward: Ward, path: Path) -> tuple[Any, int]:
     """The report where whatever opens this path stands still, and how the command ended."""
-    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", "inject=openat:delay_enter=12s"]
-    command = [*slow, sys.executable, "-m", "latchboard", "doctor", "--json"]
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", "inject=openat:delay_enter=15s"]
+    command = [*slow, *PATIENT, "doctor", "--json"]
+    environment = {**os.environ, "PATIENT_S": "4"}
     began_s = monotonic()
-    with subprocess.Popen(command, cwd=ward.root, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ward.root, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         report = json.loads(process.stdout.readline())
         took_s = monotonic() - began_s
@@ -352,7 +353,7 @@ def test_twenty_listeners_that_never_answer_and_many_locks_are_seen_in_time(ward
     report = json.loads(done.stdout)
     assert report["findings"] == []
     assert report["is_whole"]
-    assert took_s < 10, "the figure itself is measured in benchmarks/doctor.py"
+    assert took_s < 20, "not twenty times two seconds; the figure itself is measured in benchmarks/doctor.py"
 
 
 def _free_ports(count: int) -> int:
@@ -462,7 +463,8 @@ def test_what_others_do_meanwhile_is_no_finding(ward: Ward, nursery: Nursery) ->
         assert len(reports) < 60
 
     assert [one.traces for one in reports] == [[]] * len(reports)
-    assert [one.findings for one in reports] == [[]] * len(reports)
+    found = [one for report in reports for one in report.findings]
+    assert [one for one in found if one.id != "F-111"] == [], "but a busy machine stops who has the guard"
     assert all(one.took_s < UNHURRIED_S / 2 for one in reports), "others who never rest keep nobody"
     for one in others:
         assert one.ask(stop=True)["number"] > 10

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from tests.process.queue_scenes import (
     line_of_a_lost_commit,
     line_without_a_job,
 )
-from tests.process.ward import UNHURRIED_S, Ward
+from tests.process.ward import PATIENT, UNHURRIED_S, Ward
 
 pytestmark = pytest.mark.process
 
@@ -600,8 +599,8 @@ def test_a_system_without_a_watch_left_is_told(ward: Ward, require: Any) -> None
 
 def doctor_of(root: str) -> dict[str, Any]:
     """What the command says, wherever this process is."""
-    command = [sys.executable, "-m", "latchboard", "doctor", "--json", "--root", root]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    command = [*PATIENT, "doctor", "--json", "--root", root]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return {"out": done.stdout, "err": done.stderr, "status": done.returncode}
 
 

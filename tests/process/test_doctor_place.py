@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from latchboard.doctor.check import Check, Seen
 from latchboard.doctor.report import assemble, begin
 from tests.process import space
 from tests.process.nursery import Channel, Nursery
-from tests.process.ward import Ward
+from tests.process.ward import PATIENT, Ward
 
 pytestmark = pytest.mark.process
 
@@ -139,7 +138,7 @@ def test_a_store_that_cannot_be_read_is_not_repaired_and_that_is_no_mistake_of_o
     ward.fill().close()
     strace = f"strace -f -qq -o /dev/null -P {ward.store} -e inject=openat:error=EIO"
 
-    done = ward.run(f"{strace} {sys.executable} -m latchboard doctor {' '.join(words)}")
+    done = ward.run(f"{strace} {' '.join(PATIENT)} doctor {' '.join(words)}")
 
     assert done.returncode == 1, done
     assert "--fix: not done: the store is looked at: Input/output error" in done.stdout

@@ -32,7 +32,7 @@ def test_a_lock_of_no_kind_is_broken_from_any_folder(ward: Ward, name: str) -> N
     (found,) = ward.found("F-105")
 
     words = ["bash", "-c", found.remedy]
-    done = subprocess.run(words, cwd=ward.root / "src", capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, cwd=ward.root / "src", capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done
     assert ward.found("F-105") == []

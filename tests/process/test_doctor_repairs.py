@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from latchboard.store.memory import MemoryStore
 from tests.conftest import SOAK
 from tests.process import test_doctor_findings as scenes
 from tests.process.queue_scenes import claims_that_are_gone
-from tests.process.ward import UNHURRIED_S, Ward
+from tests.process.ward import PATIENT, UNHURRIED_S, Ward
 
 pytestmark = pytest.mark.process
 
@@ -89,7 +88,7 @@ KILLS = [(damage, call) for number, call in enumerate(CALLS) for damage in (DAMA
 @pytest.mark.parametrize(("damage", "call"), KILLS)
 def test_a_repair_that_is_killed_is_begun_anew(ward: Ward, damage: Any, call: str) -> None:
     damage(ward)
-    command = [sys.executable, "-m", "latchboard", "doctor", "--fix", "--force"]
+    command = [*PATIENT, "doctor", "--fix", "--force"]
     kill = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when=1"]
 
     subprocess.run([*kill, *command], cwd=ward.root, capture_output=True, timeout=60, check=False)
