@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Gate:

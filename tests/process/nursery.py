@@ -23,7 +23,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latchboard.store.port import Store
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -97,8 +100,15 @@ class Child:
         if self._status is None:
             signal.pidfd_send_signal(self._pidfd, signum)
 
-    def stop(self) -> None:
-        """SIGSTOP, and wait until it stands still."""
+    def stop(self, store: Store | None = None) -> None:
+        """SIGSTOP, and wait until it stands still.
+
+        Args:
+            store: Whose guard it must not have then: who is seen in line may be about to let go of it.
+        """
+        if store is not None:
+            store.transact(lambda _: self.stop(), who="test")  # nobody else has it meanwhile
+            return
         self.kill(signal.SIGSTOP)
         until(lambda: process_state(self.pid) == "T", f"process {self.pid} stands still")
 

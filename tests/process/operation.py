@@ -68,7 +68,7 @@ class Operation:
     is_main: bool = True
 
     def board(self, root: str) -> Latchboard:
-        return Latchboard(root, settings=Settings(**{"guard_wait_s_max": 1.0, **self.settings}), publishes=False)
+        return Latchboard(root, settings=Settings(**{"guard_wait_s_max": 10.0, **self.settings}), publishes=False)
 
 
 # -- in the processes --------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class Scene:
         self.open_files: int = self.victim.receive()["open_files"]
         self.rival = start_rival(self.operation, self._nursery, self.root)
         if self.rival is not None and self.operation.rival == "waits":
-            self.rival.stop()  # so that nobody but the victim changes anything until we have looked
+            self.rival.stop(self.board.store)  # so that nobody but the victim changes anything until we have looked
         self.before = self.look()
         return self
 

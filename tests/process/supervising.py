@@ -27,7 +27,8 @@ class Crew(Site):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        os.environ.setdefault("PYTHONPATH", str(TREE / "src"))
+        self._path_before = os.environ.get("PYTHONPATH")  # whom this process starts finds the sources there
+        os.environ["PYTHONPATH"] = self._path_before or str(TREE / "src")
 
     @property
     def agents(self) -> Agents:
@@ -92,6 +93,8 @@ class Crew(Site):
             os.kill(pid, signal.SIGKILL)
             until(lambda pid=pid: not is_there(pid), f"process {pid} ends")  # type: ignore[misc]
         super().close()
+        if self._path_before is None:
+            os.environ.pop("PYTHONPATH", None)
 
 
 def starting(channel: Channel, root: str, roles: list[str]) -> None:

@@ -341,7 +341,7 @@ def test_a_second_supervisor_is_refused_and_one_in_the_foreground_ends_by_signal
     try:
         until(lambda: len(crew.ours()) == 3 and crew.agents.look().is_as_wanted, "it keeps what is configured")
         supervisor.terminate()
-        said, _ = supervisor.communicate(timeout=30)
+        said, _ = supervisor.communicate(timeout=60)
     finally:
         supervisor.kill()
         supervisor.wait()

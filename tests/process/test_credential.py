@@ -196,14 +196,14 @@ def test_lock_timeouts(scene: Scene) -> None:
     gate.release.set()
 
     assert told["outcome"] == "lock_timeout_error"
-    assert 0.3 <= told["waited_s"] < 5
+    assert 0.3 <= told["waited_s"] < PATIENCE_S
     assert scene.result(slow)["outcome"] == "refreshed"
 
 
 def test_call_that_never_ends_leaves_lock_and_grant(scene: Scene) -> None:
     scene.issuer.gates[0] = Gate()
     before = scene.grant.version
-    hanging = scene.start(call_s_max=0.5, hold_s_max=2.0)
+    hanging = scene.start(call_s_max=0.5, hold_s_max=60.0)
     scene.go()
 
     told = scene.result(hanging)

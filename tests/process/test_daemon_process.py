@@ -20,7 +20,7 @@ from latchboard.host.process import end_process
 from latchboard.host.system import SystemHost
 from latchboard.settings import Settings
 from tests.process import space
-from tests.process.nursery import Channel, Nursery, process_state, until
+from tests.process.nursery import PATIENCE_S, Channel, Nursery, process_state, until
 
 pytestmark = pytest.mark.process
 
@@ -139,7 +139,7 @@ def test_other_daemons_end_and_the_recorded_one_stays(yard: Yard) -> None:
     healthy, second, third = yard.daemon(), yard.daemon(), yard.daemon()
     yard.record(healthy)
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert report.is_running
     assert sorted(one["pid"] for one in report.ended) == sorted([second, third])
@@ -154,7 +154,7 @@ def test_what_the_recorded_daemon_has_forked_stays(yard: Yard) -> None:
     yard.record(healthy)
     worker = int(Path(f"/proc/{healthy}/task/{healthy}/children").read_text())
     try:
-        report = yard.daemons().enforce()
+        report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
         assert report.ended == []
         assert {"pid": worker, "why": "child"} in report.spared
@@ -190,12 +190,12 @@ def test_zombie_whose_parent_never_looks_counts_as_ended(yard: Yard) -> None:
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert report.ended == [{"pid": child, "is_gone": True, "by": "TERM", "why": ""}]
     assert process_state(child) == "Z"
     assert is_there(parent.pid)
-    assert yard.daemons().enforce().ended == []
+    assert yard.daemons().enforce(term_wait_s=PATIENCE_S).ended == []
 
 
 def test_process_of_its_own_pid_and_process_1_are_refused() -> None:
@@ -265,7 +265,7 @@ LOOK_ALIKES: dict[str, Callable[[Yard], int]] = {
 def test_look_alike_survives_beside_a_daemon_that_does_not(kind: str, yard: Yard) -> None:
     look_alike, daemon = LOOK_ALIKES[kind](yard), yard.daemon()
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert [one["pid"] for one in report.ended] == [daemon]
     assert is_there(look_alike)
@@ -277,7 +277,7 @@ def test_look_alike_that_is_recorded_makes_a_stale_record_and_survives(kind: str
     look_alike = LOOK_ALIKES[kind](yard)
     yard.record(look_alike)
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert report.recorded is not None
     assert (report.recorded.state, report.is_record_removed) == ("stale", True)
@@ -289,7 +289,7 @@ def test_daemon_of_another_user_survives(yard: Yard, require: Any) -> None:
     require(os.geteuid() == 0, "root, to start a process of another user")
     other = yard.daemon(AS_UID="65534")
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert report.ended == []
     assert is_there(other)
@@ -299,7 +299,7 @@ def test_daemon_of_another_user_survives(yard: Yard, require: Any) -> None:
 def test_process_that_becomes_another_program_by_term_gets_no_kill(yard: Yard) -> None:
     pid = yard.daemon(ON_TERM="execs")
 
-    report = yard.daemons().enforce(term_wait_s=1.0)
+    report = yard.daemons().enforce(term_wait_s=4.0)  # so long it takes: a process is there all the time
 
     assert report.ended == [{"pid": pid, "is_gone": False, "by": "TERM", "why": "other-program"}]
     assert is_there(pid)
@@ -314,7 +314,7 @@ def test_on_a_host_with_a_tools_variables_nothing_ends(yard: Yard) -> None:
     yard.running[-1].kill()
     yard.running[-1].wait()
 
-    report = yard.daemons(OnAHost()).enforce()
+    report = yard.daemons(OnAHost()).enforce(term_wait_s=PATIENCE_S)
 
     assert (report.mode, report.is_record_removed, report.ended) == ("host", True, [])
     assert not yard.is_recorded()
@@ -338,7 +338,7 @@ def test_pid_file_with_garbage_is_stale_and_goes(content: bytes, yard: Yard) -> 
     (folder / "daemon.json").unlink()
     (folder / "daemon.pid").write_bytes(content)
 
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert report.recorded is not None
     assert (report.recorded.state, report.recorded.why, report.is_record_removed) == ("stale", "garbage", True)
@@ -351,7 +351,7 @@ def test_pid_file_alone_names_a_daemon_that_is_ours(yard: Yard) -> None:
     (yard.root / "data" / ".agent_pids" / "daemon.json").unlink()
 
     assert yard.daemons().verify().state == "running"
-    assert yard.daemons().enforce().ended == []
+    assert yard.daemons().enforce(term_wait_s=PATIENCE_S).ended == []
 
 
 # -- pid namespaces
@@ -382,7 +382,7 @@ def _recycle(channel: Channel, yard: Yard) -> None:
         yard.record(first)
         record.write_text(json.dumps({"process": identity}))
         ending = end_process(SystemHost(), SystemClock(), identity)
-        report = yard.daemons(OnAHost()).enforce()
+        report = yard.daemons(OnAHost()).enforce(term_wait_s=PATIENCE_S)
         assert report.recorded is not None
         channel.send(
             pids=[first, second],
@@ -424,7 +424,7 @@ def daemon_in_a_container(channel: Channel, folder: str, own_proc: bool) -> None
 
 def _enforce_or_say_why(yard: Yard) -> str:
     try:
-        return f"ended {len(yard.daemons().enforce().ended)}"
+        return f"ended {len(yard.daemons().enforce(term_wait_s=PATIENCE_S).ended)}"
     except Exception as exc:  # noqa: BLE001 - told to the test
         return type(exc).__name__
 
@@ -438,7 +438,7 @@ def test_daemon_of_the_same_folder_in_another_container_survives__failure_3_6(
     outside = yard.daemon()
 
     seen = [one.why for one in yard.daemons().find() if str(yard.root) in one.process["argv"]]
-    report = yard.daemons().enforce()
+    report = yard.daemons().enforce(term_wait_s=PATIENCE_S)
 
     assert sorted(seen) == ["", "unknowable"]
     assert [one["pid"] for one in report.ended] == [outside]

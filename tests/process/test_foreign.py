@@ -167,7 +167,7 @@ def test_many_that_look_at_once_tell_it_once(repository: Repository) -> None:
         assert hook.stdin is not None
         hook.stdin.close()
     answers = [hook.stdout.read() for hook in hooks if hook.stdout is not None]
-    assert [hook.wait(30) for hook in hooks] == [0] * len(names)
+    assert [hook.wait(60) for hook in hooks] == [0] * len(names)
     for hook in hooks:
         assert hook.stdout is not None
         assert hook.stderr is not None

@@ -26,7 +26,7 @@ OPERATIONS = ("begin", "done", "before", "after", "restore")
 
 
 def board_of(root: str) -> Latchboard:
-    return Latchboard(root, settings=Settings(guard_wait_s_max=1.0), publishes=False)
+    return Latchboard(root, settings=Settings(guard_wait_s_max=10.0), publishes=False)
 
 
 def write(root: str, text: str, name: str = FILE) -> None:

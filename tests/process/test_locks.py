@@ -187,7 +187,7 @@ def test_waiter_that_is_stopped_stands_in_nobodys_way_for_ever(nursery: Nursery,
     front.receive()
     asleep = nursery.start(waiter, root=str(tmp_path), agent="asleep")
     line_of(board, 1)
-    asleep.kill(signal.SIGSTOP)
+    asleep.stop(board.store)
     front.kill()
     front.wait()
 

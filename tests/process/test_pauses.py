@@ -129,7 +129,7 @@ def test_writer_that_is_stopped_inside_a_commit_is_named_and_holds_nobody_up_for
     assert str(child.pid) in caught.value.message
     assert child.pid in caught.value.fields["pids"]
     assert caught.value.retryable
-    assert wait_s <= took_s < wait_s + 5
+    assert wait_s <= took_s < 60, "and not as long as it stands still"
     assert board.agent("other").lock("src/free.py").token > done["answer"]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from latchboard.host.system import SystemHost
+from latchboard.rules.serving import State
 from tests.process.nursery import PATIENCE_S, until
 from tests.process.serving import TICK_S, Project, ask, is_there, listens, wait_until_gone
 
@@ -245,14 +246,28 @@ def test_a_daemon_whose_project_is_gone_retires(project: Project, tmp_path: Path
     assert daemon.wait(PATIENCE_S) == 0
 
 
-def test_an_idle_daemon_retires_and_one_that_is_used_does_not(tmp_path: Path) -> None:
-    project = Project(tmp_path, daemon_idle_s_max=2.0)  # and a busy machine keeps whoever asks from it for a second
-    try:
+def _used(project: Project, *, for_s: float, idle_s_max: float) -> State:
+    """A daemon that was used all the time for so long; another one where the machine kept us from using the first."""
+    while True:
         state = project.daemon.ensure_running().state
         token = f"Bearer {project.token()}"
-        ends = time.monotonic() + 3.0
-        until(lambda: ask(state.port, "/api/board", Authorization=token) and time.monotonic() > ends, "it is used")
-        assert is_there(state.pid)
+        began_s = asked_s = time.monotonic()
+        try:
+            while time.monotonic() - began_s < for_s:
+                now_s = time.monotonic()
+                ask(state.port, "/api/board", Authorization=token)
+                asked_s = now_s
+        except OSError:
+            assert time.monotonic() - asked_s >= idle_s_max, "it retired, and was used"
+            wait_until_gone(state.pid)
+        else:
+            return state
+
+
+def test_an_idle_daemon_retires_and_one_that_is_used_does_not(tmp_path: Path) -> None:
+    project = Project(tmp_path, daemon_idle_s_max=2.0)
+    try:
+        state = _used(project, for_s=3.0, idle_s_max=2.0)
 
         wait_until_gone(state.pid)
 

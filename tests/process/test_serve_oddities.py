@@ -50,7 +50,7 @@ def test_a_daemon_answers_by_the_address_that_it_listens_on(project: Project, ho
     running = project.daemon.ensure_running(host=host, allowed_hosts=["board.example"])
 
     assert running.how == "started"
-    assert project.daemon.look().condition == "running"
+    until(lambda: project.daemon.look().condition == "running", "it answers")
     assert project.daemon.stop().path == ["http"]
 
 
@@ -272,7 +272,7 @@ board.daemon.ensure_running()
 """
     subprocess.run([sys.executable, "-c", code, project.board.root], env=project.environment, check=True)
 
-    assert project.daemon.look().condition == "running"
+    until(lambda: project.daemon.look().condition == "running", "it answers")
 
 
 def test_a_daemon_without_standard_descriptors_has_nothing_of_its_own_in_their_place(project: Project) -> None:

@@ -143,7 +143,7 @@ def test_all_and_only_our_daemons_that_are_not_the_daemon_are_found(yard: Yard, 
             for port in (yard.first - 1, yard.first + 30):  # outside the range, where that is free
                 yard.program("outside", port)
 
-            scan = yard.daemon.scan()
+            scan = yard.daemon.scan(within_s=6.0)
 
         assert {one.port: one.pid for one in scan.orphans} == orphans
         assert whys(scan.skipped) == {
@@ -261,7 +261,7 @@ def test_twenty_listeners_that_never_answer_cost_no_more_than_one(yard: Yard) ->
             stack.enter_context(closing(socket.create_server(("127.0.0.1", yard.first + at), backlog=1)))
         started = time.monotonic()
 
-        scan = yard.daemon.scan()
+        scan = yard.daemon.scan(within_s=3.0)
 
         assert time.monotonic() - started < PATIENCE_S / 2, "and not two seconds each"
     assert [one.pid for one in scan.orphans] == [orphan]

@@ -379,7 +379,7 @@ def test_a_daemon_that_was_started_by_hand_is_adopted_wherever_it_listens(projec
     port = serving.free_ports(1)
     daemon = project.serve("--port", str(port))
     assert daemon.stderr is not None and "latchboard: http" in daemon.stderr.readline()
-    assert project.daemon.look().condition == "unrecorded"
+    until(lambda: project.daemon.look().condition == "unrecorded", "it answers")
     assert project.command("daemon", "status").returncode == 0
     assert not project.record.exists(), "a daemon does not write the record"
 

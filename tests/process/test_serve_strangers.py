@@ -20,7 +20,7 @@ import pytest
 from latchboard import Latchboard
 from latchboard.host.system import SystemHost
 from tests.process import space
-from tests.process.nursery import Channel, Nursery
+from tests.process.nursery import Channel, Nursery, until
 from tests.process.serving import Project, is_there
 from tests.process.test_serve_orphans import STRANGER, Yard, whys
 
@@ -176,7 +176,7 @@ def test_the_daemon_of_another_project_that_a_forged_record_names_is_left(yard: 
         stopped, report = yard.daemon.stop(), yard.daemon.sweep()
 
         assert (stopped.path, report.swept, report.failed) == ([], [], [])
-        assert other.daemon.look().is_running
+        until(lambda: other.daemon.look().is_running, "it answers")
     finally:
         other.close()
 

@@ -265,8 +265,9 @@ def test_a_shell_expires_nobody(board: Latchboard, shell: Shell) -> None:
 
 def test_its_own_hold_ends_in_time(board: Latchboard, shell: Shell) -> None:
     token = int(shell("acquire", "a.py", "sheila", "1").stdout)
+    shell("acquire", "b.py", "sheila", "60")
     with pytest.raises(LockHeld):
-        board.agent("planner").lock("a.py")
+        board.agent("planner").lock("b.py")
     deadline = board.clock.now().mono_s + 1.1
     while board.clock.now().mono_s < deadline:
         board.clock.wait([], 0.1)

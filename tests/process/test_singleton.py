@@ -358,7 +358,7 @@ def test_whoever_ends_removes_its_entry__K5(tmp_path: Path, end: str, signum: in
     if signum:
         assert files(tmp_path) == {f"{TYPE}.{ending}" for ending in ("pid", "json", "lock")}
         process.send_signal(signum)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
     assert process.returncode == status
     assert files(tmp_path) == {f"{TYPE}.lock"}
@@ -375,7 +375,7 @@ def test_a_forked_childs_exit_leaves_the_entry__K5(tmp_path: Path) -> None:
     with pytest.raises(AlreadyRunning):
         board(tmp_path).singletons.enforce(TYPE)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("how", ["exit", "at once"])

@@ -85,7 +85,7 @@ def check(root: Path) -> None:
         assert json.loads(path.read_text())["agent_type"] == path.stem
     for path in folder.glob("*.pid"):
         assert path.read_text().strip().isdecimal()
-    board = Latchboard(root, settings=Settings(guard_wait_s_max=0.5), publishes=False)
+    board = Latchboard(root, settings=Settings(guard_wait_s_max=10.0), publishes=False)
     assert board.singletons.status([TYPE])[0]["state"] in ("free", "stale")
     before = board.singletons.counts()[TYPE]["enforced"]
     with board.singletons.enforce(TYPE) as registration:

@@ -14,7 +14,7 @@ from typing import Any
 
 from latchboard import Latchboard
 from latchboard.settings import Settings
-from tests.process.nursery import PATIENCE_S, Channel, until
+from tests.process.nursery import PATIENCE_S, Channel, process_state, until
 from tests.process.serving import is_there
 
 TREE = Path(__file__).parents[2]
@@ -128,6 +128,15 @@ class Site:
         except TimeoutError as exc:
             logs = [one.read_text() for one in sorted(self.registry.glob("*.log"))]
             raise AssertionError("\n".join([str(exc), *logs, str(self.told())])) from exc
+
+    def stand_still(self, worker: subprocess.Popen[str]) -> None:
+        """SIGSTOP, at a moment at which it does not have the store's guard."""
+
+        def halt(_: Any) -> None:
+            worker.send_signal(signal.SIGSTOP)
+            until(lambda: process_state(worker.pid) == "T", f"worker {worker.pid} stands still")
+
+        self.board.store.transact(halt, who="test")
 
     def let_go(self, job_id: str) -> None:
         (self.root / f"go-{job_id}").touch()
