@@ -31,7 +31,7 @@ def an_agent(board: Latchboard, agent_id: str) -> AsyncAgent:
     return AsyncAgent(board.agent(agent_id))
 
 
-async def until(condition: Any, timeout_s: float = 20.0) -> None:
+async def until(condition: Any, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -172,14 +172,15 @@ def test_timeout_of_asyncio_leaves_the_line(board: Latchboard) -> None:
 def test_cancelling_at_any_moment_leaves_no_holder_and_no_waiter__failure_3_17(board: Latchboard, cancels: int) -> None:
     chance = random.Random(17)
     asked = board.agent("a")
-    outcomes: dict[str, int] = {}
+    outcomes: dict[str, int] = {"CancelledError": 0, "NoneType": 0}
+    longest_s = 0.005
 
     async def one_round(bound: str) -> None:
         held = asked.lock("x.py", bound=bound)  # type: ignore[arg-type]
         task = asyncio.ensure_future(_enter(board, "b", bound))
         freed = threading.Timer(chance.uniform(0, 0.004), held.release)
         freed.start()
-        await asyncio.sleep(chance.uniform(0, 0.005))
+        await asyncio.sleep(chance.uniform(0, longest_s))
         for _ in range(cancels):
             task.cancel()
             await asyncio.sleep(0)
@@ -188,9 +189,13 @@ def test_cancelling_at_any_moment_leaves_no_holder_and_no_waiter__failure_3_17(b
         outcomes[type(outcome).__name__] = outcomes.get(type(outcome).__name__, 0) + 1
 
     async def scene() -> None:
+        nonlocal longest_s
         for turn in range(500):
             await one_round("agent" if turn % 2 else "process")
             assert is_empty(board)
+            # A busy machine gives back late, or cancels late: half of the cancellations are to come behind the grant.
+            longest_s *= 1.05 if outcomes["NoneType"] < outcomes["CancelledError"] else 0.95
+            longest_s = min(max(longest_s, 0.002), 0.1)
 
     asyncio.run(scene())
 

@@ -43,7 +43,7 @@ def test_the_timeout_is_really_waited() -> None:
     started = time.monotonic()
     assert not latchboard.acquire_lock("src/a.py", "builder", timeout=0.3)
 
-    assert 0.3 <= time.monotonic() - started < 3
+    assert 0.3 <= time.monotonic() - started < 20
 
 
 def test_the_timeout_ends_with_the_release() -> None:

@@ -11,12 +11,12 @@ from latchboard.daemon.binding import bound
 from latchboard.daemon.state import StateFile
 from latchboard.errors import NoFreePort, UsageError
 from latchboard.settings import Settings
+from tests.process.serving import free_ports
 
 
 def test_a_port_that_is_bound_is_listened_on_so_that_no_other_daemon_can_have_it(tmp_path: Path) -> None:
     state_file, settings = StateFile(str(tmp_path)), Settings()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_ports(1)
 
     with bound("127.0.0.1", port, settings, state_file):
         socket.create_connection(("127.0.0.1", port)).close()

@@ -17,6 +17,8 @@ from latchboard.daemon.probe import ANSWER_BYTES_MAX, address, exchange, probe, 
 CLOCK = SystemClock()
 HEALTH = {"product": "latchboard", "version": "0.1.0", "protocol_version": 1, "pid": 4242, "started_at": "now"}
 BODY = json.dumps(HEALTH).encode()
+ANSWERED_S = 3.0
+"""As long as whoever answers may need on a busy machine, where somebody else never does."""
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
@@ -37,6 +39,13 @@ class Listeners:
         if act is not None:
             self.threads.append(threading.Thread(target=self._serve, args=(listener, port, act)))
             self.threads[-1].start()
+        return port
+
+    def closed(self) -> int:
+        """A port at which nobody listens, and that nobody else can have meanwhile."""
+        bound = self.stack.enter_context(closing(socket.socket()))
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
         return port
 
     def _serve(self, listener: socket.socket, port: int, act: Callable[[socket.socket], None]) -> None:
@@ -62,21 +71,15 @@ def listeners() -> Iterator[Listeners]:
     made.close()
 
 
-def closed_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as gone:
-        port: int = gone.getsockname()[1]
-    return port
-
-
 def test_many_are_asked_at_once_and_each_has_its_answer(listeners: Listeners) -> None:
     daemon = listeners.add(lambda c: c.sendall(WHOLE))
     stranger = listeners.add(lambda c: c.sendall(b"220 mail.example ESMTP\r\n"))
     cut_off = listeners.add(lambda c: c.sendall(WHOLE[:-5]))
     hangs_up = listeners.add(lambda c: None)
     silent = listeners.add(None)
-    closed = closed_port()
+    closed = listeners.closed()
 
-    found = probe([daemon, stranger, cut_off, hangs_up, silent, closed, daemon], CLOCK, within_s=0.5)
+    found = probe([daemon, stranger, cut_off, hangs_up, silent, closed, daemon], CLOCK, within_s=ANSWERED_S)
 
     assert {port: one.why for port, one in found.items()} == {
         daemon: "",
@@ -99,17 +102,17 @@ def test_an_answer_in_pieces_is_put_together(listeners: Listeners) -> None:
 
     port = listeners.add(act)
 
-    assert probe([port], CLOCK, within_s=5)[port].health is not None
+    assert probe([port], CLOCK, within_s=60)[port].health is not None
 
 
 def test_who_keeps_the_connection_open_is_not_waited_for_beyond_the_deadline(listeners: Listeners) -> None:
     def act(connection: socket.socket) -> None:
         connection.sendall(WHOLE)
-        listeners.over.wait(10)
+        listeners.over.wait(60)
 
     port = listeners.add(act)
 
-    found = probe([port], CLOCK, within_s=0.3)[port]
+    found = probe([port], CLOCK, within_s=ANSWERED_S)[port]
 
     assert found.health is not None, "what is whole counts"
 
@@ -125,7 +128,7 @@ def test_who_drips_for_ever_costs_the_deadline_and_no_more(listeners: Listeners)
     found = probe([port], CLOCK, within_s=0.3)[port]
 
     assert (found.why, found.health) == ("silent", None)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 def test_an_answer_without_an_end_is_capped(listeners: Listeners) -> None:
@@ -139,7 +142,7 @@ def test_an_answer_without_an_end_is_capped(listeners: Listeners) -> None:
 
     port = listeners.add(act)
 
-    found = probe([port], CLOCK, within_s=5)[port]
+    found = probe([port], CLOCK, within_s=60)[port]
 
     assert (found.why, found.health) == ("stranger", None)
     assert sent < 100 * ANSWER_BYTES_MAX, "it was hung up on"
@@ -153,7 +156,7 @@ def test_a_redirect_is_not_followed(listeners: Listeners) -> None:
         )
     )
 
-    assert probe([port], CLOCK, within_s=1)[port].why == "stranger"
+    assert probe([port], CLOCK, within_s=60)[port].why == "stranger"
     assert there not in listeners.heard
 
 
@@ -161,16 +164,16 @@ def test_twenty_silent_ones_cost_one_deadline(listeners: Listeners) -> None:
     ports = [listeners.add(None) for _ in range(20)]
     started = time.monotonic()
 
-    found = probe(ports, CLOCK, within_s=0.3)
+    found = probe(ports, CLOCK, within_s=1.0)
 
     assert {one.why for one in found.values()} == {"silent"}
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15, "and not twenty"
 
 
 def test_the_loopback_of_the_sixth_version(listeners: Listeners) -> None:
     port = listeners.add(lambda c: c.sendall(WHOLE), host="::1")
 
-    assert probe([port], CLOCK, host="::1")[port].health is not None
+    assert probe([port], CLOCK, host="::1", within_s=60)[port].health is not None
     assert b"Host: [::1]:%d\r\n" % port in listeners.heard[port]
 
 
@@ -194,7 +197,7 @@ def test_where_a_daemon_is_reached() -> None:
 def test_a_word_to_stop_carries_the_token_and_a_body(listeners: Listeners) -> None:
     port = listeners.add(lambda c: c.sendall(b"HTTP/1.1 202 Accepted\r\n\r\n"))
 
-    heard, why = exchange({port: request("POST", "/api/stop", "127.0.0.1", port, token="abc")}, CLOCK, "127.0.0.1", 5)[
+    heard, why = exchange({port: request("POST", "/api/stop", "127.0.0.1", port, token="abc")}, CLOCK, "127.0.0.1", 60)[
         port
     ]
 

@@ -92,7 +92,7 @@ def test_a_service_manager_is_told(tmp_path: Path, kind: str) -> None:
     name = str(tmp_path / "notify") if kind == "path" else f"\0latchboard-test-{os.getpid()}"
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
         manager.bind(name)
-        manager.settimeout(5)
+        manager.settimeout(60)
         readiness = Readiness(None, {"NOTIFY_SOCKET": name.replace("\0", "@")})
 
         readiness.tell_ready({"port": 9400})

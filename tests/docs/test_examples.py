@@ -38,7 +38,7 @@ def run(project: Path, *command: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_of_two_daemons_one_runs_and_the_other_says_who(project: Path) -> None:
 
     assert (second.returncode, second.stdout) == (10, "")
     assert f"process {first.pid} runs since " in second.stderr
-    assert first.communicate(timeout=30)[0] == "stopped\n"
+    assert first.communicate(timeout=60)[0] == "stopped\n"
     assert first.returncode == 0
     assert run(project, str(EXAMPLES / "one_daemon.py"), "--ticks", "1") == "tick 1\nstopped\n"
 

@@ -18,7 +18,7 @@ say = lambda word: os.write(1, (word + "\\n").encode())
 
 
 def run(body: str) -> tuple[int, list[str]]:
-    done = subprocess.run([sys.executable, "-c", HEAD + body], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", HEAD + body], capture_output=True, text=True, timeout=60, check=False)
     assert not done.stderr or "KeyboardInterrupt" in done.stderr, done.stderr
     return done.returncode, done.stdout.split()
 

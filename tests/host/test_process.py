@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 STAYS = "print('ready', flush=True); input()"
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sys
 def test_term_is_enough_for_most(host: SystemHost, start: Any) -> None:
     process, identity = start()
 
-    ending = end_process(host, SystemClock(), identity)
+    ending = end_process(host, SystemClock(), identity, term_wait_s=PATIENCE_S)
 
     assert (ending.is_gone, ending.by, ending.why) == (True, "TERM", "")
     assert not os.path.exists(f"/proc/{process.pid}"), "reaped"
@@ -71,16 +72,16 @@ def test_term_is_enough_for_most(host: SystemHost, start: Any) -> None:
 def test_whoever_waits_for_its_status_gets_it(host: SystemHost, start: Any) -> None:
     process, identity = start()
 
-    ending = end_process(host, SystemClock(), identity, reaps=False)
+    ending = end_process(host, SystemClock(), identity, term_wait_s=PATIENCE_S, reaps=False)
 
     assert (ending.is_gone, ending.by) == (True, "TERM")
-    assert process.wait(5) == -signal.SIGTERM
+    assert process.wait(PATIENCE_S) == -signal.SIGTERM
 
 
 def test_who_ignores_term_is_killed_and_that_is_told(host: SystemHost, start: Any) -> None:
     _, identity = start(IGNORES)
 
-    ending = end_process(host, SystemClock(), identity, term_wait_s=0.2)
+    ending = end_process(host, SystemClock(), identity, term_wait_s=0.2, kill_wait_s=PATIENCE_S)
 
     assert (ending.is_gone, ending.by, ending.why) == (True, "KILL", "")
     assert host.verdict(identity) == "dead"
@@ -91,7 +92,7 @@ def test_stopped_process_is_killed(host: SystemHost, start: Any) -> None:
     process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
-    ending = end_process(host, SystemClock(), identity, term_wait_s=0.1)
+    ending = end_process(host, SystemClock(), identity, term_wait_s=0.1, kill_wait_s=PATIENCE_S)
 
     assert (ending.is_gone, ending.by) == (True, "KILL")
 
@@ -292,7 +293,7 @@ class Taken(SystemHost):
 def test_whoever_has_the_number_then_is_not_reaped(start: Any) -> None:
     process, identity = start()
 
-    ending = end_process(Taken(), SystemClock(), identity)
+    ending = end_process(Taken(), SystemClock(), identity, term_wait_s=PATIENCE_S)
 
     assert (ending.is_gone, ending.by) == (True, "TERM")
-    assert process.wait(5) == -signal.SIGTERM, "its status is still there for its parent"
+    assert process.wait(PATIENCE_S) == -signal.SIGTERM, "its status is still there for its parent"

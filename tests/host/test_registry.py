@@ -68,7 +68,7 @@ def test_whoever_waited_for_a_guard_that_was_deleted_takes_the_new_one__failure_
         pass
     guard.unlink()
     os.close(fd)
-    waiter.join(30)
+    waiter.join(60)
 
     assert found == [False]
 
@@ -98,7 +98,7 @@ def test_a_fifo_in_the_place_of_an_entry_blocks_nobody__failure_3_26(tmp_path: P
 
     looker = threading.Thread(target=look, daemon=True)
     looker.start()
-    looker.join(10)
+    looker.join(60)
 
     assert seen == [b"", b"7\n"]
 

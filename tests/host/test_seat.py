@@ -41,7 +41,7 @@ def test_a_child_of_a_process_that_closed_every_descriptor_closes_nothing__failu
         [sys.executable, "-c", PROGRAM, os.fspath(tmp_path), str(reused_count)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -72,7 +72,7 @@ def test_a_child_that_was_forked_around_python_removes_nothing__failure_3_8(tmp_
         [sys.executable, "-c", AROUND_PYTHON, os.fspath(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -38,8 +38,8 @@ class World:
         self.mounts: list[str] = []
 
     def singletons(self, settings: Settings | None = None) -> Singletons:
-        settings = settings or Settings(guard_wait_s_max=0.05)
-        registry = Registry(str(self.root), wait_s_max=0.05, look_at_mount=self.mounts.append)
+        settings = settings or Settings(guard_wait_s_max=30.0)
+        registry = Registry(str(self.root), wait_s_max=30.0, look_at_mount=self.mounts.append)
         host = self.machine.as_process(self.machine.spawn())
         return Singletons(
             registry, self.store, self.clock, host, settings, ending=ending, started_s=lambda one: float(one["start"])

@@ -163,7 +163,7 @@ def test_threads_take_turns(path: Path) -> None:
 def test_a_hold_that_was_acquired_by_hand_is_released_once(path: Path) -> None:
     hold = MachineFileLock(path).acquire()
     assert hold.is_live() and not hold.has_ended
-    assert 9 < hold.remaining_s <= 10
+    assert 0 < hold.remaining_s <= 10
 
     assert hold.release() is True
     assert hold.release() is False
@@ -194,8 +194,7 @@ def test_a_record_that_nobody_holds_is_adopted_at_once(
 ) -> None:
     leave_record(path, age_s)
 
-    with MachineFileLock(path) as hold:
-        assert hold.waited_s < 1.0
+    with MachineFileLock(path, acquire_timeout_s=0) as hold:
         assert hold.adopted is not None and hold.adopted.pid == 99_999_999
         record = read_lock_record(path)
         assert record is not None and record.pid == os.getpid()
@@ -349,12 +348,14 @@ def test_what_is_protected_is_done_under_the_lock_or_not_at_all(path: Path) -> N
 
 @pytest.mark.slow  # it waits for the watch
 def test_the_watch_frees_a_hold_that_is_left_behind(path: Path) -> None:
+    clock = SystemClock()
+    before_s = clock.now().mono_s
     left = MachineFileLock(path, max_hold_s=0.1).acquire()
 
-    with MachineFileLock(path, acquire_timeout_s=30) as hold:
+    with MachineFileLock(path, acquire_timeout_s=60) as hold:
         assert hold.adopted is None
         assert left.has_ended
-    assert hold.waited_s > 0.4
+    assert clock.now().mono_s - before_s > 0.5
     with pytest.raises(HoldCeilingReached):
         left.check()
 

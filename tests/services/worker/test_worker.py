@@ -349,7 +349,7 @@ class Slow(Command):
         super().__init__(0)
         self._site = site
         self._first: Callable[[], object] | None = first
-        self._end_s = site.clock.now().mono_s + 0.4
+        self._end_s = site.clock.now().mono_s + 0.8
 
     def look(self) -> bool:
         if self._first is not None:
@@ -372,7 +372,7 @@ def test_who_waits_for_the_end_of_a_command_whose_claim_has_ended_does_not_spin(
             site.queue.complete("a", site.queue.show("a")["job"]["token"])
 
     site.commands = [Slow(site, end_claim)]
-    worker = site.worker(lease_ttl_s=0.1)
+    worker = site.worker(lease_ttl_s=1.0)
 
     worker.run(once=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = [sys.executable, "-m", "latchboard"]
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 60.0
 
 
 class Real:

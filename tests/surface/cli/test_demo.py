@@ -20,7 +20,7 @@ def test_numbers_out_of_range_are_refused(cli: Cli, words: tuple[str, ...]) -> N
 def test_demo_answers_with_one_object_and_leaves_the_project_alone(real: Real) -> None:
     before = sorted(path.name for path in real.project.rglob("*"))
 
-    done = real("demo", "--seconds", "0.5", "--agents", "2", "--json", timeout=60)
+    done = real("demo", "--seconds", "0.5", "--agents", "2", "--json", timeout=110)
 
     assert len(done.stdout.splitlines()) == 1
     answer = json.loads(done.stdout)

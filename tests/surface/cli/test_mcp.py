@@ -24,7 +24,7 @@ def test_without_the_extra_the_command_says_what_to_install() -> None:
     program = "import sys; sys.modules['mcp'] = None; from latchboard.surface.cli import main; sys.exit(main(['mcp']))"
     environment = {**os.environ, "PYTHONPATH": str(Path(latchboard.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
 
     assert (done.returncode, done.stdout) == (2, "")

@@ -150,9 +150,9 @@ def test_killed_beside_its_command_the_type_is_free_and_the_command_ends(real: R
     watch = os.pidfd_open(pid)
 
     running.send_signal(signum)
-    status = running.wait(30)
+    status = running.wait(60)
 
-    assert select.select([watch], [], [], 30)[0]
+    assert select.select([watch], [], [], 60)[0]
     os.close(watch)
     assert status == (143 if signum == signal.SIGTERM else -9)
     assert real("singleton", "run", TYPE, "--", "true").returncode == 0
@@ -173,7 +173,7 @@ def test_forced_out_is_told_and_stops_the_command_where_that_is_wanted(real: Rea
 
     assert (forced.returncode, forced.stdout) == (0, "beside\n")
     assert f"process {running.pid} goes on" in forced.stderr
-    _, err = running.communicate("" if stops else "go on\n", timeout=30)
+    _, err = running.communicate("" if stops else "go on\n", timeout=60)
     assert running.returncode == 11
     assert "this registration was ended by force" in err
 

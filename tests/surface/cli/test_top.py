@@ -20,7 +20,7 @@ import pytest
 import latchboard
 from tests.surface.cli.harness import Cli
 
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 60.0
 ENVIRONMENT = {"PYTHONPATH": str(Path(latchboard.__file__).parents[1]), "TERM": "xterm-256color"}
 LEAVES = b"\x1b[?1049l"  # the screen that was there before is back
 SHOWS_CURSOR = b"\x1b[?25h"
@@ -139,7 +139,7 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
 
     assert (done.returncode, done.stdout) == (2, "")

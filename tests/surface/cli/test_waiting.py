@@ -43,17 +43,17 @@ class Watched:
 
 
 def run(root: Path, *words: str) -> int:
-    """One command, which has a second; with a store at which nobody is."""
+    """One command, which has three seconds; with a store at which nobody is."""
 
     def compose(root: str) -> Latchboard:
         board = Latchboard(root, settings=Settings(store=NOBODY), publishes=False)
-        board.store.access.call_s_max = 1.0  # type: ignore[attr-defined]
+        board.store.access.call_s_max = 3.0  # type: ignore[attr-defined]
         return board
 
     return dispatch.run([*words, "--root", str(root)], compose=compose)
 
 
-TOLD = "trying for 1 s: etcd does not answer at 127.0.0.1:1, 127.0.0.1:2 (Connection refused)"
+TOLD = "trying for 3 s: etcd does not answer at 127.0.0.1:1, 127.0.0.1:2 (Connection refused)"
 
 
 def test_who_waits_is_told_for_whom_and_nothing_is_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def test_events_come_while_it_watches(real: Real) -> None:
     second = json.loads(process.stdout.readline())
 
     assert (first["event"], second["event"]) == ("lock.acquired", "lock.released")
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.process
@@ -205,6 +205,6 @@ def test_reader_that_goes_away_ends_it_quietly(real: Real) -> None:
     process.stdout.close()
     real("release", "--all")
 
-    assert process.wait(timeout=30) in (0, 1)
+    assert process.wait(timeout=60) in (0, 1)
     assert process.stderr is not None
     assert process.stderr.read() == ""

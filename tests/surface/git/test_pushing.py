@@ -152,7 +152,7 @@ def test_whatever_is_told_the_guard_ends_well(pushed: Scene, hook: str, told: by
     command = [str(pushed.guard), hook, "origin", "url"]
 
     done = subprocess.run(
-        command, cwd=pushed.repo, env=environment, input=told, capture_output=True, timeout=30, check=False
+        command, cwd=pushed.repo, env=environment, input=told, capture_output=True, timeout=60, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
