@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from latchboard import Latchboard
-from latchboard.clock import SystemClock
+from latchboard.clock import Now, SystemClock
 from latchboard.daemon import ticks
 from latchboard.daemon.state import StateFile
 from latchboard.daemon.ticks import Retirement, every
@@ -65,10 +65,20 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, ManualClock())
 
 
+class Patient(SystemClock):
+    """Waits for an answer however long that takes: its time stands still."""
+
+    def __init__(self) -> None:
+        self._now = super().now()
+
+    def now(self) -> Now:
+        return self._now
+
+
 @pytest.fixture
 def real_time(tmp_path: Path) -> World:
     """For those who wait for an answer."""
-    return World(tmp_path, SystemClock())
+    return World(tmp_path, Patient())
 
 
 class Answering:

@@ -146,8 +146,8 @@ def test_a_worker_that_cannot_start_its_command_is_tried_later_each_time(crew: C
 
     assert told["roles"][0]["registered"] == 0
     assert told["workers"][0]["last"]["status"] in (126, 127)
-    slot = crew.wait_for_worker("builder", 1, in_a_row=3)
-    assert slot["deaths"] == 3
+    slot = until(lambda: (one := crew.observed().get(("builder", 1))) and one["in_a_row"] >= 3 and one, "three deaths")
+    assert slot["deaths"] == slot["in_a_row"]
     (crew.root / "gone").write_text("#!/bin/sh\n")
     (crew.root / "gone").chmod(0o755)
     until(lambda: crew.agents.look(["builder"]).is_as_wanted, "it heals by itself")

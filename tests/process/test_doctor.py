@@ -437,7 +437,7 @@ def committing(channel: Channel, root: str, agent: str) -> None:
     me = board.agent(agent)
     channel.send(ready=True)
     number = 0
-    while not select.select([channel.sock], [], [], 0)[0]:
+    while number <= 10 or not select.select([channel.sock], [], [], 0)[0]:
         number += 1
         with me.lock(f"src/{agent}{number % 7}.py"), me.lock("src/shared/", shared=True, wait_s_max=5):
             board.mailbox.send(agent, agent, "x" * 50, durable=False)

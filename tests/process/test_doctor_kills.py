@@ -218,7 +218,7 @@ def locking(channel: Channel, root: str, name: str) -> None:
     board = Latchboard(root, publishes=False)
     me, inside, count = board.agent(name), Path(root, "inside"), 0
     channel.send(ready=True)
-    while not select.select([channel.sock], [], [], 0)[0]:
+    while not count or not select.select([channel.sock], [], [], 0)[0]:
         with me.lock("src/shared.py", wait_s_max=30.0):
             os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
             inside.unlink()

@@ -54,12 +54,12 @@ def work(channel: Channel, root: str, owner: str) -> None:
 
 
 def lock(channel: Channel, root: str, agent: str, seed: int) -> None:
-    """Lock some of the files, waiting in line, and give them back; until told to stop. Says how often it had them."""
+    """Lock some of the files, waiting in line, and give them back: once, and until told to. Says how often."""
     board = Latchboard(root, settings=SETTINGS, publishes=False)
     dice, got = random.Random(seed), 0
     channel.send(ready=True)
     channel.receive()
-    while not board.clock.wait([channel.sock], 0):
+    while not got or not board.clock.wait([channel.sock], 0):
         request = board.locks.request(agent, dice.sample(PATHS, dice.randrange(1, 3)), bound="agent", ttl_s=600)
         try:
             with board.locks.acquire(request, wait_s_max=20):
