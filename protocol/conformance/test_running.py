@@ -108,7 +108,12 @@ def test_lock_that_is_broken_is_told_and_is_11(subject: Subject) -> None:
 
 
 def test_lease_is_renewed_while_the_command_runs(subject: Subject, shell: list[str]) -> None:
-    answer = subject("run", "a", "--agent", "p", "--ttl-s", "1", "--", *shell, "import time; time.sleep(2.5)")
+    """Whom a busy machine keeps from renewing for a whole lease loses it by right: then the lease is longer."""
+    for ttl_s in (1, 4, 12):
+        program = f"import time; time.sleep({2.5 * ttl_s})"
+        answer = subject("run", "a", "--agent", "p", "--ttl-s", str(ttl_s), "--", *shell, program)
+        if answer.status == 0:
+            break
 
     assert answer.status == 0, answer
 

@@ -22,7 +22,8 @@ PARTS = sorted(path.name for path in SUITE.glob("test_*.py"))
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_implementation_conforms(part: str, memory_path: Path) -> None:
-    environment = {**os.environ, **BARE, "LATCHBOARD_CLI": shlex.join([sys.executable, "-m", "latchboard"])}
+    command = shlex.join([sys.executable, "-m", "latchboard"])
+    environment = {**os.environ, **BARE, "LATCHBOARD_CLI": command, "LATCHBOARD_CLI_WAIT_S": "60"}
     words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull, f"--rootdir={SUITE}"]
     words += [f"--basetemp={memory_path / 'base'}"]
 
