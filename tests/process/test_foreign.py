@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,21 @@ def test_what_the_text_says_is_denied_before_it_runs(repository: Repository, com
 
     assert before.is_denied
     assert "holder" in str(before.denial)
+
+
+def test_git_is_heard_also_where_it_takes_some_seconds(repository: Repository, tmp_path: Path) -> None:
+    """As on a machine that does much else: what git would write is not known without its answer."""
+    repository.work()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    late = f'#!/bin/sh\nmkdir "{tmp_path}/asked" 2>/dev/null && sleep 3\nexec {shutil.which("git")} "$@"\n'
+    (programs / "git").write_text(late)
+    (programs / "git").chmod(0o755)
+    repository.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    assert repository.shell("git reset --hard", "other").is_denied
+
+    assert (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize("script", HIDDEN)

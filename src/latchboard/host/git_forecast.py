@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 
-SECONDS_MAX = 2.0
+SECONDS_MAX = 5.0
+"""Without an answer a write is not known of: longer than a busy machine stands still, shorter than a client waits."""
 FILES_COUNT_MAX = 5000
 """So many files are named at most; a switch that changes more is told of these."""
 _COMMITS_COUNT_MAX = 20
