@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SOAK
 from tests.histories.checker import check
-from tests.histories.nemesis import Run
+from tests.histories.nemesis import Run, is_enough
 from tests.process.nursery import Nursery
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -46,4 +46,4 @@ def test_what_processes_did_under_kills_and_pauses_can_be_explained(
     if problems:
         pytest.fail(f"{len(problems)} things cannot be explained\n" + "\n".join(problems[:50]), pytrace=False)
     assert run.killed_count and run.stopped_count
-    assert all(sum(1 for op in history.of(call) if op.is_ok) > 10 for call in ("acquire", "write", "receive", "ack"))
+    assert is_enough(history.ops), "it says too little"
