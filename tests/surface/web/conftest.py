@@ -27,7 +27,7 @@ def board(tmp_path: Path) -> Iterator[Latchboard]:
 def served(board: Latchboard) -> Iterator[Served]:
     running = Served(board)
     yield running
-    running.close()
+    running.leave()
 
 
 @pytest.fixture(scope="module")  # its loop runs in this thread: other modules have loops of their own
@@ -71,4 +71,4 @@ def told(story: Story) -> Iterator[Served]:
     """The same, served."""
     running = Served(story.board)
     yield running
-    running.close()
+    running.leave()

@@ -96,6 +96,12 @@ class Served:
             self._thread.join(WAIT_S_MAX)
         assert not self._thread.is_alive()
 
+    def leave(self) -> None:
+        """End it for good: its port is anybody's again."""
+        self.close()
+        if self._place is not None:
+            self._place.give_back()
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def ask(
