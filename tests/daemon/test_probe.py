@@ -6,13 +6,17 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 import pytest
 
-from latchboard.clock import SystemClock
+from latchboard.clock import Now, SystemClock
 from latchboard.daemon.probe import ANSWER_BYTES_MAX, address, exchange, probe, request, url
+
+if TYPE_CHECKING:
+    from latchboard.clock import HasFileno
 
 CLOCK = SystemClock()
 HEALTH = {"product": "latchboard", "version": "0.1.0", "protocol_version": 1, "pid": 4242, "started_at": "now"}
@@ -115,6 +119,44 @@ def test_who_keeps_the_connection_open_is_not_waited_for_beyond_the_deadline(lis
     found = probe([port], CLOCK, within_s=ANSWERED_S)[port]
 
     assert found.health is not None, "what is whole counts"
+
+
+class Stopped(SystemClock):
+    """Whoever waits by it is stopped in its first wait, until long after the end of that; no time goes by then."""
+
+    def __init__(self) -> None:
+        self._waits_count = 0
+        self._began_s = super().now().mono_s
+
+    def now(self) -> Now:
+        now = super().now()
+        return Now(now.wall_s, self._began_s + (3600.0 if self._waits_count else 0.0), now.boot)
+
+    def wait(self, readables: Iterable[HasFileno], timeout_s: float | None) -> bool:
+        assert timeout_s is not None and timeout_s > 0
+        self._waits_count += 1
+        return super().wait(readables, 60)
+
+
+def test_who_was_stopped_beyond_the_deadline_hears_what_was_said_meanwhile(listeners: Listeners) -> None:
+    ports = [listeners.add(lambda c: c.sendall(WHOLE)) for _ in range(3)]
+
+    found = probe(ports, Stopped(), within_s=1.0)
+
+    assert [found[port].why for port in ports] == ["", "", ""]
+
+
+def test_who_is_stopped_again_and_again_is_not_waited_for_without_end(listeners: Listeners) -> None:
+    class Overslept(Stopped):
+        def now(self) -> Now:
+            now = super().now()
+            return Now(now.wall_s, now.mono_s + 3600.0 * self._waits_count, now.boot)
+
+    def act(connection: socket.socket) -> None:
+        while not listeners.over.wait(0.01):
+            connection.sendall(b"x")
+
+    assert probe([listeners.add(act)], Overslept(), within_s=1.0).popitem()[1].why == "silent"
 
 
 def test_who_drips_for_ever_costs_the_deadline_and_no_more(listeners: Listeners) -> None:
