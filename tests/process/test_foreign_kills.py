@@ -15,7 +15,7 @@ from latchboard.rules import foreign as rules
 from latchboard.settings import Settings
 from tests.process import inspection
 from tests.process.nursery import Channel, Gone, Nursery
-from tests.process.trace import SPARED, Trace
+from tests.process.trace import SPARED, Trace, numbers
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("strace")]
 
@@ -180,7 +180,7 @@ def test_a_kill_at_any_system_call_loses_nothing__K43(nursery: Nursery, memory_p
 
     killed = 0
     for call, count in sorted((call, count) for call, count in calls.items() if call not in SPARED):
-        for number in range(1, 3 * count + 3):
+        for number in numbers(count):
             if not attempt(nursery, memory_path, operation, f"{call}:signal=KILL:when={number}")[0]:
                 break
             killed += 1

@@ -15,7 +15,7 @@ from tests.conftest import SOAK
 from tests.process.nursery import Nursery
 from tests.process.operation import OPERATIONS
 from tests.process.scene import Scene
-from tests.process.trace import SPARED
+from tests.process.trace import SPARED, numbers
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("strace")]
 
@@ -55,10 +55,10 @@ class Sweep:
         return was_killed
 
     def run(self) -> None:
-        """Kill at every call by name and number, and on until one number more kills nobody."""
+        """Kill at every call by name and number."""
         assert not self.attempt()
         for call, count in sorted((call, count) for call, count in self.calls.items() if call not in SPARED):
-            for number in range(1, 5 * count + 5):
+            for number in numbers(count):
                 if not self.attempt(f"{call}:signal=KILL:when={number}"):
                     break
 

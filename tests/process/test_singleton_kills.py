@@ -13,7 +13,7 @@ from latchboard.compose import Latchboard
 from latchboard.errors import AlreadyRunning
 from latchboard.settings import Settings
 from tests.process.nursery import Channel, Gone, Nursery
-from tests.process.trace import SPARED, Trace
+from tests.process.trace import SPARED, Trace, numbers
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.needs_tool("strace")]
 
@@ -105,7 +105,7 @@ def test_a_kill_at_any_system_call_keeps_nobody_out__K4_K43(
 
     killed = 0
     for call, count in sorted((call, count) for call, count in calls.items() if call not in SPARED):
-        for number in range(1, 3 * count + 3):
+        for number in numbers(count):
             if not attempt(nursery, memory_path, operation, f"{call}:signal=KILL:when={number}")[0]:
                 break
             killed += 1

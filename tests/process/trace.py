@@ -24,6 +24,15 @@ SPARED = () if SOAK else (*_ASKING, *_READING, *_OWN, *_LASTING)
 _CALL = re.compile(r"^(?:(\d+) +)?([a-z_0-9]+)\(")
 
 
+def numbers(count: int) -> range:
+    """Where a sweep kills, of the calls of one name: at every one that was counted.
+
+    In the soak it goes on until one number more kills nobody: that one attempt for each name, which shows that no run
+    makes more calls than the counted one, is a third of a sweep.
+    """
+    return range(1, 5 * count + 5 if SOAK else count + 1)
+
+
 class Trace:
     """strace on a process; ends with the process, or when it is closed.
 
