@@ -1,10 +1,10 @@
 """Forked: a `python -m latchboard ...` without the start of a Python; one warm process forks it, in milliseconds.
 
 `Popen` and `run` are those of `subprocess`, and what they return is: a pid that signals go to, pipes, an exit status.
-A command line that begins with this Python and `-m` of a module in `FORKED` is run by a fork of a process that has
-loaded our package and nothing of the tests; any other, and whatever asks for what a fork cannot give (`_is_like_ours`),
-is started as always. The fork has streams, variables, folder, umask, session and signals as a started process has
-them, runs the module as `-m` does, and ends as an interpreter does.
+A command line that begins with this Python and `-m` of a module, or with a program, that is in `FORKED` is run by a
+fork of a process that has loaded our package and nothing of the tests; any other, and whatever asks for what a fork
+cannot give (`_is_like_ours`), is started as always. The fork has streams, variables, folder, umask, session and
+signals as a started process has them, runs the module as `-m` does, and ends as an interpreter does.
 
 What a fork does not show: what the command loads by itself, the interpreter's own settings, a hash seed of its own, a
 command line of its own in the system's list of processes, its caller as its parent. Hence a process that others know
@@ -34,7 +34,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SOAK = os.environ.get("LATCHBOARD_SOAK") == "1"
-FORKED = ("latchboard", "latchboard.surface.hooks")
+PATIENT = str(ROOT / "tests/process/patient.py")
+FORKED = {"-m": ("latchboard", "latchboard.surface.hooks"), "-P": (PATIENT,)}
+"""By the option that stands before it: a module, or a program."""
 KNOWN_BY_NAME = ("serve", "supervise", "worker")
 """Verbs whose processes are found, and judged, by their command line."""
 _INTERPRETER = ("LANG", "LANGUAGE", "LC_", "PYTHON", "MALLOC_", "LD_")
@@ -131,7 +133,7 @@ def _words(asked: dict[str, Any]) -> list[str] | None:
         return None
     python, option, *words = [*map(os.fsdecode, asked["args"]), "", ""]
     words = words[:-2]
-    is_ours = (python, option) == (sys.executable, "-m") and words[:1] and words[0] in FORKED
+    is_ours = python == sys.executable and words[:1] and words[0] in FORKED.get(option, ())
     return words if is_ours and not set(words[1:2]) & set(KNOWN_BY_NAME) else None
 
 
@@ -144,7 +146,13 @@ def _is_like_ours(asked: dict[str, Any]) -> bool:
     if asked["process_group"] not in (None, -1):
         return False
     environment = os.environ if asked["env"] is None else asked["env"]
-    return _settings(environment) == _WARM.settings()
+    return _settings(environment) == _WARM.settings() and _path(environment) <= {str(ROOT / "src"), *_path(os.environ)}
+
+
+def _path(environment: Any) -> set[str]:
+    """The folders of PYTHONPATH: in another one than ours may be what an interpreter loads when it starts."""
+    texts = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+    return {entry for entry in texts.get("PYTHONPATH", "").split(os.pathsep) if entry}
 
 
 def _settings(environment: Any) -> dict[str, str]:
@@ -235,7 +243,11 @@ def _become(streams: list[int], request: dict[str, Any]) -> None:
         _dress(streams, request)
         sys.argv = ["", *words]
         try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            if module == PATIENT:
+                sys.path[:1] = []
+                runpy.run_path(module, run_name="__main__")
+            else:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
             status = 0
         except SystemExit as exc:
             status = _status_of(exc)

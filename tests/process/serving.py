@@ -19,6 +19,7 @@ from latchboard.compose import serving
 from latchboard.daemon.service import Daemon
 from latchboard.errors import CoordinationError
 from latchboard.host.system import SystemHost
+from tests import forked
 from tests.process.nursery import PATIENCE_S, Channel, until
 
 TREE = Path(__file__).parents[2]
@@ -108,7 +109,7 @@ class Project:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "latchboard", *words, "--root", str(self.board.root)]
-        run = partial(subprocess.run, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+        run = partial(forked.run, capture_output=True, text=True, timeout=PATIENCE_S)
         return run(command, env=self.environment)
 
     def pids(self) -> list[int]:

@@ -15,6 +15,7 @@ from latchboard.host.daemon_entry import DaemonEntry
 from latchboard.rules import supervision as rules
 from latchboard.supervision.looking import Report
 from latchboard.supervision.service import Agents
+from tests import forked
 from tests.process.nursery import PATIENCE_S, Channel, until
 from tests.process.serving import is_there
 from tests.process.working import TREE, Site
@@ -41,7 +42,7 @@ class Crew(Site):
 
     def say(self, *words: str) -> subprocess.CompletedProcess[str]:
         words = (sys.executable, "-m", "latchboard", *words, "--root", str(self.root))
-        return subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+        return forked.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def ask(self, *words: str, status: int = 0) -> Any:
         """What it answers with --json."""

@@ -20,6 +20,7 @@ import pytest
 
 from latchboard.host import user_manager
 from latchboard.rules.unit import stamped
+from tests import forked
 from tests.process.nursery import PATIENCE_S
 from tests.process.supervising import Crew
 from tests.process.working import TREE
@@ -50,9 +51,7 @@ class Home:
         }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder
-        )
+        return forked.run(words, env=self.environment, capture_output=True, text=True, timeout=60, cwd=self.folder)
 
     def say(self, verb: str, *words: str, status: int = 0, root: Path | None = None) -> dict[str, Any]:
         command = [sys.executable, "-m", "latchboard", "service", verb, *words, "--json"]

@@ -15,6 +15,7 @@ from latchboard.compose import Latchboard, doctoring
 from latchboard.doctor import DoctorReport
 from latchboard.rules.finding import Finding
 from latchboard.settings import Settings
+from tests import forked
 from tests.process.patient import UNHURRIED_S
 from tests.surface.cli.harness import path_without_clients, validate
 
@@ -87,10 +88,10 @@ class Ward:
         return self.run(named[1]) if named else done
 
     def doctor(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """The command itself."""
+        """The command itself, forked (tests/forked.py)."""
         command = [*PATIENT, "doctor", *words]
         given = {"cwd": self.root, "capture_output": True, "text": True, "timeout": TIMEOUT_S, **options}
-        done = subprocess.run(command, check=False, **given)
+        done = forked.run(command, **given)
         if "--json" in words and done.stdout.startswith("{"):
             answer = json.loads(done.stdout)
             validate("error" if "code" in answer else "doctor", answer)

@@ -14,6 +14,7 @@ from typing import Any
 
 from latchboard import Latchboard
 from latchboard.settings import Settings
+from tests import forked
 from tests.process.nursery import PATIENCE_S, Channel, process_state, until
 from tests.process.serving import is_there
 
@@ -78,13 +79,12 @@ class Site:
         return json.loads(out)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forked.run(
             [sys.executable, "-m", "latchboard", *words, "--root", str(self.root)],
             env={**os.environ, "PYTHONPATH": str(TREE / "src")},
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
-            check=False,
         )
 
     # -- looking ------------------------------------------------------------------------------------------------------

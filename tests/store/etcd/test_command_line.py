@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.store.etcd.server import Place
 from tests.store.etcd.test_faults import LATE_S, Cluster
 from tests.surface.cli.harness import validate
@@ -37,9 +37,7 @@ class Shell:
         """Its answer; the status is as expected."""
         ours = words.index("--") if "--" in words else len(words)  # what is behind it is a command's
         command = [sys.executable, "-m", "latchboard", *words[:ours], "--json", *words[ours:]]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=100
-        )
+        done = forked.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=100)
         assert done.returncode == status, done
         assert "Traceback" not in done.stderr
         self.err = done.stderr

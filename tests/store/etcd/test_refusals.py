@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from latchboard.clock import SystemClock
 from latchboard.store.etcd.access import Access
 from latchboard.store.etcd.gateway import packed
 from latchboard.store.etcd.store import EtcdStore
+from tests import forked
 from tests.process.nursery import until
 from tests.store.etcd.server import Place
 from tests.store.etcd.test_access import PASSWORD, call, certificates
@@ -39,9 +39,7 @@ class Said:
 
     def __init__(self, folder: Path, environment: dict[str, str], words: tuple[str, ...]) -> None:
         command = [sys.executable, "-m", "latchboard", *words, "--json"]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
-        )
+        done = forked.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
         self.text = done.stdout + done.stderr
         self.json: dict[str, Any] = json.loads(done.stdout)
         self.status = done.returncode

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import compileall
-from collections.abc import Generator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,20 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return Cli(project)
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> Generator[Real, None, None]:
+@contextmanager
+def running(folder: Path, *, is_started: bool = False) -> Iterator[Real]:
     """The command line as processes, in a fresh project."""
-    project = tmp_path / "project"
+    project = folder / "project"
     (project / "src").mkdir(parents=True)
-    runner = Real(project)
+    runner = Real(project, is_started=is_started)
     runner("init", "--root", ".")
-    yield runner
-    runner.close()
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Real]:
+    with running(tmp_path) as runner:
+        yield runner

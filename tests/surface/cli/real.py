@@ -1,4 +1,7 @@
-"""The command line as a process of its own, for what no test inside one process can show."""
+"""The command line as a process of its own, for what no test inside one process can show.
+
+It is forked (tests/forked.py) where `is_started` does not say that it is to load everything itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests import forked
+
 COMMAND = [sys.executable, "-m", "latchboard"]
 WAIT_S_MAX = 60.0
 
@@ -16,7 +21,8 @@ WAIT_S_MAX = 60.0
 class Real:
     """The command line in one project, as the agent `planner`."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, *, is_started: bool = False) -> None:
+        self._way: Any = subprocess if is_started else forked
         self.project = project
         self.environment = {**os.environ, "AGENT_ID": "planner", "PYTHONUNBUFFERED": "1"}
         self._running: list[subprocess.Popen[str]] = []
@@ -24,12 +30,12 @@ class Real:
     def __call__(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         given = {"capture_output": True, "text": True, "timeout": WAIT_S_MAX, **options}
-        return subprocess.run([*COMMAND, *words], cwd=self.project, env=self.environment, check=False, **given)
+        return self._way.run([*COMMAND, *words], cwd=self.project, env=self.environment, check=False, **given)
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start it; it is ended at the end of the test."""
         given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        process = subprocess.Popen([*COMMAND, *words], cwd=self.project, env=self.environment, **given)
+        process = self._way.Popen([*COMMAND, *words], cwd=self.project, env=self.environment, **given)
         self._running.append(process)
         return process
 

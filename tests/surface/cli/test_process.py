@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ONE_FIXTURE
+from tests.surface.cli.conftest import running
 from tests.surface.cli.real import Real
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Real]:
+    """Whole processes: none of them is forked."""
+    with running(tmp_path, is_started=True) as runner:
+        yield runner
+
 
 # What a plain call must not pay for.
 HEAVY = {

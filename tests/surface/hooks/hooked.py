@@ -1,4 +1,4 @@
-"""A project and the clients' hooks in it: real processes, one for each event."""
+"""A project and the clients' hooks in it: processes, one for each event, forked (tests/forked.py)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latchboard import Latchboard
+from tests import forked
 from tests.tidy.tree import PACKAGE
 
 TIMEOUT_S = 60
@@ -93,7 +94,7 @@ class Hooked:
         environ |= {"PYTHONPATH": str(PACKAGE.parent), **self.environ}
         pipe = subprocess.PIPE
         options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "cwd": self.root, **options}
-        return subprocess.Popen(options.pop("args", self.command(client)), env=environ, **options)
+        return forked.Popen(options.pop("args", self.command(client)), env=environ, **options)
 
     @staticmethod
     def command(client: str = "claude") -> list[str]:
