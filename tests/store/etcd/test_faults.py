@@ -12,12 +12,14 @@ import pytest
 
 from latchboard.clock import SystemClock
 from latchboard.errors import Compacted, StoreError, StoreUnavailable
-from latchboard.store.etcd import gate
+from latchboard.store.etcd import gate, gateway
 from latchboard.store.etcd.access import Access
 from latchboard.store.etcd.errors import OutcomeUnknown
-from latchboard.store.etcd.gateway import packed
+from latchboard.store.etcd.gateway import Gateway, packed
 from latchboard.store.etcd.store import EtcdStore
+from latchboard.store.etcd.trouble import Answer
 from tests.awake import Awake
+from tests.process.nursery import until
 from tests.store.etcd.lossy import DONE, Lossy
 from tests.store.etcd.mute import Mute
 from tests.store.etcd.server import Place
@@ -426,3 +428,53 @@ def test_process_that_dies_in_an_effect_keeps_others_for_the_length_of_a_lease(c
 def _fails(call: Callable[[], object]) -> None:
     with pytest.raises(StoreError, match="done and was not recorded"):
         call()
+
+
+def _reads(one: Gateway) -> bool:
+    """Whether a call is answered."""
+    try:
+        one.call("/v3/kv/range", {"key": packed("/tests")}, monotonic() + one.access.call_s_max)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _is_refused(one: Gateway) -> bool:
+    """Whether a call is answered, with no."""
+    try:
+        one.call("/v3/lease/revoke", {"ID": "1"}, monotonic() + one.access.call_s_max)
+    except StoreUnavailable:
+        return False
+    except Answer as said:
+        return said.is_lease_gone
+    return False
+
+
+@pytest.mark.parametrize("is_answered", [_reads, _is_refused])
+def test_calls_behind_one_that_nobody_answered_are_short_until_one_is_answered(
+    is_answered: Callable[[Gateway], bool], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "_GIVEN_UP_S", 600.0)
+    place = cluster()
+    one = Gateway(place.access(call_s_max=1.0))
+    waited: list[float] = []
+
+    def is_unanswered() -> bool:
+        with pytest.raises(StoreUnavailable) as caught:
+            one.call("/v3/kv/range", {"key": packed("/tests")}, monotonic() + 1.0)
+        waited.append(caught.value.fields["waited_s"])
+        return True
+
+    place.members[0].signal(signal.SIGSTOP)
+    assert is_unanswered()
+    assert is_unanswered()
+    place.members[0].signal(signal.SIGCONT)
+    until(lambda: is_answered(one), "it answers again")
+    place.members[0].signal(signal.SIGSTOP)
+    assert is_unanswered()
+    one.close()
+
+    first, behind, again = waited
+    assert first >= 1.0
+    assert behind < 1.0
+    assert again >= 1.0

@@ -69,7 +69,10 @@ class Gateway:
         self._given_up = -_GIVEN_UP_S  # when nobody had answered by the end of a call, monotonic seconds
 
     def _until(self, deadline: float) -> float:
-        """A call's deadline; a near one behind a call that nobody answered, after which others may clean up."""
+        """A call's deadline; a near one behind a call that nobody answered, after which others may clean up.
+
+        Whoever answers a call ends that. What a member says of itself does not: it may have no leader.
+        """
         now = monotonic()
         return min(deadline, now + self.access.request_s_max / 2) if now - self._given_up < _GIVEN_UP_S else deadline
 
@@ -140,6 +143,7 @@ class Gateway:
                 told = self._ask(endpoint, path, data, deadline)
             except (NotSent, Silent, Answer) as exc:
                 if isinstance(exc, Answer) and not exc.is_transient:
+                    self._given_up = -_GIVEN_UP_S
                     raise
                 self._at += 1
                 if once and _may_be_done(exc):
@@ -245,7 +249,7 @@ class Gateway:
             self._try_again(tries, endpoint, failure, since, asked_for)
 
     def _note(self, told: dict[str, Any], seen: int, path: str) -> None:
-        """Remember the newest revision; one that goes back would give tokens twice.
+        """Remember the newest revision, and that somebody answers; one that goes back would give tokens twice.
 
         Raises:
             RevisionWentBack: It is below one that was told of before this request was sent.
@@ -255,6 +259,7 @@ class Gateway:
             raise trouble.went_back(seen, revision)
         if revision > self.newest:
             self.newest = revision
+        self._given_up = -_GIVEN_UP_S
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
