@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from http.client import RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from time import monotonic
@@ -30,7 +31,7 @@ from latchboard.store.etcd.errors import AuthRefused, StoreUnreachable, VersionR
 from latchboard.store.etcd.gateway import Gateway, packed
 from latchboard.store.etcd.store import EtcdStore
 from latchboard.store.etcd.tries import Tries
-from latchboard.store.etcd.trouble import Lost, NotSent, out_of_time, unavailable
+from latchboard.store.etcd.trouble import LATE, OTHER, OVER, Answer, Lost, NotSent, Silent, unavailable
 from latchboard.store.etcd.version import check_version
 from latchboard.store.etcd.wire import Wire, _failed
 from latchboard.surface.cli.waiting import Waiting
@@ -519,8 +520,8 @@ def test_an_endpoint_for_which_no_time_was_left_says_nothing(monkeypatch: pytest
     now = monotonic()
     tries = Tries(access, Wire(access), now, now - 1.0)
 
-    tries.verdict("http://a:2379", NotSent("refused"))
-    told = tries.verdict("http://b:2379", out_of_time())
+    tries.verdict("http://a:2379", NotSent(OTHER, "refused"))
+    told = tries.verdict("http://b:2379", NotSent(OVER))
 
     assert told is not None
     assert "refused" in told.message
@@ -533,12 +534,13 @@ def test_an_endpoint_that_had_no_time_for_another_answer_is_told_of_by_the_one_b
     tries, later = (Tries(access, Wire(access), now, until) for until in (now - 1.0, now + 60.0))
 
     for one in (tries, later):
-        one.verdict("http://a:2379", NotSent("refused"))
-        one.verdict("http://a:2379", NotSent("no answer in time"))
-        one.verdict("http://b:2379", NotSent("no answer in time"))
+        one.verdict("http://a:2379", NotSent(OTHER, "refused"))
+        one.verdict("http://a:2379", NotSent(LATE))
+        one.verdict("http://b:2379", NotSent(LATE))
 
-    assert list(tries._said.items()) == [("http://a:2379", "refused"), ("http://b:2379", "no answer in time")]
-    assert set(later._said.values()) == {"no answer in time"}, "it had all the time that a request has"
+    said = [(endpoint, failure.kind) for endpoint, failure in tries._said.items() if isinstance(failure, NotSent)]
+    assert said == [("http://a:2379", OTHER), ("http://b:2379", LATE)]
+    assert {str(failure) for failure in later._said.values()} == {"no answer in time"}, "it had all of its time"
 
 
 @pytest.mark.parametrize(
@@ -579,24 +581,51 @@ def test_what_a_proxy_did_not_hear_the_end_of_may_have_been_done(
 
 
 def test_members_that_say_the_same_are_told_of_together() -> None:
-    said = {"http://a": "no leader", "http://b": "refused", "http://c": "refused"}
+    said = {
+        "http://a": Answer(14, "no leader"),
+        "http://b": Silent(OTHER, "refused"),
+        "http://c": NotSent(OTHER, "refused"),
+    }
 
     told = unavailable(said, 9.96, ("http://a", "http://b", "http://c")).message
 
     assert told == "etcd did not answer at http://a (no leader); at http://b, http://c (refused) within 10.0 s"
 
 
+def _not_proven(code: int, text: str) -> ssl.SSLCertVerificationError:
+    made = ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] {text}")
+    made.verify_code = code
+    return made
+
+
 @pytest.mark.parametrize(
-    ("why", "word"),
+    ("failure", "word"),
     [
-        ("SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed", "LATCHBOARD_ETCD_CA"),
-        ("SSLEOFError: [SSL: UNEXPECTED_EOF_WHILE_READING]", "etcds://"),
-        ("RemoteDisconnected: Remote end closed connection without response", "etcds://"),
-        ("SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate is not valid for 'h'", "`store`"),
-        ("SSLError: [SSL: SSLV3_ALERT_BAD_CERTIFICATE]", "LATCHBOARD_ETCD_CERT"),
-        ("gaierror: [Errno -2] Name or service not known", "`store`"),
-        ("ConnectionRefusedError: [Errno 111]", "most members"),
+        (_not_proven(18, "self-signed certificate"), "LATCHBOARD_ETCD_CA"),
+        (_not_proven(18, "self-signed: not valid for us"), "LATCHBOARD_ETCD_CA"),
+        (_not_proven(62, "Hostname mismatch"), "`store`"),
+        (_not_proven(64, "IP address mismatch"), "`store`"),
+        (ssl.SSLEOFError(8, "[SSL: UNEXPECTED_EOF_WHILE_READING]"), "etcds://"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "`store`"),
+        (ssl.SSLError(1, "[SSL: SSLV3_ALERT_BAD_CERTIFICATE]"), "LATCHBOARD_ETCD_CERT"),
+        (ssl.SSLError(1, "[SSL: TLSV1_ALERT_INTERNAL_ERROR]"), "etcds://"),
+        (RemoteDisconnected("Remote end closed connection without response"), "etcds://"),
+        (socket.gaierror(-2, "Name or service not known"), "`store`"),
+        (socket.gaierror(-3, "the name ALERT.ssl.example is not found in time"), "these names"),
+        (ConnectionRefusedError(111, "Connection refused"), "most members"),
+        (TimeoutError("The SSL handshake timed out"), "most members"),
     ],
 )
-def test_what_to_do_depends_on_what_went_wrong(why: str, word: str) -> None:
-    assert word in unavailable({"http://h:1": why}, 1.0).hint
+def test_what_to_do_depends_on_what_went_wrong(failure: Exception, word: str) -> None:
+    assert word in unavailable({"http://h:1": _failed(NotSent, failure)}, 1.0).hint
+
+
+def test_of_several_failures_the_one_that_can_be_mended_is_what_to_look_at() -> None:
+    refused, foreign_name = ConnectionRefusedError(111, "is asked"), _not_proven(62, "Hostname mismatch")
+    said = {
+        "http://a": _failed(NotSent, refused),
+        "http://b": _failed(NotSent, foreign_name),
+        "http://c": Answer(14, "x"),
+    }
+
+    assert "names that their certificates are for" in unavailable(said, 1.0).hint

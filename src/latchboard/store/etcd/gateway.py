@@ -192,7 +192,7 @@ class Gateway:
     def _post(self, endpoint: str, path: str, data: bytes, headers: dict[str, str], deadline: float) -> dict[str, Any]:
         limit_s = min(self.access.request_s_max, deadline - monotonic())
         if limit_s <= 0:
-            raise trouble.out_of_time()
+            raise NotSent(trouble.OVER)
         return self.wire.post(endpoint, path, data, headers, limit_s)
 
     def _headers(self, endpoint: str, deadline: float) -> dict[str, str]:
@@ -211,7 +211,7 @@ class Gateway:
             told = self._post(endpoint, "/v3/auth/authenticate", login, {"Content-Type": "application/json"}, deadline)
         except Silent as exc:
             # The request that it was for was not sent.
-            raise NotSent(str(exc), is_final=exc.is_final, is_cut=exc.is_cut) from exc
+            raise NotSent(exc.kind, str(exc)) from exc
         except Answer as said:
             if not said.is_without_users:
                 raise
@@ -280,7 +280,7 @@ class Gateway:
             self._at += 1
             if isinstance(exc, Foreign):
                 raise trouble.no_gateway(endpoint, exc) from exc
-            raise trouble.unavailable({endpoint: str(exc)}, self.access.request_s_max) from exc
+            raise trouble.unavailable({endpoint: exc}, self.access.request_s_max) from exc
         except Answer as said:
             self._at += 1
             if said.needs_new_token:

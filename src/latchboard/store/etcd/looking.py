@@ -70,8 +70,8 @@ def _member(cluster: Cluster, endpoint: str, deadline: float) -> Member:
     try:
         return Member(endpoint, cluster.gateway.ask(endpoint, "/v3/maintenance/status", {}, deadline))
     except (NotSent, Silent) as exc:
-        why = mismatch(cluster.gateway.wire, endpoint, exc, deadline)
-        return Member(endpoint, {}, why or f"it does not answer: {exc}")
+        other = mismatch(cluster.gateway.wire, endpoint, exc, deadline)
+        return Member(endpoint, {}, str(other or f"it does not answer: {exc}"))
     except Answer as said:
         return Member(endpoint, {}, said.text)
     except CoordinationError as exc:

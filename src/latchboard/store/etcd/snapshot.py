@@ -9,10 +9,11 @@ from time import monotonic, sleep
 
 from latchboard.errors import MalformedRecord, StoreUnavailable, UsageError
 from latchboard.store.checks import check_collection, check_key
+from latchboard.store.etcd import trouble
 from latchboard.store.etcd.facts import ABSENT, Facts
 from latchboard.store.etcd.gateway import packed
 from latchboard.store.etcd.layout import value_of
-from latchboard.store.etcd.trouble import Answer, unavailable
+from latchboard.store.etcd.trouble import Answer, Silent
 from latchboard.store.past import PastSnapshot, check_past, compacted, too_late
 from latchboard.store.port import TRACE_PREFIX, belongs
 
@@ -156,11 +157,11 @@ def oldest_kept(cluster: Cluster, deadline: float) -> int:
             found = _oldest_kept(cluster, deadline)
             if found:
                 return found
-            why = "the watch ended"
+            why: Exception = Silent(trouble.OTHER, "the watch ended")
         except (StoreUnavailable, Answer) as exc:
-            why = str(exc)
+            why = exc
         if cluster.gateway.is_given_up or monotonic() >= deadline:
-            raise unavailable(dict.fromkeys(cluster.access.endpoints, why), monotonic() - since)
+            raise trouble.unavailable(dict.fromkeys(cluster.access.endpoints, why), monotonic() - since)
         sleep(_PAUSE_S)  # a stream that is refused is refused at once
 
 

@@ -40,32 +40,32 @@ class Tries:
         self._wire = wire
         self._since = since
         self._deadline = deadline
-        self._said: dict[str, str] = {}  # by endpoint, the last one last
-        self._final: dict[str, NotSent | Silent] = {}
+        self._said: dict[str, NotSent | Silent | Answer] = {}  # by endpoint, the last one last
         self._count = 0
         self._pause_s = _PAUSE_S
 
     def verdict(self, endpoint: str, failure: NotSent | Silent | Answer) -> CoordinationError | None:
         """The error that ends the call, after one more failure; None: try again."""
         self._count += 1
+        if isinstance(failure, NotSent | Silent):
+            failure = mismatch(self._wire, endpoint, failure, self._deadline) or failure
         if not self._says_nothing(endpoint, failure):
             self._said.pop(endpoint, None)
-            self._said[endpoint] = getattr(failure, "text", "") or str(failure)
-        self._final.pop(endpoint, None)
-        if isinstance(failure, NotSent | Silent) and (failure.is_final or self._is_misunderstood(endpoint, failure)):
-            self._final[endpoint] = failure
-        if len(self._final) == len(set(self._access.endpoints)):
-            return self._unmendable()
+            self._said[endpoint] = failure
+        final = [one for one in self._said.values() if isinstance(one, NotSent | Silent) and one.is_final]
+        if len(final) == len(set(self._access.endpoints)):
+            return self._unmendable(final)
         if (attendant := self._access.attendant) is not None:
-            attendant.heard(next(reversed(self._said.values())))
+            attendant.heard(trouble.why(next(reversed(self._said.values()))))
         waited_s = monotonic() - self._since
         return trouble.unavailable(self._said, waited_s, self._access.endpoints) if self._is_over() else None
 
     def _says_nothing(self, endpoint: str, failure: NotSent | Silent | Answer) -> bool:
         """Whether the call's end cut the request off: what is known of the endpoint is what it said before."""
-        if trouble.is_out_of_time(failure):
+        kind = getattr(failure, "kind", "")
+        if kind == trouble.OVER:
             return bool(self._said)
-        return endpoint in self._said and trouble.is_silence(failure) and monotonic() >= self._deadline
+        return endpoint in self._said and kind == trouble.LATE and monotonic() >= self._deadline
 
     def pause(self) -> None:
         """Wait before the next one, if every endpoint had its turn."""
@@ -76,28 +76,21 @@ class Tries:
     def _is_over(self) -> bool:
         return self._wire.is_given_up or monotonic() >= self._deadline
 
-    def _unmendable(self) -> CoordinationError:
-        first = next(iter(self._final.values()))
-        if all(isinstance(one, Foreign) for one in self._final.values()):
-            assert isinstance(first, Foreign)
-            return trouble.no_gateway(next(iter(self._final)), first)
+    def _unmendable(self, final: list[NotSent | Silent]) -> CoordinationError:
+        foreign = [one for one in final if isinstance(one, Foreign)]
+        if len(foreign) == len(final):
+            return trouble.no_gateway(next(iter(self._said)), foreign[0])
         return trouble.unreachable(self._said)
 
-    def _is_misunderstood(self, endpoint: str, failure: NotSent | Silent) -> bool:
-        words = mismatch(self._wire, endpoint, failure, self._deadline)
-        if words:
-            self._said[endpoint] = words
-        return bool(words)
 
-
-def mismatch(wire: Wire, endpoint: str, failure: NotSent | Silent, deadline: float) -> str:
-    """In words, that who hung up without one speaks TLS where we do not, or the other way round; "": not that we know.
+def mismatch(wire: Wire, endpoint: str, failure: NotSent | Silent, deadline: float) -> NotSent | None:
+    """That who hung up without a word speaks TLS where we do not, or the other way round; None: not that we know.
 
     It looks the same as a member that ends in this moment; so it is asked in the other way, which is sure.
     """
-    if not failure.is_cut or wire.is_given_up:
-        return ""
+    if failure.kind != trouble.CUT or wire.is_given_up:
+        return None
     speaks_tls = wire.speaks_tls(endpoint, min(_PROBE_S_MAX, deadline - monotonic()))
     if speaks_tls is None or speaks_tls == endpoint.startswith("https"):
-        return ""
-    return trouble.mismatch(speaks_tls=speaks_tls)
+        return None
+    return NotSent(trouble.SECURE if speaks_tls else trouble.PLAIN)

@@ -24,18 +24,48 @@ FULL_HINT = "compact it, defragment it (etcdctl defrag), then disarm its alarm (
 _NOT_PROPOSED = ("no leader", "too many requests", "not capable", "server stopped", "learner")
 
 
+SECURE, PLAIN, NAME, AUTHORITY, REFUSED, TLS, CUT, HOST, FOREIGN, LATE, OVER, OTHER = (
+    "secure", "plain", "name", "authority", "refused", "tls", "cut", "host", "foreign", "late", "over", "other"
+)  # fmt: skip
+"""Kinds of failures on the way: told once, by who meets one; what to say and to do is looked up here."""
+_TEXT = {
+    SECURE: "it speaks TLS (etcds://), and is asked without (etcd://)",
+    PLAIN: "it speaks no TLS (etcd://), and is asked with it (etcds://)",
+    LATE: "no answer in time",
+    OVER: "the time is up",
+}
+_FINAL = (SECURE, PLAIN, NAME, AUTHORITY, REFUSED, FOREIGN)
+_SCHEME = "write the scheme that they speak in the setting `store`"
+_ADVICE = {  # of several kinds the first one here
+    SECURE: _SCHEME,
+    PLAIN: _SCHEME,
+    NAME: "name the members in the setting `store` by the names that their certificates are for",
+    AUTHORITY: "see which authority signed the server's certificate, and until when (LATCHBOARD_ETCD_CA)",
+    REFUSED: "see whether the members take our certificate (LATCHBOARD_ETCD_CERT, LATCHBOARD_ETCD_KEY)",
+    TLS: "see whether the members speak TLS (etcds://) or not (etcd://)",
+    CUT: "see whether most members of the cluster run, and speak TLS (etcds://) or not (etcd://)",
+    HOST: "see whether the hosts in the setting `store` have these names",
+    OTHER: "see whether most members of the cluster run",
+}
+
+
 class _Unanswered(Exception):
     """A request that nobody has answered.
 
     Attributes:
-        is_final: The same request will meet the same: it is not a matter of time.
-        is_cut: The other side hung up without a word.
+        kind: Of the failure: CUT: the other side hung up without a word; OVER: the deadline was there before the
+            request was made, which says nothing of the endpoint.
     """
 
-    def __init__(self, why: str, *, is_final: bool = False, is_cut: bool = False) -> None:
-        super().__init__(why)
-        self.is_final = is_final
-        self.is_cut = is_cut
+    def __init__(self, kind: str = OTHER, why: str = "") -> None:
+        """`why`: in words, where the kind alone does not say it."""
+        super().__init__(_TEXT.get(kind, why))
+        self.kind = kind
+
+    @property
+    def is_final(self) -> bool:
+        """The same request will meet the same: it is not a matter of time."""
+        return self.kind in _FINAL
 
 
 class NotSent(_Unanswered):
@@ -56,7 +86,7 @@ class Foreign(NotSent):
 
     def __init__(self, status: int, *, takes_no_name: bool = False) -> None:
         what = "a certificate without a common name is wanted" if takes_no_name else "no etcd with a JSON gateway"
-        super().__init__(f"{what} (status {status})", is_final=True)
+        super().__init__(FOREIGN, f"{what} (status {status})")
         self.status = status
         self.takes_no_name = takes_no_name
 
@@ -197,81 +227,49 @@ def no_gateway(endpoint: str, found: Foreign) -> StoreError:
     )
 
 
-_OUT_OF_TIME = "the time is up"
-NO_ANSWER = "no answer in time"
+def _advice(said: Mapping[str, Exception]) -> str:
+    """What to look at, by the kinds of what went wrong on the way."""
+    kinds = [getattr(failure, "kind", OTHER) for failure in said.values()]
+    return next((advice for kind, advice in _ADVICE.items() if kind in kinds), _ADVICE[OTHER])
 
 
-def out_of_time() -> NotSent:
-    """The deadline was there before the request was made: it says nothing of the endpoint."""
-    return NotSent(_OUT_OF_TIME)
+def why(failure: Exception) -> str:
+    """A failure in words."""
+    return failure.text if isinstance(failure, Answer) and failure.text else str(failure)
 
 
-def is_out_of_time(failure: Exception) -> bool:
-    """Whether it is one of these."""
-    return isinstance(failure, NotSent) and str(failure) == _OUT_OF_TIME
-
-
-def is_silence(failure: Exception) -> bool:
-    """Whether nobody said anything until the request's limit."""
-    return isinstance(failure, _Unanswered) and str(failure) == NO_ANSWER
-
-
-def mismatch(*, speaks_tls: bool) -> str:
-    """Why, where one side speaks TLS and the other does not."""
-    if speaks_tls:
-        return "it speaks TLS (etcds://), and is asked without (etcd://)"
-    return "it speaks no TLS (etcd://), and is asked with it (etcds://)"
-
-
-def _advice(why: str) -> str:
-    """What to look at, by what went wrong on the way."""
-    if "is asked" in why:
-        return "write the scheme that they speak in the setting `store`"
-    if "not valid for" in why:
-        return "name the members in the setting `store` by the names that their certificates are for"
-    if "CERTIFICATE_VERIFY_FAILED" in why:
-        return "see which authority signed the server's certificate, and until when (LATCHBOARD_ETCD_CA)"
-    if "ALERT" in why:
-        return "see whether the members take our certificate (LATCHBOARD_ETCD_CERT, LATCHBOARD_ETCD_KEY)"
-    if "ssl" in why.lower() or "RemoteDisconnected" in why:
-        return "see whether the members speak TLS (etcds://) or not (etcd://)"
-    if "gaierror" in why:
-        return "see whether the hosts in the setting `store` have these names"
-    return "see whether most members of the cluster run"
-
-
-def unavailable(said: Mapping[str, str], waited_s: float, endpoints: tuple[str, ...] = ()) -> StoreUnavailable:
+def unavailable(said: Mapping[str, Exception], waited_s: float, endpoints: tuple[str, ...] = ()) -> StoreUnavailable:
     """The error when no endpoint answered in time.
 
     Args:
-        said: By endpoint, why not; the last one last.
+        said: By endpoint, how it failed; the last one last.
         waited_s: Since the call began.
         endpoints: All that might have been asked; those of `said` where it is not given.
     """
     asked = endpoints or tuple(said)
     return StoreUnavailable(
         f"etcd did not answer{_told(said, asked, f' within {waited_s:.1f} s')}",
-        hint=f"nothing was changed by this call; {_advice('; '.join(said.values()))}, then try again",
+        hint=f"nothing was changed by this call; {_advice(said)}, then try again",
         endpoints=list(asked),
         waited_s=round(waited_s, 3),
     )
 
 
-def unreachable(said: Mapping[str, str]) -> StoreUnreachable:
+def unreachable(said: Mapping[str, Exception]) -> StoreUnreachable:
     """The error when every endpoint was asked in a way in which it will never answer. `said`: as `unavailable`."""
     return StoreUnreachable(
         f"etcd cannot be reached{_told(said, tuple(said), '')}",
-        hint=f"nothing was changed by this call; {_advice('; '.join(said.values()))}: to wait mends nothing",
+        hint=f"nothing was changed by this call; {_advice(said)}: to wait mends nothing",
         endpoints=list(said),
     )
 
 
-def _told(said: Mapping[str, str], asked: tuple[str, ...], when: str) -> str:
+def _told(said: Mapping[str, Exception], asked: tuple[str, ...], when: str) -> str:
     """Where, and why; those that say the same together."""
-    whys = list(dict.fromkeys(said.values()))
+    whys = list(dict.fromkeys(why(failure) for failure in said.values()))
     if len(whys) == 1:
         return f" at {', '.join(asked)}{when}: {whys[0]}"
-    places = [f"{', '.join(one for one, told in said.items() if told == why)} ({why})" for why in whys]
+    places = [f"{', '.join(one for one, told in said.items() if why(told) == each)} ({each})" for each in whys]
     return f" at {'; at '.join(places)}{when}"
 
 

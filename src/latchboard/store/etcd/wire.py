@@ -38,6 +38,7 @@ _ALIVE = [
 _IDLE_COUNT_MAX = 8
 _LIMIT_S_MIN = 0.05
 _PROMPT_S = 0.5  # a member that is there and well takes less
+_OTHER_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
 _CUT = (ssl.SSLEOFError, ConnectionResetError, http.client.BadStatusLine)
 
 
@@ -68,7 +69,7 @@ class Wire:
         try:
             return decode(told)
         except ValueError as exc:
-            raise Silent(f"{endpoint} answered with what is no JSON") from exc
+            raise Silent(trouble.OTHER, f"{endpoint} answered with what is no JSON") from exc
 
     def version(self, endpoint: str, limit_s: float) -> str:
         """What the member there says it is. Raises NotSent (Foreign: it is no etcd), Silent."""
@@ -329,35 +330,37 @@ def _refusal(status: int, data: bytes) -> Answer | Silent | Foreign:
     if said is not None:
         return said
     if status >= 500:
-        return Silent(f"status {status}, and not by etcd")
+        return Silent(trouble.OTHER, f"status {status}, and not by etcd")
     return Foreign(status, takes_no_name=b"CommonName" in data)
 
 
-def _failed(kind: type[NotSent] | type[Silent], exc: BaseException) -> NotSent | Silent:
-    """A request that was not answered, and what is to be made of that."""
+def _failed(unanswered: type[NotSent] | type[Silent], exc: BaseException) -> NotSent | Silent:
+    """A request that was not answered, and what is to be made of that; urllib3's own name what the caller knows."""
     inner = _innermost(exc)
-    return kind(_worded(exc), is_final=_is_final(inner), is_cut=isinstance(inner, _CUT))
+    is_timeout = isinstance(exc, urllib3.exceptions.TimeoutError) or isinstance(inner, TimeoutError)
+    if is_timeout and not isinstance(exc, urllib3.exceptions.NewConnectionError):
+        return unanswered(trouble.LATE)
+    return unanswered(_kind(inner), f"{type(inner).__name__}: {str(inner)[:200]}")
 
 
-def _is_final(exc: BaseException) -> bool:
-    """Whether TLS itself says no: who is there is not proven, we are not let in, or it is no TLS."""
+def _kind(exc: BaseException) -> str:
+    """Of a failure: where TLS itself says no, it is final."""
+    if isinstance(exc, _CUT):
+        return trouble.CUT
+    if isinstance(exc, socket.gaierror):
+        return trouble.HOST
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return trouble.NAME if getattr(exc, "verify_code", 0) in _OTHER_NAME else trouble.AUTHORITY
     if not isinstance(exc, ssl.SSLError):
-        return False
-    return isinstance(exc, ssl.SSLCertVerificationError) or "WRONG_VERSION_NUMBER" in str(exc) or _is_alert(exc)
+        return trouble.OTHER
+    if "WRONG_VERSION_NUMBER" in str(exc):
+        return trouble.PLAIN
+    return trouble.REFUSED if _is_alert(exc) else trouble.TLS
 
 
 def _is_alert(exc: ssl.SSLError) -> bool:
     """Whether the other side speaks TLS and has sent an end to it; an internal error of its own may be over soon."""
     return "_ALERT_" in str(exc) and "INTERNAL_ERROR" not in str(exc)
-
-
-def _worded(exc: BaseException) -> str:
-    """What went wrong, in a few words; urllib3's own name what the caller knows: the host, the path, the pool."""
-    inner = _innermost(exc)
-    is_timeout = isinstance(exc, urllib3.exceptions.TimeoutError) or isinstance(inner, TimeoutError)
-    if is_timeout and not isinstance(exc, urllib3.exceptions.NewConnectionError):
-        return trouble.NO_ANSWER
-    return f"{type(inner).__name__}: {str(inner)[:200]}"
 
 
 def _innermost(exc: BaseException) -> BaseException:
