@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from latchboard.queue_file import LiveFile, QueueFiles
     from latchboard.settings import Settings
     from latchboard.singleton import Singletons
+    from latchboard.store.etcd.access import Attendant
     from latchboard.store.files.store import FileStore
     from latchboard.store.port import Store
     from latchboard.supervision.service import Agents
@@ -59,6 +60,7 @@ class Latchboard:
         clock: Where time comes from.
         host: Where verdicts about processes come from.
         store: Shared state.
+        attendant: Who tells a person what is waited for, where the store is elsewhere; None: nobody.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Latchboard:
             raise UsageError(f"{root!r:.80} is no folder: {exc}", hint="name the project's folder") from exc
         self.settings = settings or read_settings(self.root)
         self.clock: Clock = clock or SystemClock()
+        self.attendant: Attendant | None = None
         self.host: Machine = host or SystemHost()
         self._files: FileStore | None = None
         self.store: Store = self._make_store(is_brief=not publishes) if store is None else self._given(store)

@@ -40,7 +40,7 @@ class _Engine:
 
     def __init__(self, board: Latchboard) -> None:
         """A store of its own, which waits for no longer than a doctor does."""
-        made = engines.build_at(board.settings.store, board.settings, board.clock)
+        made = engines.beside(board, board.settings.store)
         made.access.call_s_max = _CALL_S_MAX
         self._store = made
         self.where = made.access.address

@@ -51,12 +51,20 @@ def build_at(address: str, settings: Settings, clock: Clock, *, relay: str = "")
     return EtcdStore(access, clock=clock, settings=settings)
 
 
+def beside(board: Latchboard, address: str) -> EtcdStore:
+    """A store of its own at an address, attended as the board's. Raises as `build`."""
+    store = build_at(address, board.settings, board.clock)
+    store.access.attendant = board.attendant
+    return store
+
+
 def hurried(board: Latchboard, limit_s: float) -> EtcdStore | None:
     """A store of its own, whose calls take at most so long, for who can do without an answer; None: it is files."""
     if not _is_elsewhere(board):
         return None
     store = build(board.settings, board.clock, through=board.root)
     store.access.call_s_max = limit_s
+    store.access.attendant = board.attendant
     return store
 
 
@@ -71,11 +79,12 @@ def relaying(board: Latchboard, on_activity: Callable[[], None]) -> Relaying | N
     return store.relaying(f"{board.root}/{_RELAY}", on_activity) if _is_elsewhere(board) else None
 
 
-def attend(attendant: Attendant) -> None:
-    """Have calls of this process that may take long attended, whichever store they are for."""
-    from latchboard.store.etcd.access import Access
-
-    Access.attendant = attendant
+def attend(board: Latchboard, attendant: Attendant) -> None:
+    """Have its calls that may take long attended, and those of every store that is made for it from now on."""
+    board.attendant = attendant
+    store: Any = board.store
+    if _is_elsewhere(board):
+        store.access.attendant = attendant
 
 
 def give_up(board: Latchboard) -> None:

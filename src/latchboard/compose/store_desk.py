@@ -96,7 +96,7 @@ def _filling(board: Latchboard, name: str, opened: list[Any]) -> Any:
 
 
 def _etcd(board: Latchboard, name: str, opened: list[Any]) -> EtcdStore:
-    store = engines.build_at(name, board.settings, board.clock)
+    store = engines.beside(board, name)
     opened.append(store)
     return store
 

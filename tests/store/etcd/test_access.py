@@ -514,9 +514,9 @@ def test_keepalive_that_nobody_answers_takes_no_time_from_the_call_behind_it(mon
     assert waited_s(access.call_s_max)[1] < 1.0  # behind a whole call: what cleans up after it
 
 
-def test_an_endpoint_for_which_no_time_was_left_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_for_which_no_time_was_left_says_nothing() -> None:
     access = Access("etcd://a,b/p")
-    monkeypatch.setattr(Access, "attendant", Waiting())
+    access.attendant = Waiting()
     now = monotonic()
     tries = Tries(access, Wire(access), now, now - 1.0)
 

@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
-from latchboard.compose import Latchboard
+from latchboard.compose import Latchboard, engines
+from latchboard.errors import StoreUnavailable
 from latchboard.settings import Settings
-from latchboard.store.etcd.access import Access
 from latchboard.surface.cli import dispatch, waiting
 from latchboard.surface.cli.waiting import Waiting
 from tests.process.nursery import until
@@ -27,7 +27,6 @@ class Watched:
         self.written = ""
         self._is_terminal = is_terminal
         monkeypatch.setattr(sys, "stderr", self)
-        monkeypatch.setattr(Access, "attendant", None)
         monkeypatch.setattr(waiting, "AFTER_S", 0.1)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "100")
@@ -64,6 +63,30 @@ def test_who_waits_is_told_for_whom_and_nothing_is_left_of_it(tmp_path: Path, mo
     *_, line, rest = watched.written.split("\r\x1b[K")
     assert line == TOLD
     assert rest.startswith("latchboard: etcd did not answer")
+
+
+def test_another_board_of_the_same_process_is_not_attended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+    assert run(tmp_path, "status") == 13
+    watched.written = ""
+
+    other = Latchboard(tmp_path, settings=Settings(store=NOBODY), publishes=False)
+    other.store.access.call_s_max = 1.0  # type: ignore[attr-defined]
+    with pytest.raises(StoreUnavailable):
+        other.store.read("wide")
+
+    assert watched.written == ""
+
+
+def test_stores_that_are_opened_beside_the_boards_are_attended_as_it_is(tmp_path: Path) -> None:
+    board = Latchboard(tmp_path, settings=Settings(store=NOBODY), publishes=False)
+    attendant = Waiting()
+
+    engines.attend(board, attendant)
+
+    hurried = engines.hurried(board, 1.0)
+    assert hurried is not None
+    assert [one.access.attendant for one in (hurried, engines.beside(board, NOBODY))] == [attendant] * 2
 
 
 @pytest.mark.parametrize("columns", [100, 20])
@@ -111,7 +134,6 @@ def test_programs_and_commands_have_their_streams_to_themselves(
 
     assert dispatch.run([*words[:at], "--root", str(tmp_path), *words[at:]], compose=compose) == 13
 
-    assert Access.attendant is None
     assert "trying" not in watched.written
 
 

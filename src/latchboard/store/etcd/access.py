@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
-    from typing import ClassVar, Protocol
+    from typing import Protocol
 
     class Attendant(Protocol):
         """Who tells a person what is waited for."""
@@ -50,13 +50,12 @@ class Access:
         takes_any_version: Whether an etcd below the floor may be used.
         call_s_max: Limit of one call of the store, seconds; each request to one endpoint has a quarter of it.
         relay: Where a daemon of this machine may listen that passes requests on; empty: each goes to etcd itself.
-        attendant: Of the class, for a process has one terminal: attends calls that may take long; None: nobody.
+        attendant: Attends calls that may take long; None: nobody.
         behind_count_max: A watch that has so many commits waiting to be read stops listening until it is read.
     """
 
-    attendant: ClassVar[Attendant | None] = None
-
     __slots__ = (
+        "attendant",
         "behind_count_max",
         "ca_file",
         "call_s_max",
@@ -81,6 +80,7 @@ class Access:
         self.ca_file = self.cert_file = self.key_file = ""
         self.takes_any_version = False
         self.relay = ""
+        self.attendant: Attendant | None = None
         self.call_s_max = 10.0
         self.behind_count_max = 1000
 

@@ -135,7 +135,7 @@ def _attended(compose: Compose, verb: Verb) -> Compose:
             from latchboard.compose import engines
             from latchboard.surface.cli.waiting import Waiting
 
-            engines.attend(Waiting())
+            engines.attend(board, Waiting())
         return board
 
     return made
