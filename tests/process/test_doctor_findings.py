@@ -439,7 +439,7 @@ SCENES: list[tuple[str, Callable[..., None], bool]] = [
 
 ELSEWHERE = {"F-002", "F-004", "F-005", "F-006", "F-007", "F-100", "F-107", "F-109", "F-110", "F-111", "F-113", "F-120"}
 """Those that need other processes, another disk or another user: below, and in test_doctor_daemons.py."""
-IN_ETCD = {"F-126", "F-127", "F-128"}
+IN_ETCD = {"F-126", "F-127", "F-128", "F-129"}
 """In tests/store/etcd/test_doctor.py."""
 
 

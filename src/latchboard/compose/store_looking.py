@@ -125,7 +125,11 @@ def _of_engine(board: Latchboard, known: set[str]) -> list[dict[str, str]]:
     if board.files is None:
         store: Any = board.store
         found = [_finding("critical", key, why) for key, why in sorted(store.faults().items())]
-        return found + [_finding("warn", one.endpoint, one.trouble) for one in store.members() if one.trouble]
+        return found + [
+            _finding("critical" if one.is_full else "warn", one.endpoint, one.trouble)
+            for one in store.members()
+            if one.trouble
+        ]
     look = health.Inspector(board.files.path, boot=board.clock.now().boot).look()
     return [
         _finding("warn" if one.kind in _HARMLESS else "critical", one.key or one.where, f"{one.kind}: {one.why}")

@@ -41,9 +41,13 @@ class Reach:
         findings = [
             Finding("F-127", f"{one.endpoint}: {one.trouble}", status, endpoint=one.endpoint)
             for one in members
-            if one.trouble
+            if one.trouble and not one.is_full
         ]
-        facts = {"where": where, "member_count": len(members), "trouble_count": len(findings)}
+        if full := [one for one in members if one.is_full]:
+            text = f"{', '.join(one.endpoint for one in full)}: {full[0].trouble}"
+            findings.insert(0, Finding("F-129", text, status, where=where))
+        trouble_count = sum(1 for one in members if one.trouble)
+        facts = {"where": where, "member_count": len(members), "trouble_count": trouble_count}
         why, revision = "none of its members can serve", 0
         try:
             if any(one.can_serve for one in members):
@@ -53,7 +57,7 @@ class Reach:
         if why:
             text = f"the store {where} cannot be used: {why}"
             return Seen(text, [Finding("F-126", text, status, where=where), *findings], is_there=False, **facts), False
-        trouble = f", {len(findings)} in trouble" if findings else ""
+        trouble = f", {trouble_count} in trouble" if trouble_count else ""
         text = f"{where}: {counted(len(members), 'member')}{trouble}, revision {revision}"
         return Seen(text, findings, is_there=True, revision=revision, **facts), True
 

@@ -120,6 +120,7 @@ if TYPE_CHECKING:
 
         endpoint: str
         can_serve: bool
+        is_full: bool
         trouble: str
 
     class Engine(Protocol):

@@ -57,6 +57,7 @@ CATALOGUE: dict[str, tuple[Severity, Section | None, str]] = {
     "F-126": ("critical", "storage", "the store is elsewhere, and cannot be used"),
     "F-127": ("warn", "storage", "a member of the cluster that the store is in is in trouble"),
     "F-128": ("warn", "storage", "the store is elsewhere, and the project's folder is one, too"),
+    "F-129": ("critical", "storage", "the cluster that the store is in has used up its quota"),
 }
 """What each is worth, in which section it stands (None: in that of the check), and what it means."""
 

@@ -17,9 +17,11 @@ from latchboard import Latchboard
 from latchboard.compose import doctoring, doctoring_engine
 from latchboard.settings import Settings
 from tests.awake import Awake
+from tests.process.nursery import until
 from tests.store.etcd.server import Place
 from tests.store.etcd.test_command_line import address_of
 from tests.store.etcd.test_faults import LATE_S, Cluster
+from tests.store.etcd.test_limits import QUOTA_BYTES, REQUEST_BYTES, fill, make_room
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -152,6 +154,25 @@ def test_a_member_that_is_away_is_told_and_the_others_serve(etcd: Place, tmp_pat
 
     assert found == ["F-127"]
     assert lines["store"] == f"{address}: 2 members, 1 in trouble, revision 0"
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_cluster_that_has_used_up_its_quota_is_told_once_until_it_has_room(cluster: Cluster, tmp_path: Path) -> None:
+    """It takes no commit: that is graver than a member that is away, which may be one of its other members."""
+    place = cluster(3, "--quota-backend-bytes", str(QUOTA_BYTES), "--max-request-bytes", str(REQUEST_BYTES))
+    board = project(tmp_path, address_of(place).replace("etcd://", "etcd://127.0.0.1:1,"))
+    board.agent("a").lock("x", bound="agent")
+    fill(board)
+
+    report = doctoring.report(board)
+
+    full, away = report.findings
+    assert (full.id, full.severity, away.id) == ("F-129", "critical", "F-127")
+    assert report.exit_status == 1
+    assert all(member.client in full.text for member in place.members)
+    assert all(word in full.text for word in ("compact", "defrag", "--quota-backend-bytes", "alarm disarm"))
+    make_room(board, *(member.client for member in place.members))
+    until(lambda: look(board)[1] == ["F-127"], "nobody has an alarm any more")
 
 
 @pytest.mark.usefixtures("unhurried")

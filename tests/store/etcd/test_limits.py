@@ -60,13 +60,17 @@ def fill(board: Latchboard) -> None:
             maintain(board, "/v3/kv/put", **put)
 
 
-def make_room(board: Latchboard) -> None:
-    """What an operator does: compact, defragment, disarm."""
+def make_room(board: Latchboard, *endpoints: str) -> None:
+    """What an operator does: compact, defragment each member, disarm."""
     newest = maintain(board, "/v3/kv/range", key=packed("x"))["header"]["revision"]
     maintain(board, "/v3/kv/compaction", revision=newest, physical=True)
-    maintain(board, "/v3/maintenance/defragment")
-    (alarm,) = maintain(board, "/v3/maintenance/alarm", action="GET")["alarms"]
-    maintain(board, "/v3/maintenance/alarm", action="DEACTIVATE", memberID=alarm["memberID"], alarm=alarm["alarm"])
+    store: Any = board.store
+    gateway = Gateway(store.access)
+    for endpoint in endpoints or store.access.endpoints:
+        gateway.ask(endpoint, "/v3/maintenance/defragment", {}, monotonic() + 10)
+    gateway.close()
+    for alarm in maintain(board, "/v3/maintenance/alarm", action="GET")["alarms"]:
+        maintain(board, "/v3/maintenance/alarm", action="DEACTIVATE", memberID=alarm["memberID"], alarm=alarm["alarm"])
 
 
 def test_server_that_is_full_says_what_to_do_is_read_and_goes_on_when_it_was_done(board: Latchboard) -> None:
@@ -96,7 +100,7 @@ def test_server_that_is_full_says_what_to_do_is_read_and_goes_on_when_it_was_don
     assert len(board.mailbox.peek("a")) == 1
     found = store_looking.status(board)
     assert any("NOSPACE" in text for text in found["trouble"]), found
-    assert store_looking.check(board)["findings"][0]["severity"] == "warn"
+    assert store_looking.check(board)["findings"][0]["severity"] == "critical"
 
     make_room(board)
 

@@ -37,10 +37,11 @@ class Member:
         is_leader: Of the cluster.
         can_serve: It answers, and knows a leader.
         db_bytes: Size of its data.
+        is_full: The cluster's quota is used up: it takes no commits.
         trouble: Why it cannot be used, or what it is alarmed about; "": nothing.
     """
 
-    __slots__ = ("can_serve", "db_bytes", "endpoint", "is_leader", "trouble", "version")
+    __slots__ = ("can_serve", "db_bytes", "endpoint", "is_full", "is_leader", "trouble", "version")
 
     def __init__(self, endpoint: str, told: dict[str, Any], trouble: str = "") -> None:
         leader = str(told.get("leader", "0"))
@@ -52,7 +53,8 @@ class Member:
         self.trouble = trouble or "; ".join(str(one).strip() for one in told.get("errors") or ())
         if not self.trouble and not self.can_serve:
             self.trouble = "it knows no leader"
-        if "NOSPACE" in self.trouble:
+        self.is_full = any("NOSPACE" in str(one) for one in told.get("errors") or ())
+        if self.is_full:
             self.trouble = f"it has used up its quota and takes no commits: {FULL_HINT} ({self.trouble})"
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from latchboard.errors import CoordinationError
 
 _UNKNOWN, _DEADLINE, _DENIED, _UNIMPLEMENTED, _UNAVAILABLE, _UNAUTHENTICATED = 2, 4, 7, 12, 14, 16  # gRPC's numbers
-FULL_HINT = "compact it, defragment it (etcdctl defrag), then disarm its alarm (etcdctl alarm disarm)"
+FULL_HINT = (
+    "compact and defragment it (etcdctl compact REVISION, etcdctl defrag), or raise --quota-backend-bytes; "
+    "then disarm its alarm (etcdctl alarm disarm)"
+)
 _NOT_PROPOSED = ("no leader", "too many requests", "not capable", "server stopped", "learner")
 
 
@@ -195,7 +198,7 @@ def typed(said: Answer, endpoint: str, user: str, prefix: str) -> CoordinationEr
     if "space exceeded" in text:
         return StoreFull(
             f"etcd at {endpoint} has used up its quota",
-            hint=f"nothing was changed; {FULL_HINT}; --quota-backend-bytes is the limit",
+            hint=f"nothing was changed; {FULL_HINT}",
             endpoint=endpoint,
         )
     if "too large" in text or "larger than max" in text:
