@@ -146,6 +146,7 @@ class Latchboard:
             self._locks = Locks(self._noting, self.clock, self.host, self.tree, self.settings)
             self._locks.keep = lambda data: self._kept().keep_small(data)
             self._locks.present = getattr(self.store, "present", None)
+            self._locks.host_name = os.uname().nodename if self._locks.present else ""
         return self._locks
 
     @property

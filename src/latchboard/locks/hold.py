@@ -7,6 +7,7 @@ from binascii import crc32
 from latchboard.errors import HoldLost
 from latchboard.host.identity import is_identity, tag
 from latchboard.locks.engaged import disengage, engage
+from latchboard.rules.holding import host_name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def describe(held: Holding, remaining_s: float) -> dict[str, Any]:
         "remaining_s": round(remaining_s, 3),
         "reason": held["reason"],
         "pid": held["process"].get("pid"),
+        **host_name_of(held["process"]),
     }
 
 

@@ -57,6 +57,7 @@ class Locks:
         self.renewals = Renewals(settings)
         self.keep: Keep | None = None  # keeps the bytes of images, where there are any
         self.present: Callable[[], str] | None = None  # the id of this process's presence, where the store keeps one
+        self.host_name = ""  # of this machine, for people, where the store spans several
         self._abandoned: dict[str, Request] = {}
         self._tagged: tuple[Any, str] | None = None
 
@@ -92,7 +93,7 @@ class Locks:
         leases.check_ttl(ttl_s)
         if bound not in ("process", "agent"):
             raise UsageError(f"a hold is bound to `process` or `agent`, not {bound!r:.80}")
-        process = self.here() if bound == "process" else self.host.me()
+        process = self.here() if bound == "process" else self._named_me()
         lease = f"{agent}#{self._process_tag(process)}" if bound == "process" else agent
         asker = rules.Asker(agent, bound, process, lease)
         wants: list[Want] = [{"name": name, "mode": mode} for name in names]
@@ -104,8 +105,12 @@ class Locks:
 
     def here(self) -> Any:
         """This process, as those on other machines can judge it, too."""
-        me = self.host.me()
+        me = self._named_me()
         return me if self.present is None else {**me, "presence": self.present()}
+
+    def _named_me(self) -> Any:
+        me = self.host.me()
+        return {**me, "host_name": self.host_name} if self.host_name else me
 
     def _new_id(self, asker: Asker) -> str:
         """An id for a request of this asker."""

@@ -18,6 +18,7 @@ from latchboard.clock import iso, parse_iso
 from latchboard.codec import decode
 from latchboard.rules import lease as leases
 from latchboard.rules import lock as locks
+from latchboard.rules.holding import host_name_of
 from latchboard.rules.known import Known, pid_of
 from latchboard.rules.watch import events
 
@@ -251,6 +252,7 @@ def lock_entries(state: State, name: str, now: Now, judge: Judge) -> list[tuple[
             "expires_at": expires_at(held, lease),
             "reason": held["reason"],
             "pid": pid_of(held["process"]),
+            **host_name_of(held["process"]),
             "waiters_count": len(record["waiters"]),
         }
         found.append((why, {**entry, "why": why} if why else entry))

@@ -61,6 +61,12 @@ def new(request: Request, mode: Mode, token: int, now: Now) -> Holding:
     }
 
 
+def host_name_of(process: dict[str, Any]) -> dict[str, str]:
+    """What an identity says of its machine's name, for people; empty: nothing."""
+    name = process.get("host_name")
+    return {"host_name": name} if isinstance(name, str) and name else {}
+
+
 def entries(held: Holding) -> list[str]:
     """Request ids of its process-bound entries."""
     inside = held.get("entries")

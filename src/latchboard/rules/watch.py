@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from latchboard.clock import parse_iso
 from latchboard.rules import mailbox
+from latchboard.rules.holding import host_name_of
 from latchboard.rules.known import pid_of
 from latchboard.rules.lock import ABSENT
 
@@ -209,6 +210,7 @@ def _acquired(scene: _Scene, change: Change, name: str, held: Holding) -> None:
         **_facts(name, held),
         reason=held["reason"],
         pid=pid_of(held["process"]),
+        **host_name_of(held["process"]),
         waited_s=None if waiter is None else scene.seconds_since(waiter["since"]["at"]),
         granted_by=None if change.who == held["agent"] else change.who,
     )

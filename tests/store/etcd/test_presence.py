@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from latchboard.clock import SystemClock
 from latchboard.errors import HoldLost, LockHeld, StoreUnavailable, WaitEnded
 from latchboard.store.etcd import presence
 from latchboard.store.etcd.store import EtcdStore
+from latchboard.surface.cli import wording
+from latchboard.surface.hooks import denial
 from latchboard.testing import FakeHost
 from tests.store.etcd.server import Place
 
@@ -29,12 +32,19 @@ class Machines:
         self.root = root
         self.boards: list[Latchboard] = []
 
-    def board(self) -> Latchboard:
+    def board(self, host_id: str = "clone") -> Latchboard:
         store = EtcdStore(self._access, clock=SystemClock())
         # Clones of one disk have one machine id: each takes the others' processes for those of an earlier boot.
-        host = FakeHost(host="clone", boot=f"boot-{len(self.boards)}")
+        host = FakeHost(host=host_id, boot=f"boot-{len(self.boards)}")
         self.boards.append(Latchboard(self.root, store=store, host=host, publishes=False))
         return self.boards[-1]
+
+    def named(self, *names: str) -> list[Latchboard]:
+        """One of each name, and of an id of its own."""
+        boards = [self.board(f"id of {name}") for name in names]
+        for board, name in zip(boards, names, strict=True):
+            board.locks.host_name = name
+        return boards
 
 
 @pytest.fixture
@@ -119,6 +129,33 @@ def test_who_does_not_know_that_it_was_cut_off_is_granted_nothing_and_comes_back
     with one.agent("a").lock("x", "y") as again:
         assert again.is_live()
         assert not first.is_live()
+
+
+@pytest.mark.parametrize(("bound", "told"), [("process", "process, process {} on alpha"), ("agent", "agent, on alpha")])
+def test_whoever_is_refused_is_told_the_name_of_the_holders_machine(bound: Any, told: str, machines: Machines) -> None:
+    """Names are for people: who somebody is, is told apart by what it was."""
+    one, other = machines.named("alpha", "beta")
+    one.agent("planner").lock("x", bound=bound)
+    now = other.clock.now()
+
+    with pytest.raises(LockHeld) as caught:
+        other.agent("b").lock("x")
+
+    (held,) = caught.value.fields["holders"]
+    assert held["host_name"] == "alpha"
+    assert wording.holder(held, now)[-1].endswith(f"bound to the {told.format(held['pid'])}")
+    asked = denial.Asked("b", ["x"], root="/", cwd="/", call="edit")
+    assert "planner (on alpha) holds x" in denial.held(asked, [held], now)
+    assert [entry["host_name"] for entry in other.board.read()["active_locks"]] == ["alpha"]
+    assert [event["host_name"] for event in other.stream.events("lock.acquired", after=0, timeout_s=0)] == ["alpha"]
+    one.locks.host_name = "renamed"
+    assert one.agent("planner").lock("x", bound=bound).is_live()
+
+
+def test_whose_store_spans_machines_says_its_own_name(machines: Machines, tmp_path: Path) -> None:
+    assert machines.board().locks.here()["host_name"] == os.uname().nodename
+    alone = Latchboard(tmp_path, publishes=False)
+    assert "host_name" not in alone.locks.here()
 
 
 def test_waiter_elsewhere_that_is_gone_is_passed_over(machines: Machines) -> None:

@@ -77,7 +77,8 @@ def holder(held: dict[str, Any], now: Now) -> list[str]:
     lines = [f"{name} {how} since {since}", f"  until {ahead(held.get('remaining_s'), now)} unless renewed"]
     if held.get("reason"):
         lines.append(f"  what for: {printable(str(held['reason']))}")
-    process = f", process {held.get('pid')}" if held.get("bound") == "process" else ""
+    host = f" on {printable(str(held['host_name']))}" if held.get("host_name") else ""
+    process = f", process {held.get('pid')}{host}" if held.get("bound") == "process" else host and f",{host}"
     lines.append(f"  token {held.get('token')}, bound to the {held.get('bound')}{process}")
     return lines
 

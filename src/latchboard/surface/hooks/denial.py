@@ -95,8 +95,11 @@ def _sentence(fact: dict[str, Any], asked: Asked, now: Now) -> str:
         return f"You wait in line for it since {since}; when your turn comes you get it, and a message."
     if fact.get("waits"):
         return f"{who} waits in line for it since {since} and comes first."
+    host = f" on {shown(str(fact['host_name']))}" if fact.get("host_name") else ""
     if fact["agent"] == asked.agent:
-        who = f"Another process of yours ({who}, process {fact['pid']})"
+        who = f"Another process of yours ({who}, process {fact['pid']}{host})"
+    elif host:
+        who = f"{who} ({host[1:]})"
     how = "shares" if fact["mode"] == "shared" else "holds"
     why = f' What for: "{shown(str(fact["reason"]))}".' if fact["reason"] else ""
     return f"{who} {how} {shown(str(fact['name']))} since {since}, {_until(fact['remaining_s'], now)}.{why}"

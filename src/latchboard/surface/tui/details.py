@@ -71,7 +71,8 @@ def node(item: tree.Node, wall_s: float) -> list[Fact]:
 
 def hold_facts(hold: Entry, wall_s: float) -> list[Fact]:
     """One hold."""
-    process = f", process {hold['pid']}" if hold["pid"] is not None else ""
+    host = f" on {shown(hold['host_name'])}" if "host_name" in hold else ""
+    process = f", process {hold['pid']}{host}" if hold["pid"] is not None else ""
     return [
         ("holder", shown(hold["agent"]) + (" (shared)" if hold["mode"] == "shared" else "")),
         ("what for", shown(hold["reason"]) or "-"),

@@ -86,7 +86,7 @@ function holdOf(lock, now) {
     ["Since", `${moment(at(lock.since), now)}, ${span((now - at(lock.since)) / 1000)}`],
     ["Lease", Number.isFinite(until) ? (until > now ? `${span((until - now) / 1000)} left, if it is not renewed` : "ends just now") : "as long as it is renewed"],
     ["Bound to", lock.bound === "process" ? "its process: free when that ends" : "the agent: kept when its process ends"],
-    ["Process", lock.pid ? String(lock.pid) : ""],
+    ["Process", lock.pid ? `${lock.pid}${lock.host_name ? ` on ${shown(lock.host_name)}` : ""}` : ""],
     ["Token", h("code", {}, String(lock.token))],
   ));
 }

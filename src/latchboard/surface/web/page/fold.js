@@ -44,7 +44,7 @@ const FOLDS = {
     known.ended.delete(key(e.name, e.agent));
     known.locks.set(key(e.name, e.agent), {
       name: e.name, agent: e.agent, mode: e.mode, bound: e.bound, token: e.token, since: e.at, expires_at: null,
-      reason: e.reason, pid: e.pid, waiters_count: 0,
+      reason: e.reason, pid: e.pid, host_name: e.host_name, waiters_count: 0,
     });
     if (e.waited_s !== null) dropGranted(known, e.agent);
     agent(known, e.agent, e.at);
