@@ -29,12 +29,13 @@ def status(board: Latchboard) -> dict[str, Any]:
     """How it stands; see `protocol/schema/store-status.json`. What cannot be asked is told as trouble."""
     damaged: list[MalformedRecord] = []
     trouble: list[str] = []
-    whole, store_id = Whole(0, {}), ""
+    whole, store_id, beside = Whole(0, {}), "", None
     members, can_be_read = _members(board)
     try:
         if can_be_read:
             store_id = _store_id(board)
             whole = _whole(board, damaged)
+            beside = stores_beside_none(board, store_id)
     except CoordinationError as exc:
         trouble.append(exc.message)
     trouble += [f"{one['endpoint']}: {one['trouble']}" for one in members if one["trouble"]]
@@ -47,10 +48,25 @@ def status(board: Latchboard) -> dict[str, Any]:
         "record_count": len(whole.records),
         "counts": counts(whole.records),
         "present_count": len(whole.present),
+        "is_vacant": beside is not None,
+        "nearby": beside or [],
         "members": members,
         "trouble": trouble,
         "is_healthy": not trouble,
     }
+
+
+def stores_beside_none(board: Latchboard, store_id: str | None = None) -> list[str] | None:
+    """Where nobody has begun the store of an etcd cluster: prefixes near it that have one; None: there is one.
+
+    Raises:
+        StoreError, ProtocolError: The store cannot be asked, or is none.
+    """
+    if board.store.properties.engine != "etcd":
+        return None
+    store: Any = board.store
+    store_id = store.store_id() if store_id is None else store_id
+    return None if store_id else list(store.nearby())
 
 
 def check(board: Latchboard) -> dict[str, Any]:

@@ -126,6 +126,28 @@ def test_etcd_that_is_away_is_said_in_time_and_nobody_is_let_in(cluster: Cluster
     assert shell("acquire", "src/a.py", "--agent", "b", status=10)["code"] == "lock-held"
 
 
+def test_a_prefix_at_which_there_is_nothing_is_said_with_the_store_that_may_be_meant(
+    shell: Shell, tmp_path: Path
+) -> None:
+    address = shell.environment["LATCHBOARD_STORE"]
+    shell.environment["LATCHBOARD_STORE"] = f"{address}/team/project"
+    assert "nothing was ever committed at this prefix" in "".join(
+        shell("init", "--client", "none", "--no-git")["notes"]
+    )
+    shell("acquire", "src/a.py", "--agent", "a")
+    assert shell("init", "--client", "none", "--no-git")["notes"] == []
+
+    shell.environment["LATCHBOARD_STORE"] = f"{address}/team/projct"
+    (note,) = shell("init", "--client", "none", "--no-git")["notes"]
+    told = shell("store", "status")
+
+    assert f"there is a store at {told['nearby'][0]}: is the prefix right?" in note
+    assert told["nearby"][0].endswith("/team/project")
+    command = [sys.executable, "-m", "latchboard", "store", "status"]
+    said = subprocess.run(command, cwd=tmp_path, env=shell.environment, capture_output=True, text=True, check=True)
+    assert all(line.strip() in said.stdout for line in note.splitlines()[1:])
+
+
 def test_address_that_is_wrong_is_the_callers_mistake(tmp_path: Path) -> None:
     told = Shell(tmp_path, "etcd://alice:secret@host/p")("status", status=2)
 

@@ -164,7 +164,7 @@ def test_a_cluster_that_has_used_up_its_quota_is_told_once_until_it_has_room(clu
     board.agent("a").lock("x", bound="agent")
     fill(board)
 
-    report = doctoring.report(board)
+    report = doctoring.report(board, deadline_s=UNHURRIED_S)
 
     full, away = report.findings
     assert (full.id, full.severity, away.id) == ("F-129", "critical", "F-127")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,7 @@ from latchboard.testing import ManualClock
 from tests.awake import Awake
 from tests.process.nursery import until
 from tests.store.etcd.server import Place
+from tests.store.etcd.test_access import let_in
 from tests.store.etcd.test_faults import Cluster
 from tests.store.etcd.test_suite import compact
 from tests.surface.cli.harness import validate
@@ -50,6 +52,55 @@ def keys(board: Latchboard) -> dict[str, str]:
     found = store_looking.check(board)
     validate("store-check", {"format": 1, **found})
     return {one["key"]: one["severity"] for one in found["findings"]}
+
+
+def at(etcd: Place, folder: Path, prefix: str) -> Latchboard:
+    clock = ManualClock()
+    store = EtcdStore(etcd.access(prefix), clock=clock)
+    return Latchboard(folder, settings=Settings(), clock=clock, store=store, publishes=False)
+
+
+def test_a_prefix_with_nothing_at_it_is_told_with_the_stores_nearby(etcd: Place, tmp_path: Path) -> None:
+    team = uuid.uuid4().hex
+    for name in ("project", "other"):
+        board = at(etcd, tmp_path, f"{team}/{name}")
+        board.agent("a").lock("src/format", bound="agent")  # has a record whose key ends so, too
+        assert (store_looking.status(board)["is_vacant"], store_looking.status(board)["nearby"]) == (False, [])
+
+    for mistyped in ("projct", "project/records/x"):
+        found = store_looking.status(at(etcd, tmp_path, f"{team}/{mistyped}"))
+        validate("store-status", {"format": 1, **found})
+        assert found["is_healthy"] and found["is_vacant"]
+        expected = ["other", "project"] if mistyped == "projct" else []
+        assert found["nearby"] == [f"/tests/{team}/{name}" for name in expected]
+
+    inside = store_looking.status(at(etcd, tmp_path, f"{team}/project/x"))
+    assert inside["nearby"] == [f"/tests/{team}/project"]
+
+
+def test_stores_nearby_are_looked_for_among_so_many_keys_and_not_more(
+    etcd: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = uuid.uuid4().hex
+    for name in ("one", "two"):
+        at(etcd, tmp_path, f"{team}/{name}").agent("a").lock("x", bound="agent")
+    monkeypatch.setattr(looking, "_NEARBY_KEYS_MAX", 3)
+
+    assert store_looking.status(at(etcd, tmp_path, f"{team}/three"))["nearby"] == [f"/tests/{team}/one"]
+
+
+def test_whoever_may_not_look_around_is_told_that_there_is_nothing_and_no_more(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    place = cluster()
+    at(place, tmp_path, "team/other").agent("a").lock("x", bound="agent")
+    access = place.access("team/mine")
+    let_in(access)
+    store = EtcdStore(access, clock=ManualClock())
+
+    found = store_looking.status(Latchboard(tmp_path, settings=Settings(), store=store, publishes=False))
+
+    assert (found["trouble"], found["is_vacant"], found["nearby"]) == ([], True, [])
 
 
 def test_member_that_leads(board: Latchboard) -> None:

@@ -11,9 +11,11 @@ from time import monotonic
 
 from latchboard.codec import decode
 from latchboard.errors import CoordinationError
+from latchboard.store.etcd.errors import AuthRefused
 from latchboard.store.etcd.facts import text_of
 from latchboard.store.etcd.filling import uncompacted
 from latchboard.store.etcd.gateway import packed, unpacked
+from latchboard.store.etcd.layout import end_of
 from latchboard.store.etcd.tries import mismatch
 from latchboard.store.etcd.trouble import FULL_HINT, Answer, NotSent, Silent
 from latchboard.store.port import PRESENCES
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from latchboard.store.etcd.cluster import Cluster
 
 _LIMIT_S_MIN = 0.05
+_NEARBY_KEYS_MAX = 500
 _FIELDS = {"id": str, "at": str, "who": str, "keys": list, "traces": dict}
 
 
@@ -89,6 +92,34 @@ def _reticent(cluster: Cluster, endpoint: str, deadline: float) -> Member:
     except (NotSent, Silent, CoordinationError) as exc:
         return Member(endpoint, {}, f"it does not answer: {exc}")
     return Member(endpoint, {"version": version, "leader": "somebody"})
+
+
+def nearby(cluster: Cluster) -> list[str]:
+    """Prefixes that look like a store's where this one lies, for whoever finds nothing at it: among the first 500 keys.
+
+    Raises:
+        StoreError: It cannot be asked. That we may not look there is none: nothing is known of it.
+    """
+    begin = f"{cluster.access.prefix.rpartition('/')[0]}/".encode()
+    body = {
+        "key": packed(begin),
+        "range_end": packed(end_of(begin)),
+        "limit": str(_NEARBY_KEYS_MAX),
+        "keys_only": True,
+    }
+    try:
+        kvs = cluster.gateway.call("/v3/kv/range", body, cluster.deadline()).get("kvs") or ()
+    except AuthRefused:
+        return []
+    keys = [unpacked(kv["key"]).decode("utf-8", "backslashreplace") for kv in kvs]
+    known = set(keys)
+    found: list[str] = []
+    for key in keys:
+        prefix, _, last = key.rpartition("/")
+        is_inside = any(prefix.startswith(f"{one}/") for one in found)  # a record may be called so
+        if last == "format" and f"{prefix}/commit" in known and not is_inside:
+            found.append(prefix)
+    return found
 
 
 def faults(cluster: Cluster) -> dict[str, str]:

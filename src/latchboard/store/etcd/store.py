@@ -122,6 +122,12 @@ class EtcdStore:
 
         return members(self._cluster)
 
+    def nearby(self) -> list[str]:
+        """Prefixes near this one at which there seems to be a store, as far as we may look."""
+        from latchboard.store.etcd.looking import nearby
+
+        return nearby(self._cluster)
+
     def faults(self) -> dict[str, str]:
         """Keys below the prefix that are not what they should be, records left aside, and why."""
         from latchboard.store.etcd.looking import faults

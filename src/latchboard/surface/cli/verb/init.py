@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from latchboard.compose import Latchboard
     from latchboard.host.compiled import Compiled
     from latchboard.installation import Change, Choice, Installation
     from latchboard.surface.cli.call import Call
@@ -53,6 +54,7 @@ def run(
         _refuse_a_place_for_all(board.root)
     created = not os.path.exists(f"{board.root}/{FOLDER}/FORMAT")
     call.commits = not dry_run
+    vacancy: list[str] = []
     if not dry_run:
         # A commit that changes nothing makes the store, and refuses a folder where locks do not exclude.
         board.store.transact(lambda view: None, who="init")
@@ -60,6 +62,7 @@ def run(
             from latchboard.compose.engines import mark
 
             mark(board)
+            vacancy = _vacancy(board)
     installation = _installation(call, call.own_root)
     commands, found, chosen = installation.commands(), installation.find(), installation.chosen(choice)
     ignore = _ignore(call, dry_run=dry_run)
@@ -68,6 +71,7 @@ def run(
         done = setting_up.settled(changes, [] if dry_run else installation.apply(changes))
         git = [] if no_git else _git(installation, call, "install", dry_run=dry_run)
     report = setting_up.Report(done, git, clients=found, chosen=chosen, dry_run=dry_run)
+    report.notes += vacancy
     report.notes += setting_up.notes(report, commands, installation.doubled(), mcp=choice.mcp)
     if report.chosen or git:
         report.notes += setting_up.compiled(_compiled(), dry_run=dry_run)
@@ -75,6 +79,15 @@ def run(
     facts["command"] = {"hook": commands.line("CLIENT"), "is_bare": commands.is_bare}
     _refuse_what_git_would_take(call, [*ignore, *done], dry_run=dry_run)
     return Answer(facts, _lines(call, report, facts), status=FINDINGS if report.is_short and not dry_run else 0)
+
+
+def _vacancy(board: Latchboard) -> list[str]:
+    """That there is no store yet where the setting says, and is one nearby."""
+    from latchboard.compose.store_looking import stores_beside_none
+    from latchboard.surface.cli.verb.store import vacant
+
+    nearby = stores_beside_none(board)
+    return [] if nearby is None else ["\n  ".join([f"{board.settings.store}:", *vacant(nearby)])]
 
 
 def _installation(call: Call, folder: str) -> Installation:

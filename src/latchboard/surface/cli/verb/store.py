@@ -8,7 +8,7 @@ from __future__ import annotations
 from latchboard.surface.cli.answer import Answer, printable
 from latchboard.surface.cli.grammar import Verb, argument
 from latchboard.surface.cli.table import table
-from latchboard.surface.cli.wording import plural
+from latchboard.surface.cli.wording import listing, plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NOT_HEALTHY = 3
 _CRITICAL = 1
+_NEARBY_COUNT_MAX = 10
 
 
 def status(call: Call) -> Answer:
@@ -34,9 +35,20 @@ def status(call: Call) -> Answer:
         lines.append(f"{plural(facts['record_count'], 'record')}{f': {counts}' if counts else ''}")
     else:
         lines.append("its records could not be read")
+    if facts["is_vacant"]:
+        lines += vacant(facts["nearby"])
     lines += members(facts["members"])
     lines += [f"trouble: {printable(text)}" for text in facts["trouble"]] or ["healthy"]
     return Answer(facts, lines, status=0 if facts["is_healthy"] else _NOT_HEALTHY)
+
+
+def vacant(nearby: list[str]) -> list[str]:
+    """That nobody has begun a store at the prefix, which may be mistyped."""
+    lines = ["nothing was ever committed at this prefix: the first commit begins a new store there"]
+    if nearby:
+        more = f" and {len(nearby) - _NEARBY_COUNT_MAX} more" if len(nearby) > _NEARBY_COUNT_MAX else ""
+        lines.append(f"there is a store at {listing(nearby[:_NEARBY_COUNT_MAX])}{more}: is the prefix right?")
+    return lines
 
 
 def members(found: list[dict[str, Any]]) -> list[str]:
