@@ -14,7 +14,7 @@ from latchboard.surface.cli.grammar import Verb, flag, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from latchboard.surface.cli.call import Call
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _ENVIRONMENT_BYTES_MAX = 100_000
+_PAUSE_S = 0.5
+"""Between two tries while a store elsewhere does not answer; each takes more than a second."""
 
 
 def run(  # noqa: PLR0913 - the options of the verb
@@ -45,7 +47,7 @@ def run(  # noqa: PLR0913 - the options of the verb
     feed: Feed[Event] | None = None
     try:
         with call.board.stream.events(prefix, after=after, timeout_s=timeout_s) as feed:
-            for event in feed:
+            for event in _lasting(call, feed, timeout_s):
                 if not is_wanted(event):
                     continue
                 give(event)
@@ -60,6 +62,46 @@ def run(  # noqa: PLR0913 - the options of the verb
             raise
         raise _broken_off(call, exc, feed.revision) from exc
     return Answer(None)
+
+
+def _lasting(call: Call, feed: Feed[Event], timeout_s: float | None) -> Iterator[Event]:
+    """The feed, also over a time in which a store elsewhere does not answer: it goes on where it was.
+
+    Raises:
+        StoreUnavailable: It does not answer, and nothing came for `timeout_s`; or waiting mends nothing.
+    """
+    clock, store = call.board.clock, call.board.store
+    since_s = clock.now().mono_s
+    while True:
+        try:
+            for event in feed:
+                yield event
+                since_s = clock.now().mono_s
+            return
+        except StoreUnavailable as exc:
+            if not store.properties.spans_hosts:
+                raise
+            _outlast(call, exc, feed.revision, 1e9 if timeout_s is None else since_s + timeout_s)
+
+
+def _outlast(call: Call, exc: StoreUnavailable, revision: int, until_s: float) -> None:
+    """Return when the store answers again; both is told."""
+    clock, is_told = call.board.clock, False
+    while True:
+        call.check_signals()
+        if not exc.retryable or clock.now().mono_s >= until_s:
+            raise exc
+        if not is_told:
+            is_told = True
+            answer.warn(f"latchboard: {answer.printable(exc.message)}; watch goes on behind {revision} when it does")
+        clock.wait((), _PAUSE_S)
+        try:
+            call.board.store.read("wide")
+        except StoreUnavailable as again:
+            exc = again
+        else:
+            answer.warn(f"latchboard: the store answers again; watch goes on behind {revision}")
+            return
 
 
 def _broken_off(call: Call, exc: StoreUnavailable, revision: int) -> StoreUnavailable:
@@ -145,8 +187,10 @@ VERBS = (
         summary="Show every change as it happens, in order and without gaps.",
         text="With --json, one object per line. Without --after, from now on. Each event says its revision: --after "
         "that revision goes on behind it, also in a later call. Exit status 12: what comes after it is not kept any "
-        "more.\n\n--exec runs COMMAND for each event, one at a time, without a shell: the event is a line of JSON on "
-        "its standard input and in LATCHBOARD_EVENT_JSON, its name in LATCHBOARD_EVENT.",
+        "more. While a store on other machines does not answer it waits, says so on standard error, and leaves nothing "
+        "out when it goes on; where nothing came for --timeout-s by then, it ends with 13.\n\n--exec runs COMMAND for "
+        "each event, one at a time, without a shell: the event is a line of JSON on its standard input "
+        "and in LATCHBOARD_EVENT_JSON, its name in LATCHBOARD_EVENT.",
         parameters=(
             option("--after", "REVISION", "Go on behind this revision; 0: as far back as is kept.", kind=kind.number),
             option("--prefix", "NAME", "Only events whose name begins so: lock., message.sent ...", default=""),
