@@ -16,6 +16,19 @@ SEEN_MS_MAX = 60_000
 """How long something may take to be seen on a loaded machine; what is timed is timed elsewhere."""
 
 
+BARE = """<!doctype html><style>.list, .lane-list { height: 9em; overflow: auto } .lane-labels { width: 100px }</style>
+<section id="place"><header></header><p class="meta"></p><div class="body"></div></section><dialog></dialog>"""
+
+SHARED = """
+window.turn = ((later) => () => new Promise((done) => later(done, 1)))(setTimeout);
+window.until = async (holds) => { for (let turns = 0; turns < 3000 && !holds(); turns++) await turn(); };
+window.answer = (revision, more = {}) => ({
+  revision, now: new Date().toISOString(), last_updated: "2026-01-01T10:00:00Z", agents: {}, waiters: [],
+  active_locks: [], ended_locks: [], ...more,
+});
+"""
+
+
 @contextmanager
 def chromium(path: str) -> Iterator[Browser]:
     """A browser. Not headless for longer than it must: its loop is this thread's, and ends with it."""

@@ -10,7 +10,7 @@ from latchboard.compose import Latchboard
 from tests.surface.web.harness import Served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
     from tests.surface.web.browser import Window
     from tests.surface.web.story import Story
@@ -52,6 +52,30 @@ def window(browser: Browser) -> Iterator[Callable[..., Window]]:
     yield make
     for one in opened:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def window_of_parts(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
+    from tests.surface.web.browser import BARE, DESKTOP, SHARED, Window
+
+    board = Latchboard(tmp_path_factory.mktemp("parts"))
+    served, opened = Served(board), Window(browser, DESKTOP)
+    address = f"http://127.0.0.1:{served.port}/bare"
+    opened.page.route(address, lambda route: route.fulfill(content_type="text/html", body=BARE))
+    opened.page.add_init_script(SHARED)
+    opened.forgive("Failed to load resource")
+    yield opened.page, address
+    opened.close()
+    served.close()
+    board.close()
+
+
+@pytest.fixture
+def bare(window_of_parts: tuple[Page, str]) -> Page:
+    """A page on which nothing runs, from where the modules come."""
+    page, address = window_of_parts
+    page.goto(address)
+    return page
 
 
 @pytest.fixture

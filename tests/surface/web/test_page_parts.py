@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-
-from latchboard.compose import Latchboard
-from tests.surface.web.browser import DESKTOP, Window
-from tests.surface.web.harness import Served
+from playwright.sync_api import Page
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.needs_tool("chromium"),
 ]
-
-BARE = """<!doctype html><style>.list, .lane-list { height: 9em; overflow: auto } .lane-labels { width: 100px }</style>
-<section id="place"><header></header><p class="meta"></p><div class="body"></div></section><dialog></dialog>"""
-
-SHARED = """
-window.turn = ((later) => () => new Promise((done) => later(done, 1)))(setTimeout);
-window.until = async (holds) => { for (let turns = 0; turns < 3000 && !holds(); turns++) await turn(); };
-window.answer = (revision, more = {}) => ({
-  revision, now: new Date().toISOString(), last_updated: "2026-01-01T10:00:00Z", agents: {}, waiters: [],
-  active_locks: [], ended_locks: [], ...more,
-});
-"""
-
-
-@pytest.fixture(scope="module")
-def window_of_parts(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
-    board = Latchboard(tmp_path_factory.mktemp("parts"))
-    served, opened = Served(board), Window(browser, DESKTOP)
-    address = f"http://127.0.0.1:{served.port}/bare"
-    opened.page.route(address, lambda route: route.fulfill(content_type="text/html", body=BARE))
-    opened.page.add_init_script(SHARED)
-    opened.forgive("Failed to load resource")
-    yield opened.page, address
-    opened.close()
-    served.close()
-    board.close()
-
-
-@pytest.fixture
-def bare(window_of_parts: tuple[Page, str]) -> Page:
-    """A page on which nothing runs, from where the modules come."""
-    page, address = window_of_parts
-    page.goto(address)
-    return page
-
 
 # -- the line to the daemon -------------------------------------------------------------------------------------------
 
@@ -190,22 +150,6 @@ def test_what_is_heard_while_the_board_is_read_is_kept_and_an_older_answer_is_no
       return { names, revision: board.live.revision, log: board.log.map((event) => event.revision) };
     }""")
     assert found == {"names": ["B", "A", "7.py"], "revision": 7, "log": [4, 7]}
-
-
-def test_behind_a_gap_what_is_read_counts_though_it_is_older(bare: Page) -> None:
-    found = bare.evaluate("""async () => {
-      const { Board } = await import("/board.js");
-      const { model } = await import("/fold.js");
-      const asked = [];
-      window.fetch = async (address) => { asked.push(address); return Response.json(answer(3)); };
-      const board = new Board();
-      board.live = model(answer(9));
-      board.recent = [{ revision: 9, events: [] }];
-      board.stream.take('event: compacted\\ndata: {"revision": 3}');
-      await until(() => board.lastRead);
-      return [asked, board.live.revision, board.stream.revision, board.state];
-    }""")
-    assert found == [["/api/board"], 3, 3, "live"]
 
 
 def test_a_page_that_is_opened_while_the_store_is_away_blames_no_daemon_that_answers(bare: Page) -> None:

@@ -28,6 +28,7 @@ export class Board {
     this.recent = []; // commits since the last reading
     this.log = []; // events, oldest first
     this.marks = []; // revisions over which the slider goes
+    this.heardSince = []; // marks since the past was asked for last
     this.state = "loading"; // loading, live, lost, trouble, refused, failed
     this.why = "";
     this.lostAt = null;
@@ -42,6 +43,7 @@ export class Board {
         this.recent = [];
         if (this.live) this.live.revision = 0; // whatever comes next is right, an older revision of another store too
         this.read();
+        this.readPastSoon(); // what lies in the gap is heard no more
       },
       onState: (state, why) => this.tell(state, why),
     });
@@ -125,16 +127,47 @@ export class Board {
     }
   }
 
-  /** The events before the board was opened, and the slider's marks. */
+  /** Read the past again, when it has not cost more than its share of the time. */
+  readPastSoon() {
+    const earliest = (this.lastPastRead ?? -Infinity) + (this.pastCost ?? 0) * SHARE;
+    this.pastWaiting ??= setTimeout(() => {
+      this.pastWaiting = null;
+      this.readPast();
+    }, Math.max(0, earliest - performance.now()));
+  }
+
+  /** The events that were not heard live, and the slider's marks. Of two readings at once, the second begins behind the first. */
   async readPast() {
+    if (this.isReadingPast) {
+      this.isPastWanted = true;
+      return;
+    }
+    this.isReadingPast = true;
+    const started = performance.now();
+    await this.readPastOnce();
+    this.lastPastRead = performance.now();
+    this.pastCost = this.lastPastRead - started;
+    this.isReadingPast = false;
+    if (this.isPastWanted) {
+      this.isPastWanted = false;
+      this.readPastSoon();
+    }
+  }
+
+  async readPastOnce() {
+    this.heardSince = [];
     try {
       const { commits: marks } = await get("timeline", { count: MARKS_COUNT });
-      this.marks = marks.map((one) => ({ revision: one.revision, at: at(one.at) }));
+      const known = marks.map((one) => ({ revision: one.revision, at: at(one.at) }));
+      const last = known.at(-1)?.revision ?? 0;
+      this.marks = [...known, ...this.heardSince.filter((one) => one.revision > last)];
       this.isPastRead = true;
+      this.isPastMissed = false;
       this.changed();
       if (marks.length) this.hearPast(await this.commitsOfLate());
       this.changed();
     } catch (error) {
+      this.isPastMissed = true;
       if (!(error instanceof Refusal)) return; // the stream tells when the daemon is gone
       this.pastWhy = error.message;
       this.changed();
@@ -173,6 +206,7 @@ export class Board {
     }
     if (this.log.length > LOG_MAX * 1.2) this.log = this.log.slice(-LOG_MAX);
     const mark = { revision: commit.revision, at: at(commit.at) };
+    if (this.isReadingPast) this.heardSince.push(mark);
     if (this.marks.length && mark.revision > this.marks.at(-1).revision) {
       if (this.marks.length > 2 * MARKS_COUNT) this.marks = this.marks.filter((_, i) => i % 2 === 0);
       this.marks.push(mark);
@@ -208,6 +242,7 @@ export class Board {
     if (state === "live") {
       this.lostAt = null;
       if (before === "lost" || before === "trouble") this.read();
+      if (this.isPastMissed) this.readPastSoon();
     }
     this.changed();
   }

@@ -19,6 +19,7 @@ export function mount(footer, app) {
   for (const one of [back, on]) one.querySelector("span").className = "unseen";
   for (const one of [slider, back, on, live]) one.disabled = true; // until there is a board
   let marks = [];
+  let drawn = null; // those of the density
   let isDragging = false;
   slider.addEventListener("input", () => {
     isDragging = true;
@@ -87,8 +88,9 @@ export function mount(footer, app) {
 
   function drawDensity(svg, all) {
     const key = `${all.length}:${all.at(-1)?.revision}`;
-    if (svg.dataset.key === key) return;
+    if (svg.dataset.key === key && drawn === all) return;
     svg.dataset.key = key;
+    drawn = all;
     // How long ago each stretch of the slider is: tall where much happened in little time.
     const heights = [];
     const bars = Math.min(BARS, all.length - 1); // each as wide as its stretch of the slider
