@@ -574,6 +574,9 @@ def test_the_slider_says_what_is_looked_at_and_its_right_end_is_now(bare: Page) 
       drawn.draw(board);
       const first = [slider.value, said()];
       pull(1);
+      board.wanted = looked.at(-1);
+      drawn.draw(board);
+      const asked = [slider.value, said()];
       pull(2);
       board.was = { revision: 5, asked: 5, at: new Date(at).toISOString() };
       drawn.draw(board);
@@ -584,9 +587,14 @@ def test_the_slider_says_what_is_looked_at_and_its_right_end_is_now(bare: Page) 
         on.click();
         await until(() => looked.length > before);
       }
-      return { first, looked, then };
+      return { first, asked, looked, then };
     }""")
-    assert found == {"first": ["2", "now, live"], "looked": [5, None, 7, None, None], "then": ["1", True, True]}
+    assert found == {
+        "first": ["2", "now, live"],
+        "asked": ["1", "now, live"],
+        "looked": [5, None, 7, None, None],
+        "then": ["1", True, True],
+    }
 
 
 BOARD = """async (name) => {

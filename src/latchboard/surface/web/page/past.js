@@ -69,7 +69,8 @@ export function mount(footer, app) {
       on.disabled = !board.was;
       const last = Math.max(1, marks.length - 1);
       if (Number(slider.max) !== last) slider.max = last;
-      const place = board.was && isKnown ? placeOf(marks, board.was.asked ?? board.was.revision) : last;
+      const asked = board.wanted ?? board.was?.asked ?? board.was?.revision; // wanted: the next key goes on from there
+      const place = asked !== undefined && isKnown ? placeOf(marks, asked) : last;
       if (!isDragging && Number(slider.value) !== place) slider.value = place;
       const now = Date.now() + board.offset;
       const then = board.was ? at(board.was.at) : null;
