@@ -144,7 +144,7 @@ def test_a_prefix_at_which_there_is_nothing_is_said_with_the_store_that_may_be_m
     assert f"there is a store at {told['nearby'][0]}: is the prefix right?" in note
     assert told["nearby"][0].endswith("/team/project")
     command = [sys.executable, "-m", "latchboard", "store", "status"]
-    said = subprocess.run(command, cwd=tmp_path, env=shell.environment, capture_output=True, text=True, check=True)
+    said = forked.run(command, cwd=tmp_path, env=shell.environment, capture_output=True, text=True, check=True)
     assert all(line.strip() in said.stdout for line in note.splitlines()[1:])
 
 

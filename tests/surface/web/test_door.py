@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from latchboard.compose import Latchboard
 from latchboard.surface.web import door
 from latchboard.surface.web.gate import HEAD_BYTES_MAX
+from tests.conftest import ONE_FIXTURE
 from tests.surface.web.harness import TOKEN, WAIT_S_MAX, Served
 
 
@@ -326,9 +327,7 @@ def test_a_connection_sends_at_once_and_the_kernel_keeps_little_for_it(served: S
         max_size=8,
     )
 )
-@hypothesis.settings(
-    max_examples=300, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
+@hypothesis.settings(max_examples=300, deadline=None, suppress_health_check=ONE_FIXTURE)
 def test_whatever_bytes_come_it_goes_on(served: Served, pieces: list[bytes]) -> None:
     with connect(served) as connection:
         try:
